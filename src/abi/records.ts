@@ -1,0 +1,60 @@
+/**
+ * Kinds of the 64-byte ring records (lanes: `src/shm/ring.ts`) and the meaning of their bodies. Body words
+ * b0..b7 are 32-bit words read through `src/shm/atomics.ts`, except the CCDF, which is 32 opaque
+ * big-endian bytes.
+ */
+
+/** CCDF ring (recovery worker -> CHSC store event information). Body: the CCDF; FH, FID filled on fetch. */
+export const CcdfKind = { error: 1, availability: 2 } as const;
+
+/** Request ring (vCPU -> recovery worker): what the guest did to the function. */
+export const RequestKind = {
+  guestFetched: 1, //        b0 = PEC of the record CHSC handed out, b1 = its correlation
+  guestResetBlock: 2, //     MPCIFC 9
+  guestResetError: 3, //     MPCIFC 7
+  guestDisable: 4, //        CLP set function, disable
+  guestEnable: 5, //         CLP set function, enable; b0 = new guest handle
+  guestRegisterIoat: 6, //   MPCIFC 4 accepted
+  guestProof: 7, //          first good PCILG after enable and register-IOAT
+  guestReport: 8, //         SCLP event 0x18; b0 = 1 success, 0 failure
+} as const;
+
+/** Trace rings (every thread -> main): the timeline and ledger. `functionIndex` -1 = the VM. */
+export const TraceKind = {
+  errorRaised: 1, //       platform: b0 = PEC, b1 = disposition (HostDisposition)
+  ccdfRead: 2, //          worker: b0 = PEC, b1 = host FH, b2/b3 = faddr low/high
+  injected: 3, //          worker: b0 = PEC, b1 = generation
+  notDelivered: 4, //      any: b0 = PEC, b1 = NotDelivered reason
+  stateChanged: 5, //      worker: b0 = old state, b1 = new state, b2 = event (indices of the table)
+  machineCheck: 6, //      vCPU: channel report taken
+  guestFetched: 7, //      vCPU: b0 = PEC, b1 = FH shown
+  guestClp: 8, //          vCPU: b0 = operation (0 enable, 1 disable), b1 = response code, b2 = new FH
+  guestMpcifc: 9, //       vCPU: b0 = operation code, b1 = cc, b2 = status
+  hostReset: 10, //        worker: b0 = result (0 or -errno), b1 = attempt, b2 = new host FH
+  policyStep: 11, //       worker: b0 = step index of the policy table
+  vmStopped: 12, //        b0 = reason (VmBlock.vcpuStopped values), b1/b2 detail
+  dmaFault: 13, //         platform: b0 = PEC, b2/b3 = faddr
+  workerRestarted: 14, //  supervisor: b0 = step it died at
+  guestProof: 15, //       vCPU: first good load after recovery
+  recovered: 16, //        worker: b0 = duration since the error was raised, microseconds
+} as const;
+
+export const HostDisposition = {
+  stored: 0,
+  queueFull: 1,
+  stale: 2,
+  fmbCode: 3,
+  notMediated: 4,
+} as const;
+
+/** Reasons of design.md 4, in the order of the JSON output. */
+export const notDeliveredReasons = [
+  "hostQueueFull",
+  "staleHandle",
+  "fmbCode",
+  "superseded",
+  "policy",
+  "unverifiable",
+  "vmStopped",
+] as const;
+export type NotDeliveredReason = (typeof notDeliveredReasons)[number];

@@ -1,0 +1,40 @@
+/**
+ * The only place under `src/` that reads time. All threads of a process share one monotonic origin,
+ * because `performance.now()` counts from a different moment in every worker.
+ */
+import type { Clock } from "../ports/clock.ts";
+
+/** Microseconds on the system-wide monotonic clock that equal `performance.now() === 0` here. */
+function threadOriginUs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1e6 + nanoseconds / 1e3 - performance.now() * 1e3;
+}
+
+/** Monotonic microseconds since the machine booted: the value to share as `originUs` of a run. */
+export function monotonicNowUs(): number {
+  return threadOriginUs() + performance.now() * 1e3;
+}
+
+/** Real time in microseconds since `originUs`; allocates nothing per reading. */
+export function hostClock(originUs: number): Clock {
+  const offsetUs = threadOriginUs() - originUs;
+  return { nowUs: () => performance.now() * 1e3 + offsetUs };
+}
+
+/** A clock that moves only when told to: deterministic runs, experiments and tests. */
+export class VirtualClock implements Clock {
+  #nowUs = 0;
+
+  nowUs(): number {
+    return this.#nowUs;
+  }
+
+  advanceTo(timeUs: number): void {
+    if (timeUs > this.#nowUs) this.#nowUs = timeUs;
+  }
+}
+
+/** Wall-clock milliseconds since 1970, for the guest's TOD clock and log records only. */
+export function wallClockMs(): number {
+  return Date.now();
+}

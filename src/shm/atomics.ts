@@ -1,0 +1,85 @@
+/**
+ * The only file that names `Atomics`. Words are 32-bit, little-endian in memory (wasm's order), so the
+ * same word can be shared by wasm code and JavaScript on hosts of either byte order; on a big-endian
+ * host every access swaps. Indices are word indices (byte offset / 4).
+ *
+ * Why the protocols built on these operations are sound is argued in `ring.ts` and `doorbell.ts` and
+ * checked by the SPIN model `test/model`. The facts they rest on:
+ *  - JavaScript atomics are sequentially consistent (ECMA-262, memory model).
+ *  - A plain aligned access through Int32Array is tear-free on shared memory; it may be stale, so it
+ *    is a hint only, confirmed by an atomic load before anything depends on it.
+ *  - A plain store before an atomic store (publish) is visible to whoever reads the published value.
+ */
+import { at, hostIsBigEndian, swap32 } from "../base/bits.ts";
+
+const swapped = hostIsBigEndian;
+
+function flip(value: number): number {
+  return swapped ? swap32(value) : value;
+}
+
+/** Plain load: a hint for polling loops. */
+export function peek(words: Int32Array, index: number): number {
+  return swapped ? swap32(at(words, index)) : at(words, index);
+}
+
+/** Plain store: only for words that a later atomic store publishes. */
+export function poke(words: Int32Array, index: number, value: number): void {
+  words[index] = swapped ? swap32(value) : value;
+}
+
+export function load(words: Int32Array, index: number): number {
+  return flip(Atomics.load(words, index));
+}
+
+export function store(words: Int32Array, index: number, value: number): void {
+  Atomics.store(words, index, flip(value));
+}
+
+/** Returns the previous value. */
+export function exchange(words: Int32Array, index: number, value: number): number {
+  return flip(Atomics.exchange(words, index, flip(value)));
+}
+
+/** Stores `next` if the word is `expected`; returns the value found. */
+export function compareExchange(
+  words: Int32Array,
+  index: number,
+  expected: number,
+  next: number,
+): number {
+  return flip(Atomics.compareExchange(words, index, flip(expected), flip(next)));
+}
+
+/** Returns the previous value; wraps at 32 bits. */
+export function add(words: Int32Array, index: number, amount: number): number {
+  if (!swapped) return Atomics.add(words, index, amount);
+  for (;;) {
+    const seen = load(words, index);
+    if (compareExchange(words, index, seen, (seen + amount) | 0) === seen) return seen;
+  }
+}
+
+/** Returns the previous value. */
+export function or(words: Int32Array, index: number, mask: number): number {
+  return flip(Atomics.or(words, index, flip(mask)));
+}
+
+/** Returns the previous value. */
+export function and(words: Int32Array, index: number, mask: number): number {
+  return flip(Atomics.and(words, index, flip(mask)));
+}
+
+/** Atomic OR of one byte of guest storage; returns the byte as it was. */
+export function orByte(bytes: Uint8Array, index: number, mask: number): number {
+  return Atomics.or(bytes, index, mask);
+}
+
+/** Blocks while the word is `expected`, at most `timeoutMs`. Not on the main thread. */
+export function wait(words: Int32Array, index: number, expected: number, timeoutMs: number): void {
+  Atomics.wait(words, index, flip(expected), timeoutMs);
+}
+
+export function notify(words: Int32Array, index: number): void {
+  Atomics.notify(words, index);
+}

@@ -1,0 +1,150 @@
+/**
+ * The words of a VM that more than one thread needs, by owner. 64-bit values take two words, low first
+ * (`xLow`, `xHigh`). Who writes what stands beside each group; everybody may read.
+ */
+import { wordBlock } from "./word-block.ts";
+
+/** One per VM, at offset 0 of the shared memory. */
+export const VmBlock = wordBlock([
+  "magic",
+  "version",
+  "functionCount",
+  "vcpuCount",
+  // Control (main thread): 0 run, 1 stop requested. Read by every loop.
+  "!command",
+  // Floating interruptions (any poster; a vCPU claims by compare-and-swap). floating.ts
+  "!machineCheckPending",
+  "ioPending", //           bit n = adapter interruption pending for ISC n
+  "servicePending",
+  "serviceParameter",
+  "suppression", //         SIC: bits 0-7 SIMM, bits 8-15 NIMM, by ISC
+  // Channel reports (channel-report.ts)
+  "!crwPending",
+  "machineCheckEnabled",
+  "seiPending",
+  // CCDF rings that may hold records, bit = function index (2 words for 64 functions)
+  "!ccdfSummary:2",
+  // Platform thread's doorbell (doorbell.ts)
+  "!platformSleeping",
+  "platformSummary",
+  // Virtual time of a deterministic run, microseconds (machine only)
+  "!vcpuStopped", //        vCPU: 0 running, 1 disabled wait, 2 stopped by command, 3 policy stop
+  "vcpuStopDetail",
+  // SCLP service-call state shared by poster and vCPU
+  "quiesceRequested", //    1 = signal quiesce asked for
+]);
+
+/** First words of each vCPU area; the rest of the area belongs to `src/cpu`. */
+export const VcpuHeader = wordBlock([
+  "!pending", //   nonzero makes run() return at the next block boundary; bits below
+  "!sleeping", //  doorbell word of an enabled wait
+  "!instructionsLow", // instructions executed, updated when run() returns
+  "instructionsHigh",
+]);
+
+export const PENDING_FLOATING = 1;
+export const PENDING_COMMAND = 2;
+export const PENDING_TIMER = 4;
+
+/** One per passed-through function: the guest's view, recovery's words and the counters of the books. */
+export const FunctionBlock = wordBlock([
+  // Identity (machine, at build; handle words by the vCPU on CLP enable/disable)
+  "fid",
+  "uid",
+  "index",
+  "guestHandle",
+  // {generation << 8 | state}: vCPU and recovery worker, compare-and-swap only
+  "!stateWord",
+  // FIB as registered (vCPU)
+  "!fibFlags", //  FIB_INTERRUPTS | FIB_IOAT
+  "pbaLow",
+  "pbaHigh",
+  "palLow",
+  "palHigh",
+  "iotaLow",
+  "iotaHigh",
+  "interruptControl", // the FIB's word at 40: ISC, noi, aibvo, sum, aisbo
+  "aibvLow",
+  "aibvHigh",
+  "aisbLow",
+  "aisbHigh",
+  "fmbLow",
+  "fmbHigh",
+  "translationEpoch", // bumped by RPCIT and (de)registration: DMA caches compare it
+  // Guest requests that the host has to carry out (who writes: see request phases below)
+  "!resetPhase",
+  "clearPhase",
+  "permanent", //     1 = permanent error stands until deconfigure
+  "proofPending", //  vCPU: 1 after register-IOAT, cleared by the first good PCILG
+  // ERR eventfd of the function: counter, added to by the host, exchanged to 0 by the worker
+  "!errSignals",
+  // Recovery worker's doorbell
+  "!workerSleeping",
+  "workerSummary", // WORK_* bits
+  "!recoveryState", // index into the recovery table's states, written by the worker
+  "drainStep", //    numbered step of the drain, for exactly-once tests and crash repair
+  "workerRestarts",
+  "killAtStep", //   test hook: the worker dies when it reaches this step (0 = never)
+  "recoveryScratch:32", // the machine's own words that must outlive a worker
+  // The books. errorsRaised = fetched + sum(notDelivered…), design.md 4
+  "!errorsRaised", //  platform
+  "hostDropped", //    platform: queue full
+  "hostStale", //      platform: stale handle, filtered by the host
+  "hostFmbCode", //    platform: FMB codes, never queued
+  "readByWorker", //   worker
+  "injected", //       worker
+  "fetchedByGuest", // vCPU
+  "superseded", //     worker and vCPU
+  "droppedByPolicy", //worker
+  "unverifiable", //   worker
+  "vmStoppedLost", //  machine, at the end
+  "recoveries", //     worker
+  "hostResets", //     worker
+  "staleAtWorker", //  worker: host handle of the CCDF was not current
+  // Guest activity (vCPU)
+  "!loads",
+  "stores",
+  "rpcits",
+  "interruptionsDropped",
+]);
+
+export const FIB_INTERRUPTS = 1;
+export const FIB_IOAT = 2;
+
+/** `resetPhase` and `clearPhase`. vCPU: idle -> requested, done/failed -> idle. Worker: the others. */
+export const PHASE_IDLE = 0;
+export const PHASE_REQUESTED = 1;
+export const PHASE_RUNNING = 2;
+export const PHASE_DONE = 3;
+export const PHASE_FAILED = 4;
+
+/** Bits of a recovery worker's summary word. */
+export const WORK_ERR = 1;
+export const WORK_REQUEST = 2;
+export const WORK_CREDIT = 4;
+export const WORK_HOST = 8;
+export const WORK_COMMAND = 16;
+
+/** Function states, QEMU's names and numbers (zpci-guest.md 4.2). */
+export const FunctionState = {
+  RESERVED: 0,
+  STANDBY: 1,
+  DISABLED: 2,
+  ENABLED: 3,
+  BLOCKED: 4,
+  ERROR: 5,
+  PERMANENT_ERROR: 6,
+} as const;
+export type FunctionState = (typeof FunctionState)[keyof typeof FunctionState];
+
+export function stateWord(generation: number, state: FunctionState): number {
+  return ((generation & 0x7fffff) << 8) | state;
+}
+
+export function stateOf(word: number): FunctionState {
+  return (word & 0xff) as FunctionState;
+}
+
+export function generationOf(word: number): number {
+  return (word >>> 8) & 0x7fffff;
+}

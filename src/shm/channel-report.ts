@@ -1,0 +1,95 @@
+/**
+ * The channel report as shared words: queue of one CRW, enablement of its machine check, and the
+ * store-event-information (SEI) flag. What QEMU keeps under a big lock (zpci-guest.md 7.4) is done here
+ * by exchanges, so a poster on a recovery thread and STCRW / CHSC on a vCPU cannot miss each other:
+ *
+ *  post:   publish the record; if exchange(seiPending, 1) was 0, push the CRW
+ *  push:   crwPending := 1; if exchange(machineCheckEnabled, 0) was 1, raise the machine check
+ *  STCRW:  exchange(crwPending, 0) was 1 -> CRW, cc 0. Else enable the machine check, *look again*: if
+ *          crwPending is 1 and exchange(machineCheckEnabled, 0) was 1, raise it; cc 1
+ *  SEI:    seiPending := 0 *before* the last look at the rings; records left -> seiPending := 1 and P flag
+ *
+ * Either the poster's exchange sees the enablement, or STCRW's second look sees the CRW. Model: test/model.
+ */
+import type { InterruptSink } from "../ports/interrupt-sink.ts";
+import { and, exchange, load, or, store } from "./atomics.ts";
+import { VmBlock } from "./blocks.ts";
+import type { VmMemory } from "./vm-memory.ts";
+
+export class ChannelReport {
+  readonly #words: Int32Array;
+  readonly #crw: number;
+  readonly #enabled: number;
+  readonly #sei: number;
+  readonly #summary: number;
+  readonly #sink: InterruptSink;
+
+  constructor(vm: VmMemory, sink: InterruptSink) {
+    const base = vm.map.vmBlock / 4;
+    this.#words = vm.words;
+    this.#crw = base + VmBlock.crwPending;
+    this.#enabled = base + VmBlock.machineCheckEnabled;
+    this.#sei = base + VmBlock.seiPending;
+    this.#summary = base + VmBlock.ccdfSummary;
+    this.#sink = sink;
+  }
+
+  /** Machine reset: nothing pending, machine check enabled. */
+  reset(): void {
+    store(this.#words, this.#crw, 0);
+    store(this.#words, this.#sei, 0);
+    store(this.#words, this.#enabled, 1);
+  }
+
+  /** Poster, after publishing records in the CCDF ring of `functionIndex`. */
+  post(functionIndex: number): void {
+    or(this.#words, this.#summary + (functionIndex >>> 5), 1 << (functionIndex & 31));
+    if (exchange(this.#words, this.#sei, 1) === 0) this.#push();
+  }
+
+  #push(): void {
+    store(this.#words, this.#crw, 1);
+    if (exchange(this.#words, this.#enabled, 0) === 1) this.#sink.channelReport();
+  }
+
+  /** STCRW. Returns true when a CRW was taken (cc 0), false when there is none (cc 1). */
+  takeCrw(): boolean {
+    if (exchange(this.#words, this.#crw, 0) === 1) return true;
+    store(this.#words, this.#enabled, 1);
+    if (load(this.#words, this.#crw) === 1 && exchange(this.#words, this.#enabled, 0) === 1) {
+      this.#sink.channelReport();
+    }
+    return false;
+  }
+
+  /** Puts back a CRW whose store by STCRW met an access exception. */
+  returnCrw(): void {
+    store(this.#words, this.#crw, 1);
+  }
+
+  /** SEI, step 1: forget the flag; every record published before this is seen by the scan after it. */
+  beginScan(): void {
+    store(this.#words, this.#sei, 0);
+  }
+
+  /** Summary word `half` (functions 32*half …): bits of rings that may hold records. */
+  summary(half: number): number {
+    return load(this.#words, this.#summary + half);
+  }
+
+  /** Clears a ring's bit; the caller must look at the ring once more afterwards. */
+  clearSummary(functionIndex: number): void {
+    const word = this.#summary + (functionIndex >>> 5);
+    const mask = 1 << (functionIndex & 31);
+    and(this.#words, word, ~mask);
+  }
+
+  setSummary(functionIndex: number): void {
+    or(this.#words, this.#summary + (functionIndex >>> 5), 1 << (functionIndex & 31));
+  }
+
+  /** SEI, last step: records are left, so the flag stands without a new CRW (the guest loops on P). */
+  keepPending(): void {
+    store(this.#words, this.#sei, 1);
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Where everything lives in a VM's one shared `WebAssembly.Memory`: a low control area, then guest RAM
+ * at a 64 KiB boundary. Host byte offset of guest absolute address a = `ramOffset + a`. The size is
+ * declared once and never grows (performance.md 3.2).
+ */
+import { alignUp } from "../base/bits.ts";
+import { CCDF_RING_SLOTS, REQUEST_RING_SLOTS, TRACE_RING_SLOTS } from "../base/limits.ts";
+import { FunctionBlock, VmBlock } from "./blocks.ts";
+import { ringBytes } from "./ring.ts";
+
+const PAGE = 4096;
+const WASM_PAGE = 65536;
+
+export interface MemoryPlan {
+  readonly vcpuCount: number;
+  readonly functionCount: number;
+  readonly ramBytes: number;
+  /** Bytes of one vCPU area: `src/cpu` says how many. */
+  readonly vcpuBytes: number;
+  /** Bytes of one function's host-side area (simulated kernel, config space, BAR): the backend says. */
+  readonly hostBytes: number;
+}
+
+/** Byte offsets into the shared memory; plain data, so it travels in workerData. */
+export interface MemoryMap extends MemoryPlan {
+  readonly vmBlock: number;
+  readonly functionBlocks: readonly number[];
+  readonly ccdfRings: readonly number[];
+  readonly requestRings: readonly number[];
+  /** One trace ring per thread: platform, then vCPUs, then recovery workers by function index. */
+  readonly traceRings: readonly number[];
+  readonly hostAreas: readonly number[];
+  readonly vcpuAreas: readonly number[];
+  readonly ramOffset: number;
+  readonly totalBytes: number;
+}
+
+export function planMemory(plan: MemoryPlan): MemoryMap {
+  let next = 0;
+  const take = (bytes: number): number => {
+    const offset = next;
+    next = alignUp(next + bytes, PAGE);
+    return offset;
+  };
+  const many = (count: number, bytes: number): number[] =>
+    Array.from({ length: count }, () => take(bytes));
+  const vmBlock = take(VmBlock.sizeBytes);
+  const functionBlocks = many(plan.functionCount, FunctionBlock.sizeBytes);
+  const ccdfRings = many(plan.functionCount, ringBytes(CCDF_RING_SLOTS));
+  const requestRings = many(plan.functionCount, ringBytes(REQUEST_RING_SLOTS));
+  const traceRings = many(1 + plan.vcpuCount + plan.functionCount, ringBytes(TRACE_RING_SLOTS));
+  const hostAreas = many(plan.functionCount, plan.hostBytes);
+  const vcpuAreas = many(plan.vcpuCount, plan.vcpuBytes);
+  const ramOffset = alignUp(next, WASM_PAGE);
+  const totalBytes = alignUp(ramOffset + plan.ramBytes, WASM_PAGE);
+  return {
+    ...plan,
+    vmBlock,
+    functionBlocks,
+    ccdfRings,
+    requestRings,
+    traceRings,
+    hostAreas,
+    vcpuAreas,
+    ramOffset,
+    totalBytes,
+  };
+}
+
+export function platformTraceRing(map: MemoryMap): number {
+  return map.traceRings[0] as number;
+}
+
+export function vcpuTraceRing(map: MemoryMap, vcpu: number): number {
+  return map.traceRings[1 + vcpu] as number;
+}
+
+export function recoveryTraceRing(map: MemoryMap, functionIndex: number): number {
+  return map.traceRings[1 + map.vcpuCount + functionIndex] as number;
+}

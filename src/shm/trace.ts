@@ -1,0 +1,47 @@
+/**
+ * Hot file: no allocation in `write`. One trace ring per thread, read by the main thread: timeline,
+ * ledger, `--trace`. A full ring loses trace records and counts them; events are never involved.
+ */
+import { TRACE_RING_SLOTS } from "../base/limits.ts";
+import type { Clock } from "../ports/clock.ts";
+import { poke } from "./atomics.ts";
+import { Lane, RingProducer } from "./ring.ts";
+import type { VmMemory } from "./vm-memory.ts";
+
+export class TraceWriter {
+  readonly #words: Int32Array;
+  readonly #ring: RingProducer;
+  readonly #clock: Clock;
+  lost = 0;
+
+  constructor(vm: VmMemory, ringOffset: number, clock: Clock) {
+    this.#words = vm.words;
+    this.#ring = new RingProducer(vm.words, ringOffset, TRACE_RING_SLOTS);
+    this.#clock = clock;
+  }
+
+  /** @param kind `TraceKind` @param functionIndex -1 = the VM; body words as `src/abi/records.ts` says */
+  write(
+    kind: number,
+    functionIndex: number,
+    generation: number,
+    correlation: number,
+    b0: number,
+    b1: number,
+    b2: number,
+    b3: number,
+  ): void {
+    const slot = this.#ring.reserve();
+    if (slot < 0) {
+      this.lost += 1;
+      return;
+    }
+    this.#ring.fillHeader(slot, kind, functionIndex, generation, this.#clock.nowUs(), correlation);
+    this.#ring.clearBody(slot);
+    poke(this.#words, slot + Lane.body, b0);
+    poke(this.#words, slot + Lane.body + 1, b1);
+    poke(this.#words, slot + Lane.body + 2, b2);
+    poke(this.#words, slot + Lane.body + 3, b3);
+    this.#ring.publish();
+  }
+}
