@@ -1,0 +1,143 @@
+/**
+ * Makes `npm start`, `npm test` and the other npm commands work from a bare clone: checks Node, installs
+ * and builds what is missing or stale, then runs the task. Plain JavaScript, no dependency, because it
+ * runs before anything is installed.
+ */
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+const dist = join(root, "dist");
+const stamp = join(dist, ".built");
+const [task = "", ...args] = process.argv.slice(2);
+
+const node = (file, parameters) => [process.execPath, [join(root, file), ...parameters]];
+const bin = (packagePath, parameters) => node(join("node_modules", packagePath), parameters);
+const biome = (parameters) => bin("@biomejs/biome/bin/biome", parameters);
+const tsc = (parameters) => bin("typescript/bin/tsc", parameters);
+
+const tasks = {
+  start: () => run(...node("dist/src/daemon/zmend.js", args.length > 0 ? args : ["demo"])),
+  build: () => 0,
+  test: () => test(args),
+  check: () => run(...biome(["ci", "."])) || run(...tsc(["--noEmit"])) || test([]),
+  bench: () => run(...node("dist/test/bench/main.js", args)),
+  oracle: () => run(...node("dist/test/oracle/main.js", args)),
+  "verify:model": () => run(...node("dist/test/model/main.js", args)),
+  "fixtures:build": () => run(...node("guest-fixtures/build.mjs", args)),
+};
+
+checkNode();
+const action = tasks[task];
+if (action === undefined) {
+  fail(2, `unknown task '${task}'; one of: ${Object.keys(tasks).join(", ")}.`);
+}
+install();
+build();
+process.exitCode = action();
+
+function checkNode() {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    fail(3, `zmend needs Node 20.19 or newer, this is ${process.version}; install a newer Node.`);
+  }
+}
+
+/** Installs when nothing is installed or the lock file is newer than the installation. */
+function install() {
+  const lock = join(root, "package-lock.json");
+  const installed = join(root, "node_modules", ".package-lock.json");
+  if (existsSync(installed) && (!existsSync(lock) || modified(installed) >= modified(lock))) return;
+  const command = existsSync(lock)
+    ? ["ci", "--ignore-scripts"]
+    : ["install", "--omit=dev", "--ignore-scripts"];
+  say("installing dependencies (npm)");
+  const status = run("npm", [...command, "--no-audit", "--no-fund", "--loglevel=error"], {
+    quiet: true,
+  });
+  if (status !== 0) fail(3, "npm could not install the dependencies; its message stands above.");
+  if (existsSync(lock)) writeFileSync(installed, readFileSync(installed));
+}
+
+/** Compiles when a source is newer than the last build. A packed release carries no sources. */
+function build() {
+  const sources = ["src", "workers", "test", "tsconfig.json", "tsconfig.build.json"].map((name) =>
+    join(root, name),
+  );
+  if (!existsSync(join(root, "tsconfig.build.json"))) return;
+  if (!args.includes("--clean") && existsSync(stamp) && newest(sources) <= modified(stamp)) return;
+  say("compiling TypeScript");
+  if (args.includes("--clean")) rmSync(dist, { recursive: true, force: true });
+  if (run(...tsc(["-p", join(root, "tsconfig.build.json")]), { quiet: true }) !== 0) {
+    fail(1, "the TypeScript sources do not compile; tsc's messages stand above.");
+  }
+  writeFileSync(stamp, "");
+}
+
+/** Runs vitest and ends with the one line that CI reads. */
+function test(parameters) {
+  const scratch = mkdtempSync(join(tmpdir(), "zmend-test-"));
+  const report = join(scratch, "report.json");
+  const status = run(
+    ...bin("vitest/vitest.mjs", [
+      "run",
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${report}`,
+      ...parameters,
+    ]),
+  );
+  if (!existsSync(report)) return status || 1;
+  const counts = JSON.parse(readFileSync(report, "utf8"));
+  rmSync(scratch, { recursive: true, force: true });
+  const skipped = counts.numPendingTests + counts.numTodoTests;
+  const tail = skipped > 0 ? `, ${skipped} skipped` : "";
+  process.stdout.write(`${counts.numPassedTests} passed, ${counts.numFailedTests} failed${tail}\n`);
+  return status;
+}
+
+function modified(path) {
+  return statSync(path).mtimeMs;
+}
+
+function newest(paths) {
+  let latest = 0;
+  for (const path of paths) {
+    const status = statSync(path);
+    latest = Math.max(latest, status.isDirectory() ? newest(children(path)) : status.mtimeMs);
+  }
+  return latest;
+}
+
+function children(folder) {
+  return readdirSync(folder).map((name) => join(folder, name));
+}
+
+function run(command, parameters, { quiet = false } = {}) {
+  const result = spawnSync(command, parameters, {
+    cwd: quiet ? root : process.cwd(),
+    stdio: ["inherit", quiet ? 2 : "inherit", "inherit"],
+  });
+  if (result.error) fail(3, `${command} could not be started: ${result.error.message}.`);
+  return result.status ?? 130;
+}
+
+function say(text) {
+  process.stderr.write(`zmend: ${text}\n`);
+}
+
+function fail(status, text) {
+  say(text);
+  process.exit(status);
+}
