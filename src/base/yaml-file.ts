@@ -1,0 +1,92 @@
+/**
+ * Reads a YAML text against a zod schema and reports every problem at once, each with file, line and key;
+ * an unknown key or value suggests the nearest known one. Cold path.
+ */
+import { isNode, LineCounter, parseDocument } from "yaml";
+import type { z } from "zod";
+import { type ErrorCode, ZmendError } from "./errors.ts";
+import { suggestion } from "./nearest.ts";
+
+/**
+ * @param file the name to show in messages
+ * @throws ZmendError(`code`) whose message has one line per problem: `FILE:LINE: KEY: what is wrong`
+ */
+export function parseYaml<S extends z.ZodType>(
+  text: string,
+  file: string,
+  schema: S,
+  code: ErrorCode,
+): z.output<S> {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) {
+    throw problems(
+      code,
+      document.errors.map(
+        (error) => `${file}:${lines.linePos(error.pos[0]).line}: ${oneLine(error.message)}`,
+      ),
+    );
+  }
+  const result = schema.safeParse(document.toJS() ?? {});
+  if (result.success) return result.data;
+  const lineOf = (path: readonly PropertyKey[]): number => {
+    for (let depth = path.length; depth >= 0; depth--) {
+      const node = document.getIn(path.slice(0, depth), true);
+      if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+    }
+    return 1;
+  };
+  const known = schemaKeys(schema);
+  throw problems(
+    code,
+    result.error.issues.map((issue) => {
+      const where = `${file}:${lineOf(issue.path)}`;
+      if (issue.code === "unrecognized_keys") {
+        const list = issue.keys.map((key) => `'${key}'${suggestion(key, known)}`).join(", ");
+        return `${where}: ${keyName(issue.path)}unknown key ${list}`;
+      }
+      return `${where}: ${keyName(issue.path)}${oneLine(issue.message)}`;
+    }),
+  );
+}
+
+function problems(code: ErrorCode, list: readonly string[]): ZmendError {
+  return new ZmendError(code, list.join("\n"), { problems: list.length });
+}
+
+function keyName(path: readonly PropertyKey[]): string {
+  if (path.length === 0) return "";
+  const text = path
+    .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`))
+    .join("");
+  return `${text.replace(/^\./, "")}: `;
+}
+
+function oneLine(message: string): string {
+  return message.replace(/\s+/g, " ").trim();
+}
+
+/** Every object key that appears anywhere in the schema, for suggestions. */
+function schemaKeys(
+  schema: unknown,
+  seen = new Set<unknown>(),
+  keys = new Set<string>(),
+): Set<string> {
+  if (typeof schema !== "object" || schema === null || seen.has(schema)) return keys;
+  seen.add(schema);
+  const definition = (schema as { def?: Record<string, unknown> }).def;
+  if (definition === undefined) return keys;
+  const shape = definition["shape"];
+  if (typeof shape === "object" && shape !== null) {
+    for (const [key, child] of Object.entries(shape)) {
+      keys.add(key);
+      schemaKeys(child, seen, keys);
+    }
+  }
+  for (const part of ["innerType", "element", "in", "out", "valueType"]) {
+    schemaKeys(definition[part], seen, keys);
+  }
+  const options = definition["options"];
+  if (Array.isArray(options)) for (const option of options) schemaKeys(option, seen, keys);
+  return keys;
+}

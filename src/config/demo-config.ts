@@ -1,0 +1,167 @@
+/**
+ * The configuration of `zmend demo`: one VM, its functions, what happens to them and how each must end.
+ * One schema gives types, defaults and validation; units are in the key names.
+ */
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { ZmendError } from "../base/errors.ts";
+import { FUNCTIONS_MAX, GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES } from "../base/limits.ts";
+import { parseYaml } from "../base/yaml-file.ts";
+
+const u32Max = 0xffffffff;
+
+/** "16MiB", "64M", "1GiB" or a number of bytes. */
+export function parseSize(text: string | number): number | undefined {
+  if (typeof text === "number") return Number.isInteger(text) && text >= 0 ? text : undefined;
+  const match = /^(\d+)\s*([KMG])?(i?B)?$/i.exec(text.trim());
+  if (match === null) return undefined;
+  const unit = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }[(match[2] ?? "").toUpperCase()] ?? 1;
+  return Number(match[1]) * unit;
+}
+
+const size = z.union([z.string(), z.number()]).transform((value, context) => {
+  const bytes = parseSize(value);
+  if (bytes === undefined) {
+    context.addIssue({ code: "custom", message: `expected a size such as 16MiB, got '${value}'` });
+    return z.NEVER;
+  }
+  if (bytes < GUEST_RAM_MIN_BYTES || bytes > GUEST_RAM_MAX_BYTES) {
+    context.addIssue({ code: "custom", message: `expected 1MiB..3584MiB, got '${value}'` });
+    return z.NEVER;
+  }
+  return bytes;
+});
+
+const id32 = z
+  .number({ error: (issue) => `expected 0..0xffffffff, got ${JSON.stringify(issue.input)}` })
+  .int({ error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` })
+  .min(0, { error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` })
+  .max(u32Max, { error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` });
+
+const milliseconds = z.number().min(0);
+
+/** How a function must have ended: the recovery state's name. */
+export const expectedStates = ["operational", "failed", "quarantined", "detached"] as const;
+
+const functionSchema = z.strictObject({
+  fid: id32,
+  uid: z.number().int().min(1).max(0xffff),
+  profile: z.enum(["plain", "recorded"]).default("plain"),
+  /** Whether the host can clear the error state in place (MPCIFC 9 and 7). */
+  clearError: z.boolean().default(false),
+  /** Host errno values that the next VFIO_DEVICE_RESETs answer first. */
+  resetFailures: z.array(z.enum(["EAGAIN", "EIO"])).default([]),
+  /** How long a reset of the function takes. */
+  resetMs: milliseconds.default(2),
+  expect: z.enum(expectedStates).default("operational"),
+});
+
+const when = {
+  atMs: milliseconds.optional(),
+  afterAccesses: z.number().int().min(1).optional(),
+};
+
+const step = z
+  .strictObject({
+    ...when,
+    function: id32,
+    /** A CCDF sequence of guest-fixtures/ccdf, by name, or a file. */
+    ccdf: z.string().optional(),
+    /** One architected error event. */
+    pec: z.number().int().min(1).max(0xffff).optional(),
+    faddr: z.number().int().min(0).optional(),
+    /** The event carries a handle that is no longer current. */
+    stale: z.boolean().optional(),
+    /** The device's next DMA goes to an address that the guest has not mapped. */
+    dma: z.literal("translation").optional(),
+  })
+  .check((context) => {
+    const value = context.value;
+    const kinds = [value.ccdf, value.pec, value.dma].filter((entry) => entry !== undefined);
+    if (kinds.length !== 1) {
+      context.issues.push({
+        code: "custom",
+        input: value,
+        message: "needs exactly one of ccdf, pec and dma",
+      });
+    }
+    if ((value.atMs === undefined) === (value.afterAccesses === undefined)) {
+      context.issues.push({
+        code: "custom",
+        input: value,
+        message: "needs exactly one of atMs and afterAccesses",
+      });
+    }
+  });
+
+export const demoSchema = z
+  .strictObject({
+    version: z.literal(1),
+    vm: z.strictObject({
+      name: z.string().min(1).default("demo"),
+      fixture: z.string().optional(),
+      kernel: z.string().optional(),
+      memory: size.default(16 * 1024 ** 2),
+      cpu: z.string().default("zmend"),
+    }),
+    policy: z.string().default("mediated"),
+    /** The run fails when it has not ended by then. */
+    deadlineMs: z.number().min(100).max(600_000).default(12_000),
+    /** How long the guest goes on with checked DMA after the last function has settled. */
+    settleMs: milliseconds.default(300),
+    functions: z.array(functionSchema).min(1).max(FUNCTIONS_MAX),
+    sequence: z.array(step).default([]),
+  })
+  .check((context) => {
+    const value = context.value;
+    const problem = (path: (string | number)[], message: string): void => {
+      context.issues.push({ code: "custom", input: value, path, message });
+    };
+    for (const key of ["fid", "uid"] as const) {
+      const seen = new Map<number, number>();
+      for (const [index, entry] of value.functions.entries()) {
+        const first = seen.get(entry[key]);
+        if (first !== undefined) {
+          const shown = `0x${entry[key].toString(16)}`;
+          problem(["functions", index, key], `${shown} is already taken by functions[${first}]`);
+        }
+        seen.set(entry[key], index);
+      }
+    }
+    const fids = new Set(value.functions.map((entry) => entry.fid));
+    for (const [index, entry] of value.sequence.entries()) {
+      if (!fids.has(entry.function)) {
+        const shown = `0x${entry.function.toString(16)}`;
+        problem(["sequence", index, "function"], `no function has the fid ${shown}`);
+      }
+    }
+    if ((value.vm.fixture === undefined) === (value.vm.kernel === undefined)) {
+      problem(["vm"], "needs exactly one of fixture and kernel");
+    }
+  });
+
+export type DemoConfig = z.output<typeof demoSchema>;
+export type DemoFunction = DemoConfig["functions"][number];
+export type DemoStep = DemoConfig["sequence"][number];
+
+/** @throws ZmendError CONFIG_INVALID: every problem with file, line and key */
+export function parseDemoConfig(text: string, file: string): DemoConfig {
+  return parseYaml(text, file, demoSchema, "CONFIG_INVALID");
+}
+
+export function readDemoConfig(file: string): DemoConfig {
+  return parseDemoConfig(readText(file), file);
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ZmendError(
+      "CONFIG_INVALID",
+      `Config file ${file} cannot be read; name an existing YAML file with --config.`,
+      { file },
+      { cause: error },
+    );
+  }
+}

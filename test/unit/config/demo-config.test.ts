@@ -1,0 +1,78 @@
+import { describe, expect, it } from "vitest";
+import { ZmendError } from "../../../src/base/errors.ts";
+import { parseDemoConfig, readDemoConfig } from "../../../src/config/demo-config.ts";
+
+const minimal = `version: 1
+vm: { fixture: zrecover }
+functions:
+  - { fid: 0x1, uid: 1 }
+`;
+
+function messageOf(text: string): string {
+  try {
+    parseDemoConfig(text, "x.yaml");
+  } catch (error) {
+    if (error instanceof ZmendError) return error.message;
+    throw error;
+  }
+  return "no error";
+}
+
+describe("demo config", () => {
+  it("accepts the shipped file", () => {
+    const config = readDemoConfig("config/demo.yaml");
+    expect(config.functions.map((entry) => entry.fid)).toEqual([1, 2, 3]);
+    expect(config.sequence).toHaveLength(5);
+  });
+
+  it("fills in defaults", () => {
+    const config = parseDemoConfig(minimal, "x.yaml");
+    expect(config).toMatchObject({ policy: "mediated", deadlineMs: 12000 });
+    expect(config.vm.memory).toBe(16 * 1024 * 1024);
+    expect(config.functions[0]).toMatchObject({ profile: "plain", expect: "operational" });
+  });
+
+  it("names an unknown key with its line and the nearest known one", () => {
+    expect(messageOf(minimal.replace("uid: 1", "uid: 1, profle: plain"))).toBe(
+      "x.yaml:4: functions[0]: unknown key 'profle' (did you mean 'profile'?)",
+    );
+  });
+
+  it("names a wrong type with its line and key", () => {
+    expect(messageOf(minimal.replace("fid: 0x1", "fid: banana"))).toBe(
+      'x.yaml:4: functions[0].fid: expected 0..0xffffffff, got "banana"',
+    );
+  });
+
+  it("refuses a negative FID", () => {
+    expect(messageOf(minimal.replace("fid: 0x1", "fid: -1"))).toContain(
+      "functions[0].fid: expected 0..0xffffffff, got -1",
+    );
+  });
+
+  it("refuses two functions with one FID and lists every problem at once", () => {
+    const text = `${minimal}  - { fid: 0x1, uid: 1 }\nsequence:\n  - { atMs: 1, function: 9, pec: 1 }\n`;
+    expect(messageOf(text).split("\n")).toEqual([
+      "x.yaml:5: functions[1].fid: 0x1 is already taken by functions[0]",
+      "x.yaml:5: functions[1].uid: 0x1 is already taken by functions[0]",
+      "x.yaml:7: sequence[0].function: no function has the fid 0x9",
+    ]);
+  });
+
+  it("refuses a step that says two things", () => {
+    const text = `${minimal}sequence:\n  - { atMs: 1, function: 1, pec: 1, dma: translation }\n`;
+    expect(messageOf(text)).toBe(
+      "x.yaml:6: sequence[0]: needs exactly one of ccdf, pec and dma",
+    );
+  });
+
+  it("refuses memory sizes it cannot give", () => {
+    expect(messageOf(minimal.replace("zrecover }", "zrecover, memory: 4GiB }"))).toBe(
+      "x.yaml:2: vm.memory: expected 1MiB..3584MiB, got '4GiB'",
+    );
+  });
+
+  it("reports YAML that does not parse with its line", () => {
+    expect(messageOf("version: 1\nvm: {")).toMatch(/^x\.yaml:\d+: /);
+  });
+});
