@@ -31,6 +31,8 @@ export interface MemoryMap extends MemoryPlan {
   readonly traceRings: readonly number[];
   readonly hostAreas: readonly number[];
   readonly vcpuAreas: readonly number[];
+  /** Storage keys: one byte per 4 KiB frame of guest RAM {ACC, F, R, C, 0}. */
+  readonly storageKeys: number;
   readonly ramOffset: number;
   readonly totalBytes: number;
 }
@@ -51,6 +53,7 @@ export function planMemory(plan: MemoryPlan): MemoryMap {
   const traceRings = many(1 + plan.vcpuCount + plan.functionCount, ringBytes(TRACE_RING_SLOTS));
   const hostAreas = many(plan.functionCount, plan.hostBytes);
   const vcpuAreas = many(plan.vcpuCount, plan.vcpuBytes);
+  const storageKeys = take(Math.ceil(plan.ramBytes / PAGE));
   const ramOffset = alignUp(next, WASM_PAGE);
   const totalBytes = alignUp(ramOffset + plan.ramBytes, WASM_PAGE);
   return {
@@ -62,6 +65,7 @@ export function planMemory(plan: MemoryPlan): MemoryMap {
     traceRings,
     hostAreas,
     vcpuAreas,
+    storageKeys,
     ramOffset,
     totalBytes,
   };

@@ -1,0 +1,399 @@
+/**
+ * Hot file on a TLB miss: no allocation, exception or BigInt.
+ *
+ * Dynamic address translation: logical or real address to absolute address, with prefixing, low-address
+ * protection, DAT protection and key-controlled protection. Owns no TLB: the CPU core caches what it
+ * gets here under `spaceTag`. Addresses travel as two signed 32-bit halves. Nothing a guest can set up
+ * makes it throw: every table entry is read after `GuestRam.contains`.
+ *
+ * Sources: SA22-7832 chapter 3 (translation tables, protection), s390x-machine.md 5.6. Table addresses
+ * are taken as absolute (the manual leaves real or absolute open).
+ */
+import { at } from "../base/bits.ts";
+import type { GuestRam } from "../shm/guest-ram.ts";
+import { Cpu, type CpuState, PswBit } from "./state.ts";
+import {
+  KEY_CHANGE,
+  KEY_FETCH_PROTECTION,
+  KEY_REFERENCE,
+  type StorageKeys,
+} from "./storage-keys.ts";
+
+export const ACCESS_FETCH = 0;
+export const ACCESS_STORE = 1;
+export const ACCESS_INSTRUCTION = 2;
+export type AccessKind = 0 | 1 | 2;
+
+/** Address spaces, numbered as PSW bits 16-17; REAL is DAT off. */
+export const SPACE_PRIMARY = 0;
+export const SPACE_AR = 1;
+export const SPACE_SECONDARY = 2;
+export const SPACE_HOME = 3;
+export const SPACE_REAL = 4;
+
+/** Control registers that hold the ASCE of spaces 0-3 (AR mode with ALET 0: primary). */
+const ASCE_REGISTER = [1, 1, 7, 13];
+
+/** CR0 bits 32-63 (low half). */
+const CR0_LOW_ADDRESS_PROTECTION = 0x10000000; //   bit 35
+const CR0_FETCH_OVERRIDE = 0x02000000; //           bit 38
+const CR0_STORAGE_OVERRIDE = 0x01000000; //         bit 39
+const CR0_EDAT = 0x00800000; //                     bit 40
+/** CR0 bits that change what a cached translation may do. */
+export const CR0_TRANSLATION_BITS =
+  CR0_LOW_ADDRESS_PROTECTION | CR0_FETCH_OVERRIDE | CR0_STORAGE_OVERRIDE | CR0_EDAT;
+
+const ASCE_PRIVATE = 0x100; //    bit 55
+const ASCE_REAL = 0x20; //        bit 58
+const ENTRY_INVALID = 0x20; //    region and segment entries, bit 58
+const ENTRY_PROTECT = 0x200; //   bit 54
+const SEGMENT_LARGE = 0x400; //   bit 53, format control
+const SEGMENT_COMMON = 0x10; //   bit 59
+const PAGE_ZERO = 0x800; //       bit 52
+const PAGE_INVALID = 0x400; //    bit 53
+
+const PROTECTION = 0x04;
+const ADDRESSING = 0x05;
+const SEGMENT_TRANSLATION = 0x10;
+const PAGE_TRANSLATION = 0x11;
+const TRANSLATION_SPECIFICATION = 0x12;
+const ALET_SPECIFICATION = 0x28;
+const ALEN_TRANSLATION = 0x29;
+const ASCE_TYPE = 0x38;
+
+/** Translation-exception identification, bits 52-63. */
+const TEID_FETCH = 0x800;
+const TEID_STORE = 0x400;
+const TEID_LOW_ADDRESS = 0x80;
+const TEID_KEY = 0x08;
+const TEID_DAT = 0x04;
+
+const TWO_32 = 0x1_0000_0000;
+const TAGS_MAX = 64;
+const TAG_REAL = 0x10;
+
+export interface DatFeatures {
+  /** Facility 8 announced: CR0 bit 40 enables 1 MiB segments and region protection. */
+  readonly edat1: boolean;
+}
+
+export class Dat {
+  /** After a translation: whether the whole page may be cached as writable. */
+  writable = false;
+  /** The AR that a storage operand's access names in AR mode (AR 0 counts as ALET 0). */
+  accessRegister = 0;
+  /** Translation-exception identification of the last failure. */
+  teidHigh = 0;
+  teidLow = 0;
+
+  readonly #state: CpuState;
+  readonly #ram: GuestRam;
+  readonly #keys: StorageKeys;
+  readonly #edat1: boolean;
+  readonly #purge: () => void;
+  // Tags handed out since the last purge: tag t stands for entry t - 1.
+  readonly #tagHigh = new Int32Array(TAGS_MAX);
+  readonly #tagLow = new Int32Array(TAGS_MAX);
+  readonly #tagKey = new Int32Array(TAGS_MAX);
+  #tags = 0;
+  // Result of #resolve besides its return value
+  #entryLow = 0;
+  #entryOrigin = 0;
+
+  /** @param purge the core's TLB purge; called whenever tags start anew or `purge()` is asked for */
+  constructor(
+    state: CpuState,
+    ram: GuestRam,
+    keys: StorageKeys,
+    features: DatFeatures,
+    purge: () => void,
+  ) {
+    this.#state = state;
+    this.#ram = ram;
+    this.#keys = keys;
+    this.#edat1 = features.edat1;
+    this.#purge = purge;
+  }
+
+  /** Forgets every cached translation of this CPU. */
+  purge(): void {
+    this.#tags = 0;
+    this.#purge();
+  }
+
+  /**
+   * Translates one logical address under the current PSW.
+   * @returns the absolute address of the byte, or -1 with the exception recorded in the CPU state
+   */
+  translate(high: number, low: number, kind: AccessKind): number {
+    return this.translateIn(high, low, kind, this.currentSpace(kind), this.pswKey());
+  }
+
+  /** As `translate`, in a space and with an access key of the caller's choice. */
+  translateIn(high: number, low: number, kind: AccessKind, space: number, key: number): number {
+    const absolute = this.resolve(high, low, kind, space, key);
+    if (absolute >= 0) return absolute;
+    this.record(-absolute, space);
+    return -1;
+  }
+
+  /**
+   * As `translateIn`, recording nothing.
+   * @returns the absolute address, or minus the program-interruption code
+   */
+  resolve(high: number, low: number, kind: AccessKind, space: number, key: number): number {
+    this.writable = false;
+    let asceHigh = 0;
+    let asceLow = 0;
+    if (space !== SPACE_REAL) {
+      const register = this.#asceRegister(space);
+      if (register < 0) return register;
+      asceHigh = this.#state.high(Cpu.cr + register * 8);
+      asceLow = this.#state.low(Cpu.cr + register * 8);
+    }
+    const store = kind === ACCESS_STORE;
+    this.teidHigh = high;
+    this.teidLow = (low & ~0xfff) | (store ? TEID_STORE : TEID_FETCH) | (space & 3);
+    const control = this.#state.low(Cpu.cr);
+    const privateSpace = (asceLow & ASCE_PRIVATE) !== 0;
+    const lowPage =
+      (control & CR0_LOW_ADDRESS_PROTECTION) !== 0 &&
+      !privateSpace &&
+      high === 0 &&
+      (low & ~0x1fff) === 0;
+    if (lowPage && store && (low & 0xfff) < 512) {
+      this.teidLow |= TEID_LOW_ADDRESS;
+      return -PROTECTION;
+    }
+    let real: number;
+    let protect = false;
+    if (space === SPACE_REAL) {
+      real = (high >>> 0) * TWO_32 + (low >>> 0);
+    } else {
+      real = this.#walk(high, low, asceHigh, asceLow);
+      if (real < 0) return real;
+      protect = (this.#entryLow & ENTRY_PROTECT) !== 0;
+      if (store && protect) {
+        this.teidLow |= TEID_DAT;
+        return -PROTECTION;
+      }
+    }
+    const absolute = this.realToAbsolute(real);
+    if (!this.#ram.contains(absolute - (absolute % 4096), 4096)) return -ADDRESSING;
+    const storageKey = this.#keys.get(absolute);
+    let mayStore = !protect && !lowPage;
+    if (key !== 0) {
+      const matches =
+        storageKey >>> 4 === key ||
+        ((control & CR0_STORAGE_OVERRIDE) !== 0 && storageKey >>> 4 === 9);
+      const mayFetch =
+        matches ||
+        (storageKey & KEY_FETCH_PROTECTION) === 0 ||
+        ((control & CR0_FETCH_OVERRIDE) !== 0 && !privateSpace && high === 0 && low >>> 0 < 2048);
+      if (store ? !matches : !mayFetch) {
+        this.teidLow |= TEID_KEY;
+        return -PROTECTION;
+      }
+      mayStore = mayStore && matches;
+    }
+    this.#keys.touch(absolute, store ? KEY_REFERENCE | KEY_CHANGE : KEY_REFERENCE);
+    // A page whose change bit is still zero stays read-only in the TLB, so the first store comes here.
+    this.writable = mayStore && (store || (storageKey & KEY_CHANGE) !== 0);
+    return absolute;
+  }
+
+  /**
+   * Translation of LRA and TPROT: through the tables even with DAT off, no prefixing, no storage access.
+   * @returns the real address, or minus the program-interruption code; `entryOrigin` tells where the last
+   * table entry stood
+   */
+  loadReal(high: number, low: number, space: number): number {
+    this.teidHigh = high;
+    this.teidLow = (low & ~0xfff) | TEID_FETCH | (space & 3);
+    const register = this.#asceRegister(space);
+    if (register < 0) return register;
+    const asce = Cpu.cr + register * 8;
+    return this.#walk(high, low, this.#state.high(asce), this.#state.low(asce));
+  }
+
+  /** Real (or absolute) address of the last table entry looked at. */
+  get entryOrigin(): number {
+    return this.#entryOrigin;
+  }
+
+  /** Prefixing is its own inverse: real to absolute, absolute to real. */
+  realToAbsolute(address: number): number {
+    const prefix = this.#state.i32(Cpu.prefix);
+    if (address < 8192) return address + prefix;
+    if (address >= prefix && address < prefix + 8192) return address - prefix;
+    return address;
+  }
+
+  /** Space of an access under the current PSW; instructions come from primary unless in home mode. */
+  currentSpace(kind: number): number {
+    const mask = this.#state.high(Cpu.pswMask);
+    if ((mask & PswBit.datHigh) === 0) return SPACE_REAL;
+    const space = (mask >>> 14) & 3;
+    return kind === ACCESS_INSTRUCTION && space !== SPACE_HOME ? SPACE_PRIMARY : space;
+  }
+
+  pswKey(): number {
+    return (this.#state.high(Cpu.pswMask) >>> 20) & 15;
+  }
+
+  /** Tag of cached translations for data accesses under the current PSW and control registers. */
+  get spaceTag(): number {
+    return this.tagOf(this.currentSpace(ACCESS_FETCH));
+  }
+
+  /** Tag for instruction fetches. */
+  get instructionTag(): number {
+    return this.tagOf(this.currentSpace(ACCESS_INSTRUCTION));
+  }
+
+  /**
+   * Small positive number that stands for {ASCE or real, access key} until the next purge. The tag of AR
+   * mode is 0: its translations depend on the AR and are not to be cached.
+   */
+  tagOf(space: number): number {
+    if (space === SPACE_AR) return 0;
+    let high = 0;
+    let low = 0;
+    let key = this.pswKey();
+    if (space === SPACE_REAL) {
+      key |= TAG_REAL;
+    } else {
+      const asce = Cpu.cr + at(ASCE_REGISTER, space) * 8;
+      high = this.#state.high(asce);
+      low = this.#state.low(asce);
+    }
+    for (let i = 0; i < this.#tags; i++) {
+      if (
+        at(this.#tagLow, i) === low &&
+        at(this.#tagHigh, i) === high &&
+        at(this.#tagKey, i) === key
+      ) {
+        return i + 1;
+      }
+    }
+    if (this.#tags === TAGS_MAX) this.purge();
+    const index = this.#tags++;
+    this.#tagHigh[index] = high;
+    this.#tagLow[index] = low;
+    this.#tagKey[index] = key;
+    return index + 1;
+  }
+
+  /** Records the access exception `code` that the last failed resolution described. */
+  record(code: number, space: number): void {
+    const state = this.#state;
+    state.setI32(Cpu.programCode, code);
+    state.setI32(Cpu.nullify, isNullifying(code) ? 1 : 0);
+    if (hasTeid(code)) {
+      state.setHalves(Cpu.teid, this.teidHigh, this.teidLow);
+      state.setI32(Cpu.excAccessId, space === SPACE_AR ? this.accessRegister : 0);
+    } else if (code === ALET_SPECIFICATION || code === ALEN_TRANSLATION) {
+      state.setI32(Cpu.excAccessId, this.accessRegister);
+    }
+  }
+
+  /** Control register of the space's ASCE, or minus the code when an ALET designates nothing we have. */
+  #asceRegister(space: number): number {
+    if (space !== SPACE_AR || this.accessRegister === 0) return at(ASCE_REGISTER, space & 3);
+    const alet = this.#state.i32(Cpu.ar + this.accessRegister * 4);
+    if (alet === 0) return 1;
+    if (alet === 1) return 7;
+    // Bits 0-6 of an ALET must be zeros; we keep no access lists, so any other entry is invalid.
+    return (alet & 0xfe000000) !== 0 ? -ALET_SPECIFICATION : -ALEN_TRANSLATION;
+  }
+
+  /** Walks the tables; real address or minus code. Leaves the protection bits met in #entryLow. */
+  #walk(high: number, low: number, asceHigh: number, asceLow: number): number {
+    this.#entryLow = 0;
+    const offset = low & 0xfff;
+    if ((asceLow & ASCE_REAL) !== 0) return (high >>> 0) * TWO_32 + (low >>> 0);
+    const type = (asceLow >>> 2) & 3; // 3 region first, 2 region second, 1 region third, 0 segment
+    if (beyondReach(high, low, type)) return -ASCE_TYPE;
+    const edat = this.#edat1 && (this.#state.low(Cpu.cr) & CR0_EDAT) !== 0;
+    let index = indexOf(high, low, type);
+    if (index >>> 9 > (asceLow & 3)) return -translationCode(type);
+    let origin = (asceHigh >>> 0) * TWO_32 + ((asceLow & ~0xfff) >>> 0);
+    let protect = 0;
+    for (let level = type; level >= 0; level--) {
+      const address = origin + index * 8;
+      this.#entryOrigin = address;
+      if (!this.#ram.contains(address, 8)) return -ADDRESSING;
+      const entryHigh = this.#ram.u32(address);
+      const entryLow = this.#ram.u32(address + 4) | 0;
+      if ((entryLow & ENTRY_INVALID) !== 0) return -translationCode(level);
+      if (((entryLow >>> 2) & 3) !== level) return -TRANSLATION_SPECIFICATION;
+      if (level > 0) {
+        if (edat) protect |= entryLow & ENTRY_PROTECT;
+        index = indexOf(high, low, level - 1);
+        const part = index >>> 9;
+        if (part < ((entryLow >>> 6) & 3) || part > (entryLow & 3)) {
+          return -translationCode(level - 1);
+        }
+        origin = entryHigh * TWO_32 + ((entryLow & ~0xfff) >>> 0);
+        continue;
+      }
+      if ((entryLow & SEGMENT_COMMON) !== 0 && (asceLow & ASCE_PRIVATE) !== 0) {
+        return -TRANSLATION_SPECIFICATION;
+      }
+      protect |= entryLow & ENTRY_PROTECT;
+      if (edat && (entryLow & SEGMENT_LARGE) !== 0) {
+        this.#entryLow = protect;
+        return entryHigh * TWO_32 + ((entryLow & ~0xfffff) >>> 0) + (low & 0xfffff);
+      }
+      origin = entryHigh * TWO_32 + ((entryLow & ~0x7ff) >>> 0);
+    }
+    const address = origin + ((low >>> 12) & 0xff) * 8;
+    this.#entryOrigin = address;
+    if (!this.#ram.contains(address, 8)) return -ADDRESSING;
+    const pageHigh = this.#ram.u32(address);
+    const pageLow = this.#ram.u32(address + 4) | 0;
+    if ((pageLow & PAGE_INVALID) !== 0) return -PAGE_TRANSLATION;
+    if ((pageLow & PAGE_ZERO) !== 0) return -TRANSLATION_SPECIFICATION;
+    this.#entryLow = protect | (pageLow & ENTRY_PROTECT);
+    return pageHigh * TWO_32 + ((pageLow & ~0xfff) >>> 0) + offset;
+  }
+}
+
+/** Whether the address has bits to the left of the index of the ASCE's highest table. */
+function beyondReach(high: number, low: number, type: number): boolean {
+  if (type === 3) return false;
+  if (type === 2) return high >>> 21 !== 0;
+  if (type === 1) return high >>> 10 !== 0;
+  return high !== 0 || low < 0;
+}
+
+/** The 11-bit table index for a level: 3 RFX, 2 RSX, 1 RTX, 0 SX. */
+function indexOf(high: number, low: number, level: number): number {
+  if (level === 3) return high >>> 21;
+  if (level === 2) return (high >>> 10) & 0x7ff;
+  if (level === 1) return ((high & 0x3ff) << 1) | (low >>> 31);
+  return (low >>> 20) & 0x7ff;
+}
+
+function translationCode(level: number): number {
+  return level === 0 ? SEGMENT_TRANSLATION : 0x3c - level;
+}
+
+/** Exceptions whose instruction is nullified: the old PSW designates it (SA22-7832, figure 6-2). */
+export function isNullifying(code: number): boolean {
+  return (
+    code === SEGMENT_TRANSLATION ||
+    code === PAGE_TRANSLATION ||
+    (code >= ALET_SPECIFICATION && code <= 0x2d) ||
+    (code >= ASCE_TYPE && code <= 0x3b)
+  );
+}
+
+function hasTeid(code: number): boolean {
+  return (
+    code === PROTECTION ||
+    code === SEGMENT_TRANSLATION ||
+    code === PAGE_TRANSLATION ||
+    (code >= ASCE_TYPE && code <= 0x3b)
+  );
+}
