@@ -7,9 +7,13 @@
  *  push:   crwPending := 1; if exchange(machineCheckEnabled, 0) was 1, raise the machine check
  *  STCRW:  exchange(crwPending, 0) was 1 -> CRW, cc 0. Else enable the machine check, *look again*: if
  *          crwPending is 1 and exchange(machineCheckEnabled, 0) was 1, raise it; cc 1
- *  SEI:    seiPending := 0 *before* the last look at the rings; records left -> seiPending := 1 and P flag
+ *  SEI:    seiPending := 0 *before* the look at the rings, a ring's summary bit := 0 *before* the look at
+ *          that ring; records left -> its bit := 1, seiPending := 1 and P flag
  *
- * Either the poster's exchange sees the enablement, or STCRW's second look sees the CRW. Model: test/model.
+ * Either the poster's exchange sees the enablement, or STCRW's second look sees the CRW. A poster that dies
+ * between two of these steps leaves the words half way (say seiPending 1 and no CRW, so that no later post
+ * would push one): its successor calls `repost`, which ends in a raised machine check whatever it finds. A
+ * guest answers one too many with STCRW cc 1. Model: test/model.
  */
 import type { InterruptSink } from "../ports/interrupt-sink.ts";
 import { and, exchange, load, or, store } from "./atomics.ts";
@@ -34,17 +38,36 @@ export class ChannelReport {
     this.#sink = sink;
   }
 
-  /** Machine reset: nothing pending, machine check enabled. */
+  /**
+   * Machine reset: nothing pending, machine check enabled. Posters need not stop: an event that is in a ring
+   * after this is announced anew.
+   */
   reset(): void {
     store(this.#words, this.#crw, 0);
     store(this.#words, this.#sei, 0);
     store(this.#words, this.#enabled, 1);
+    if ((this.summary(0) | this.summary(1)) !== 0) {
+      store(this.#words, this.#sei, 1);
+      this.#push();
+    }
   }
 
   /** Poster, after publishing records in the CCDF ring of `functionIndex`. */
   post(functionIndex: number): void {
-    or(this.#words, this.#summary + (functionIndex >>> 5), 1 << (functionIndex & 31));
+    this.setSummary(functionIndex);
     if (exchange(this.#words, this.#sei, 1) === 0) this.#push();
+  }
+
+  /**
+   * Successor of a poster that died, when the CCDF ring of `functionIndex` is not empty: announces its
+   * records whether or not the predecessor got to it.
+   */
+  repost(functionIndex: number): void {
+    this.setSummary(functionIndex);
+    store(this.#words, this.#sei, 1);
+    store(this.#words, this.#crw, 1);
+    store(this.#words, this.#enabled, 0);
+    this.#sink.channelReport();
   }
 
   #push(): void {

@@ -7,6 +7,12 @@
  * with 0 and notifies if it was 1. Either the consumer's second look sees the work, or the producer's
  * exchange sees 1: no wake-up is lost (SPIN: test/model). The consumer exchanges the summary to 0
  * *before* it drains, so work that arrives meanwhile sets the bit again.
+ *
+ * What the work bits announce must have been published by an atomic store or read-modify-write: `ring`
+ * may find its bits still set and then leaves the summary alone. A wait that ends early (a notify meant for
+ * an earlier sleep, a timeout) is harmless: the owner looks and sleeps again. An owner that dies takes
+ * along the bits it had taken: its successor treats all work as possible once. A vCPU's enabled wait is a
+ * Doorbell over `VcpuHeader.sleeping` and `VcpuHeader.pending`.
  */
 import { exchange, load, notify, or, store, wait } from "./atomics.ts";
 
@@ -33,8 +39,12 @@ export class Doorbell {
     return exchange(this.#words, this.#summary, 0);
   }
 
-  /** Owner: sleeps until rung or `timeoutMs` passed; returns at once when work bits are set. */
+  /**
+   * Owner: sleeps until rung or `timeoutMs` passed; returns at once when work bits are set or `timeoutMs` is
+   * no positive number. Credits owed to a producer must be flushed first.
+   */
   sleep(timeoutMs: number): void {
+    if (!(timeoutMs > 0)) return;
     store(this.#words, this.#sleeping, 1);
     if (load(this.#words, this.#summary) === 0) {
       wait(this.#words, this.#sleeping, 1, timeoutMs);

@@ -3,13 +3,23 @@
  * at a 64 KiB boundary. Host byte offset of guest absolute address a = `ramOffset + a`. The size is
  * declared once and never grows (performance.md 3.2).
  */
+import { assert } from "../base/assert.ts";
 import { alignUp } from "../base/bits.ts";
-import { CCDF_RING_SLOTS, REQUEST_RING_SLOTS, TRACE_RING_SLOTS } from "../base/limits.ts";
+import {
+  CCDF_RING_SLOTS,
+  FUNCTIONS_MAX,
+  GUEST_RAM_MAX_BYTES,
+  REQUEST_RING_SLOTS,
+  TRACE_RING_SLOTS,
+  VCPUS_MAX,
+} from "../base/limits.ts";
 import { FunctionBlock, VmBlock } from "./blocks.ts";
 import { ringBytes } from "./ring.ts";
 
 const PAGE = 4096;
 const WASM_PAGE = 65536;
+/** What 32-bit wasm addresses reach. */
+const WASM_MEMORY_MAX_BYTES = 65536 * WASM_PAGE;
 
 export interface MemoryPlan {
   readonly vcpuCount: number;
@@ -37,7 +47,11 @@ export interface MemoryMap extends MemoryPlan {
   readonly totalBytes: number;
 }
 
+/** Lays the areas out one after the other, each on a page of its own. The config was checked before. */
 export function planMemory(plan: MemoryPlan): MemoryMap {
+  assert(plan.vcpuCount >= 1 && plan.vcpuCount <= VCPUS_MAX, `${plan.vcpuCount} vCPUs`);
+  assert(plan.functionCount <= FUNCTIONS_MAX, `${plan.functionCount} functions`);
+  assert(plan.ramBytes <= GUEST_RAM_MAX_BYTES, `${plan.ramBytes} bytes of guest RAM`);
   let next = 0;
   const take = (bytes: number): number => {
     const offset = next;
@@ -56,6 +70,7 @@ export function planMemory(plan: MemoryPlan): MemoryMap {
   const storageKeys = take(Math.ceil(plan.ramBytes / PAGE));
   const ramOffset = alignUp(next, WASM_PAGE);
   const totalBytes = alignUp(ramOffset + plan.ramBytes, WASM_PAGE);
+  assert(totalBytes <= WASM_MEMORY_MAX_BYTES, `${totalBytes} bytes of shared memory`);
   return {
     ...plan,
     vmBlock,

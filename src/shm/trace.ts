@@ -1,6 +1,7 @@
 /**
  * Hot file: no allocation in `write`. One trace ring per thread, read by the main thread: timeline,
- * ledger, `--trace`. A full ring loses trace records and counts them; events are never involved.
+ * ledger, `--trace`. A full ring loses trace records and counts them in the ring (`RingConsumer.lost`); events
+ * are never involved.
  */
 import { TRACE_RING_SLOTS } from "../base/limits.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -12,7 +13,6 @@ export class TraceWriter {
   readonly #words: Int32Array;
   readonly #ring: RingProducer;
   readonly #clock: Clock;
-  lost = 0;
 
   constructor(vm: VmMemory, ringOffset: number, clock: Clock) {
     this.#words = vm.words;
@@ -33,7 +33,7 @@ export class TraceWriter {
   ): void {
     const slot = this.#ring.reserve();
     if (slot < 0) {
-      this.lost += 1;
+      this.#ring.countLost();
       return;
     }
     this.#ring.fillHeader(slot, kind, functionIndex, generation, this.#clock.nowUs(), correlation);
