@@ -7,6 +7,13 @@
 /** CCDF ring (recovery worker -> CHSC store event information). Body: the CCDF; FH, FID filled on fetch. */
 export const CcdfKind = { error: 1, availability: 2 } as const;
 
+/**
+ * `Lane.flags` of a CCDF ring record. A repeat tells the guest again about an error it was told of before,
+ * or carries a code of zmend's own (0x003b when a policy gives up): CHSC hands it out as any other record,
+ * but it counts neither as fetched nor as superseded.
+ */
+export const CcdfFlag = { repeat: 1 } as const;
+
 /** Request ring (vCPU -> recovery worker): what the guest did to the function. */
 export const RequestKind = {
   guestFetched: 1, //        b0 = PEC of the record CHSC handed out, b1 = its correlation

@@ -56,6 +56,11 @@ export interface HostFunction {
    * Returns 0, -ENOMSG (nothing pending) or another -errno. Destructive: see design.md 4.
    */
   getError(slot: number): number;
+  /**
+   * Supervisor, after the worker died inside a call: ends that call as the host would have, so that an
+   * event is either in `slot` (whole) or still pending, never both and never neither.
+   */
+  completeInterruptedCall?(slot: number): void;
   /** Consumes the ERR eventfd's count; returns it (0 = not signalled). */
   takeSignals(): number;
   /** VFIO_DEVICE_RESET. 0 = started or done (ask `pollReset`), else -errno at once. */

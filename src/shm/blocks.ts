@@ -85,7 +85,8 @@ export const FunctionBlock = wordBlock([
   "drainStep", //    numbered step of the drain, for exactly-once tests and crash repair
   "workerRestarts",
   "killAtStep", //   test hook: the worker dies when it reaches this step (0 = never)
-  "recoveryScratch:32", // the machine's own words that must outlive a worker
+  "recoveryScratch:64", // the machine's own words that must outlive a worker
+  "recoveryCommand", // control: RECOVERY_COMMAND_*; worker: exchanged to 0. Doorbell bit WORK_COMMAND
   // The books. errorsRaised = fetched + sum(notDelivered…), design.md 4
   "!errorsRaised", //  platform
   "hostDropped", //    platform: queue full
@@ -101,6 +102,9 @@ export const FunctionBlock = wordBlock([
   "recoveries", //     worker
   "hostResets", //     worker
   "staleAtWorker", //  worker: host handle of the CCDF was not current
+  "supersededAtWorker", // worker: the guest had given the generation up before the record was published
+  "fmbAtWorker", //    worker: an FMB code came through the error feature
+  "reinjections", //   worker: records that repeat or replace an event (CcdfFlag.repeat), in no other book
   // Guest activity (vCPU)
   "!loads",
   "stores",
@@ -111,7 +115,12 @@ export const FunctionBlock = wordBlock([
 export const FIB_INTERRUPTS = 1;
 export const FIB_IOAT = 2;
 
-/** `resetPhase` and `clearPhase`. vCPU: idle -> requested, done/failed -> idle. Worker: the others. */
+/**
+ * `resetPhase` and `clearPhase`. vCPU: idle -> requested, done/failed -> idle (compare-and-swap). Worker:
+ * the others, among them idle -> running -> idle for a reset of its own; CLP enable and disable answer
+ * 0x0108 while the phase is running. `clearPhase` carries the MPCIFC operation (7 or 9) in bits 8-15 of a
+ * request: `PHASE_REQUESTED | operation << 8`; the worker answers with the bare phase.
+ */
 export const PHASE_IDLE = 0;
 export const PHASE_REQUESTED = 1;
 export const PHASE_RUNNING = 2;
@@ -124,6 +133,19 @@ export const WORK_REQUEST = 2;
 export const WORK_CREDIT = 4;
 export const WORK_HOST = 8;
 export const WORK_COMMAND = 16;
+
+/** Values of `recoveryCommand`. */
+export const RecoveryCommand = {
+  none: 0,
+  reset: 1,
+  quarantine: 2,
+  release: 3,
+  unplug: 4,
+  stopVm: 5,
+  pause: 6,
+  resume: 7,
+  systemReset: 8,
+} as const;
 
 /** Function states, QEMU's names and numbers (zpci-guest.md 4.2). */
 export const FunctionState = {

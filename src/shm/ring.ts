@@ -119,6 +119,11 @@ export class RingProducer {
     return this.#slotsWord + (index & (this.#slots - 1)) * RECORD_WORDS;
   }
 
+  /** Index of the next record to publish. */
+  get tail(): number {
+    return this.#tail;
+  }
+
   /** Records that fit now. */
   free(): number {
     this.#headSeen = load(this.#words, this.#headWord);
