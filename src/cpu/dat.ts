@@ -3,7 +3,7 @@
  *
  * Dynamic address translation: logical or real address to absolute address, with prefixing, low-address
  * protection, DAT protection and key-controlled protection. Owns no TLB: the CPU core caches what it
- * gets here under `spaceTag`. Addresses travel as two signed 32-bit halves. Nothing a guest can set up
+ * gets here under `dataTag` and `instructionTag`. Addresses travel as two signed 32-bit halves. Nothing a guest can set up
  * makes it throw: every table entry is read after `GuestRam.contains`.
  *
  * Sources: SA22-7832 chapter 3 (translation tables, protection), s390x-machine.md 5.6. Table addresses
@@ -11,6 +11,7 @@
  */
 import { at } from "../base/bits.ts";
 import type { GuestRam } from "../shm/guest-ram.ts";
+import { type AccessKind, FETCH, INSTRUCTION, STORE, type Translator } from "./seam.ts";
 import { Cpu, type CpuState, PswBit } from "./state.ts";
 import {
   KEY_CHANGE,
@@ -18,11 +19,6 @@ import {
   KEY_REFERENCE,
   type StorageKeys,
 } from "./storage-keys.ts";
-
-export const ACCESS_FETCH = 0;
-export const ACCESS_STORE = 1;
-export const ACCESS_INSTRUCTION = 2;
-export type AccessKind = 0 | 1 | 2;
 
 /** Address spaces, numbered as PSW bits 16-17; REAL is DAT off. */
 export const SPACE_PRIMARY = 0;
@@ -70,16 +66,18 @@ const TEID_DAT = 0x04;
 
 const TWO_32 = 0x1_0000_0000;
 const TAGS_MAX = 64;
+/** Flags beside the access key in #tagKey. */
 const TAG_REAL = 0x10;
+const TAG_AR = 0x20;
 
 export interface DatFeatures {
   /** Facility 8 announced: CR0 bit 40 enables 1 MiB segments and region protection. */
   readonly edat1: boolean;
 }
 
-export class Dat {
-  /** After a translation: whether the whole page may be cached as writable. */
-  writable = false;
+export class Dat implements Translator {
+  writable: 0 | 1 | 2 = 0;
+  cacheable: 0 | 1 = 1;
   /** The AR that a storage operand's access names in AR mode (AR 0 counts as ALET 0). */
   accessRegister = 0;
   /** Translation-exception identification of the last failure. */
@@ -142,7 +140,9 @@ export class Dat {
    * @returns the absolute address, or minus the program-interruption code
    */
   resolve(high: number, low: number, kind: AccessKind, space: number, key: number): number {
-    this.writable = false;
+    this.writable = 0;
+    // What an AR designates may change without notice to the TLB.
+    this.cacheable = space === SPACE_AR ? 0 : 1;
     let asceHigh = 0;
     let asceLow = 0;
     if (space !== SPACE_REAL) {
@@ -151,7 +151,7 @@ export class Dat {
       asceHigh = this.#state.high(Cpu.cr + register * 8);
       asceLow = this.#state.low(Cpu.cr + register * 8);
     }
-    const store = kind === ACCESS_STORE;
+    const store = kind === STORE;
     this.teidHigh = high;
     this.teidLow = (low & ~0xfff) | (store ? TEID_STORE : TEID_FETCH) | (space & 3);
     const control = this.#state.low(Cpu.cr);
@@ -181,7 +181,7 @@ export class Dat {
     const absolute = this.realToAbsolute(real);
     if (!this.#ram.contains(absolute - (absolute % 4096), 4096)) return -ADDRESSING;
     const storageKey = this.#keys.get(absolute);
-    let mayStore = !protect && !lowPage;
+    let mayStore = !protect;
     if (key !== 0) {
       const matches =
         storageKey >>> 4 === key ||
@@ -198,7 +198,7 @@ export class Dat {
     }
     this.#keys.touch(absolute, store ? KEY_REFERENCE | KEY_CHANGE : KEY_REFERENCE);
     // A page whose change bit is still zero stays read-only in the TLB, so the first store comes here.
-    this.writable = mayStore && (store || (storageKey & KEY_CHANGE) !== 0);
+    if (mayStore && (store || (storageKey & KEY_CHANGE) !== 0)) this.writable = lowPage ? 2 : 1;
     return absolute;
   }
 
@@ -234,35 +234,30 @@ export class Dat {
     const mask = this.#state.high(Cpu.pswMask);
     if ((mask & PswBit.datHigh) === 0) return SPACE_REAL;
     const space = (mask >>> 14) & 3;
-    return kind === ACCESS_INSTRUCTION && space !== SPACE_HOME ? SPACE_PRIMARY : space;
+    return kind === INSTRUCTION && space !== SPACE_HOME ? SPACE_PRIMARY : space;
   }
 
   pswKey(): number {
     return (this.#state.high(Cpu.pswMask) >>> 20) & 15;
   }
 
-  /** Tag of cached translations for data accesses under the current PSW and control registers. */
-  get spaceTag(): number {
-    return this.tagOf(this.currentSpace(ACCESS_FETCH));
+  get dataTag(): number {
+    return this.tagOf(this.currentSpace(FETCH));
   }
 
-  /** Tag for instruction fetches. */
   get instructionTag(): number {
-    return this.tagOf(this.currentSpace(ACCESS_INSTRUCTION));
+    return this.tagOf(this.currentSpace(INSTRUCTION));
   }
 
-  /**
-   * Small positive number that stands for {ASCE or real, access key} until the next purge. The tag of AR
-   * mode is 0: its translations depend on the AR and are not to be cached.
-   */
+  /** Small positive number that stands for {ASCE or real, access key} until the next purge. */
   tagOf(space: number): number {
-    if (space === SPACE_AR) return 0;
     let high = 0;
     let low = 0;
     let key = this.pswKey();
     if (space === SPACE_REAL) {
       key |= TAG_REAL;
     } else {
+      if (space === SPACE_AR) key |= TAG_AR;
       const asce = Cpu.cr + at(ASCE_REGISTER, space) * 8;
       high = this.#state.high(asce);
       low = this.#state.low(asce);

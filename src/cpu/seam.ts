@@ -64,7 +64,11 @@ export interface CoreHooks {
   requestExit(): void;
 }
 
-/** `src/cpu/interrupts.ts`: interruptions by PSW swap. */
+/**
+ * `src/cpu/interrupts.ts`: interruptions by PSW swap. Any of these (and system instructions) may stop the
+ * CPU: they set `Cpu.running` = 0 and `Cpu.stopReason`, and call `requestExit()`; the core then executes
+ * nothing more.
+ */
 export interface Interruptions {
   /** Delivers the program interruption of `Cpu.programCode`, clears it, swaps PSWs. */
   deliverProgram(): void;
@@ -74,6 +78,10 @@ export interface Interruptions {
   takePending(): boolean;
   /** Clock microseconds at which a timer interruption will become pending and enabled; Infinity = never. */
   waitDeadlineUs(): number;
+  /** Whether `takePending()` would take one; claims nothing: the second look before a vCPU sleeps. */
+  pendingNow(): boolean;
+  /** The PSW enables I/O, external or machine-check interruptions: false in a wait = disabled wait. */
+  anyEnabled(): boolean;
 }
 
 /** One control or privileged instruction: everything it needs is in the context it was built with. */

@@ -39,6 +39,7 @@ export const Cpu = {
   running: 0x5cc, //   i32: 1 operating, 0 stopped (SIGP)
   exitReason: 0x5d0, // i32: how `run` ended
   exitDetail: 0x5d4, // i32
+  stopReason: 0x5d8, // i32: STOP_*, why `running` became 0
   /** Where the core's own words, TLB and decode cache begin. */
   core: 0x600,
 } as const;
@@ -47,6 +48,13 @@ export const LOCAL_EXTERNAL_CALL = 1;
 export const LOCAL_EMERGENCY = 2;
 export const LOCAL_RESTART = 4;
 export const LOCAL_STOP = 8;
+
+/** Why a CPU stopped by itself (`Cpu.stopReason`). */
+export const STOP_NONE = 0;
+export const STOP_CHECK = 1; //  check stop: a program new PSW that cannot be used
+export const STOP_SIGP = 2; //   SIGP stop, or stop and store status: power off when it is the last CPU
+export const STOP_QUIT = 3; //   the program asked to end the VM (DIAG 0x500)
+export const STOP_RESET = 4; //  the program asked for a re-IPL (DIAG 0x308)
 
 /** PSW mask bits as they stand in the upper (bits 0-31) and lower (bits 32-63) half. */
 export const PswBit = {
