@@ -8,7 +8,7 @@
 export const CcdfKind = { error: 1, availability: 2 } as const;
 
 /**
- * `Lane.flags` of a CCDF ring record. A repeat tells the guest again about an error it was told of before,
+ * Bits 8-15 of `Lane.kind` of a CCDF ring record (`kind | flag << 8`). A repeat tells the guest again about an error it was told of before,
  * or carries a code of zmend's own (0x003b when a policy gives up): CHSC hands it out as any other record,
  * but it counts neither as fetched nor as superseded.
  */
@@ -19,11 +19,13 @@ export const RequestKind = {
   guestFetched: 1, //        b0 = PEC of the record CHSC handed out, b1 = its correlation
   guestResetBlock: 2, //     MPCIFC 9
   guestResetError: 3, //     MPCIFC 7
-  guestDisable: 4, //        CLP set function, disable
+  guestDisable: 4, //        CLP set function, disable; b0 = FunctionState it was in (ERROR, BLOCKED: resetPhase is REQUESTED)
   guestEnable: 5, //         CLP set function, enable; b0 = new guest handle
   guestRegisterIoat: 6, //   MPCIFC 4 accepted
   guestProof: 7, //          first good PCILG after enable and register-IOAT
   guestReport: 8, //         SCLP event 0x18; b0 = 1 success, 0 failure
+  guestDeconfigure: 9, //    SCLP deconfigure I/O adapter; b0 = FunctionState it was in
+  guestConfigure: 10, //     SCLP configure I/O adapter
 } as const;
 
 /** Trace rings (every thread -> main): the timeline and ledger. `functionIndex` -1 = the VM. */

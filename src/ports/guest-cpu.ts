@@ -9,6 +9,8 @@ export interface GuestCpu {
   /** Bits 32-63 of general register `n`. */
   grLow(n: number): number;
   setGr(n: number, high: number, low: number): void;
+  /** Bits 32-63 of control register `n` (TPI looks at CR6). */
+  crLow(n: number): number;
   /** PSW bit 15. */
   problemState(): boolean;
   setCc(cc: 0 | 1 | 2 | 3): void;

@@ -32,6 +32,13 @@ export const VmBlock = wordBlock([
   "vcpuStopDetail",
   // SCLP service-call state shared by poster and vCPU
   "quiesceRequested", //    1 = signal quiesce asked for
+  "sclpReceiveMask", //     event types the guest wants (vCPU), first word of its CP receive mask
+  // Console input (sclp-events.ts): head by the vCPU, tail and bytes by the main thread
+  "consoleInputHead",
+  "!consoleInputTail",
+  "consoleInput:256",
+  // Device lock: one vCPU at a time executes zPCI, CHSC and SERVC (lock.ts)
+  "!deviceLock",
 ]);
 
 /** First words of each vCPU area; the rest of the area belongs to `src/cpu`. */
@@ -76,6 +83,11 @@ export const FunctionBlock = wordBlock([
   "clearPhase",
   "permanent", //     1 = permanent error stands until deconfigure
   "proofPending", //  vCPU: 1 after register-IOAT, cleared by the first good PCILG
+  "resetGeneration", // vCPU: generation for which resetPhase was requested
+  "clearOperation", //  vCPU: {generation << 8 | MPCIFC operation} for which clearPhase was requested
+  // Platform thread: 1 while it touches guest storage for this function; a vCPU that took a
+  // translation or registration away waits for 0 (Dekker: each stores its word, then loads the other's)
+  "!dmaActive",
   // ERR eventfd of the function: counter, added to by the host, exchanged to 0 by the worker
   "!errSignals",
   // Recovery worker's doorbell
@@ -109,7 +121,8 @@ export const FunctionBlock = wordBlock([
   "!loads",
   "stores",
   "rpcits",
-  "interruptionsDropped",
+  "interruptionsDropped", // platform and vCPU: MSI without a place to go
+  "requestsLost", //         vCPU: guestFetched records that found the request ring full
 ]);
 
 export const FIB_INTERRUPTS = 1;

@@ -114,6 +114,12 @@ export class RingProducer {
     return tail;
   }
 
+  /** Takes over from another producer object of the same side: only while that one cannot write. */
+  resync(): void {
+    this.#headSeen = load(this.#words, this.#headWord);
+    this.#tail = this.#recoverTail();
+  }
+
   /** Word index of the slot for `index`. */
   slotWord(index: number): number {
     return this.#slotsWord + (index & (this.#slots - 1)) * RECORD_WORDS;
@@ -251,6 +257,12 @@ export class RingConsumer {
     this.#slotsWord = (byteOffset + HEADER_BYTES) / 4;
     this.#mask = slots - 1;
     this.#head = load(words, this.#headWord);
+  }
+
+  /** Takes over from another consumer object of the same side: only while that one cannot release. */
+  resync(): void {
+    this.#head = load(this.#words, this.#headWord);
+    this.#known = 0;
   }
 
   /** Word index of the oldest record, or -1 when there is none. */
