@@ -104,6 +104,7 @@ export const FunctionBlock = wordBlock([
   "hostDropped", //    platform: queue full
   "hostStale", //      platform: stale handle, filtered by the host
   "hostFmbCode", //    platform: FMB codes, never queued
+  "hostHandled", //    platform: nobody mediated, the host recovered by itself; not in errorsRaised
   "readByWorker", //   worker
   "injected", //       worker
   "fetchedByGuest", // vCPU
@@ -117,6 +118,12 @@ export const FunctionBlock = wordBlock([
   "supersededAtWorker", // worker: the guest had given the generation up before the record was published
   "fmbAtWorker", //    worker: an FMB code came through the error feature
   "reinjections", //   worker: records that repeat or replace an event (CcdfFlag.repeat), in no other book
+  // An error the guest's own instruction found, on its way to the platform (guest-error.ts)
+  "!guestErrorState",
+  "guestErrorPec",
+  "guestErrorFaddrLow",
+  "guestErrorFaddrHigh",
+  "guestErrorWrite",
   // Guest activity (vCPU)
   "!loads",
   "stores",

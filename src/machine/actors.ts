@@ -1,0 +1,42 @@
+/**
+ * Threads of a VM: each actor (vCPU, recovery worker, platform) is a piscina instance of one thread whose one
+ * task is the actor's life. `atomics: "disabled"`: the thread sleeps on its own doorbell, not on piscina's.
+ * The only file that uses piscina.
+ */
+import type { MessagePort } from "node:worker_threads";
+import { Piscina } from "piscina";
+
+export type WorkerName = "vcpu" | "recovery" | "io";
+
+/** Compiled workers stand in `dist/workers`; from TypeScript sources (tests) they are found there too. */
+export function workerUrl(name: WorkerName): string {
+  const relative = import.meta.url.endsWith(".ts")
+    ? `../../dist/workers/${name}.worker.js`
+    : `../../workers/${name}.worker.js`;
+  return new URL(relative, import.meta.url).href;
+}
+
+export interface Actor {
+  /** Resolves with the task's result when the actor's life ends, rejects when its thread died. */
+  readonly done: Promise<unknown>;
+  /** Ends the thread at whatever it is doing; `done` rejects. */
+  kill(): Promise<void>;
+  /** Frees the pool after `done` has settled. */
+  close(): Promise<void>;
+}
+
+/** Starts one actor. `ports` move to its thread. */
+export function startActor(name: WorkerName, task: object, ports: MessagePort[] = []): Actor {
+  const pool = new Piscina({
+    filename: workerUrl(name),
+    minThreads: 1,
+    maxThreads: 1,
+    idleTimeout: Number.POSITIVE_INFINITY,
+    atomics: "disabled",
+    recordTiming: false,
+  });
+  const done: Promise<unknown> = pool.run(task, { transferList: ports });
+  // Whoever awaits `done` sees the failure; an actor that nobody awaits yet must not end the process.
+  done.catch(() => {});
+  return { done, kill: () => pool.destroy(), close: () => pool.destroy() };
+}

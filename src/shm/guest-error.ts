@@ -1,0 +1,74 @@
+/**
+ * Errors that a guest's own instruction finds (RPCIT over a malformed table) happen on the vCPU's thread, but
+ * every error takes one way: through the platform. One mailbox of words per function carries them there; a
+ * second error before the platform took the first merges into it, as a function in error raises no further ones.
+ */
+import { compareExchange, load, poke, store } from "./atomics.ts";
+import { FunctionBlock, VmBlock } from "./blocks.ts";
+import { Doorbell } from "./doorbell.ts";
+import type { VmMemory } from "./vm-memory.ts";
+
+const EMPTY = 0;
+const FILLING = 1;
+const FULL = 2;
+
+export interface GuestError {
+  readonly pec: number;
+  readonly faddr: bigint;
+  readonly write: boolean;
+}
+
+export class GuestErrorMailbox {
+  readonly #vm: VmMemory;
+  readonly #platform: Doorbell;
+
+  constructor(vm: VmMemory) {
+    this.#vm = vm;
+    const base = vm.map.vmBlock / 4;
+    this.#platform = new Doorbell(
+      vm.words,
+      base + VmBlock.platformSleeping,
+      base + VmBlock.platformSummary,
+    );
+  }
+
+  /** vCPU: tells the platform. `functionIndex` also chooses the doorbell's bit. */
+  post(
+    functionIndex: number,
+    pec: number,
+    faddrHigh: number,
+    faddrLow: number,
+    write: boolean,
+  ): void {
+    const { words } = this.#vm;
+    const base = this.#base(functionIndex);
+    if (compareExchange(words, base + FunctionBlock.guestErrorState, EMPTY, FILLING) !== EMPTY)
+      return;
+    poke(words, base + FunctionBlock.guestErrorPec, pec);
+    poke(words, base + FunctionBlock.guestErrorFaddrHigh, faddrHigh);
+    poke(words, base + FunctionBlock.guestErrorFaddrLow, faddrLow);
+    poke(words, base + FunctionBlock.guestErrorWrite, write ? 1 : 0);
+    store(words, base + FunctionBlock.guestErrorState, FULL);
+    this.#platform.ring(1 << (functionIndex & 31));
+  }
+
+  /** Platform: takes the error of one function, if there is one. */
+  take(functionIndex: number): GuestError | undefined {
+    const { words } = this.#vm;
+    const base = this.#base(functionIndex);
+    if (load(words, base + FunctionBlock.guestErrorState) !== FULL) return undefined;
+    const high = load(words, base + FunctionBlock.guestErrorFaddrHigh) >>> 0;
+    const low = load(words, base + FunctionBlock.guestErrorFaddrLow) >>> 0;
+    const error = {
+      pec: load(words, base + FunctionBlock.guestErrorPec),
+      faddr: (BigInt(high) << 32n) | BigInt(low),
+      write: load(words, base + FunctionBlock.guestErrorWrite) === 1,
+    };
+    store(words, base + FunctionBlock.guestErrorState, EMPTY);
+    return error;
+  }
+
+  #base(functionIndex: number): number {
+    return (this.#vm.map.functionBlocks[functionIndex] as number) / 4;
+  }
+}
