@@ -97,6 +97,9 @@ export class Dat implements Translator {
   // Result of #resolve besides its return value
   #entryLow = 0;
   #entryOrigin = 0;
+  #entryInvalid = false;
+  /** False while TPROT probes: reference and change bits stay as they are. */
+  #recordUse = true;
 
   /** @param purge the core's TLB purge; called whenever tags start anew or `purge()` is asked for */
   constructor(
@@ -196,20 +199,28 @@ export class Dat implements Translator {
       }
       mayStore = mayStore && matches;
     }
-    this.#keys.touch(absolute, store ? KEY_REFERENCE | KEY_CHANGE : KEY_REFERENCE);
+    if (this.#recordUse) {
+      this.#keys.touch(absolute, store ? KEY_REFERENCE | KEY_CHANGE : KEY_REFERENCE);
+    }
     // A page whose change bit is still zero stays read-only in the TLB, so the first store comes here.
     if (mayStore && (store || (storageKey & KEY_CHANGE) !== 0)) this.writable = lowPage ? 2 : 1;
     return absolute;
   }
 
+  /** As `resolve`, leaving reference and change bits alone: TPROT. */
+  probe(high: number, low: number, kind: AccessKind, space: number, key: number): number {
+    this.#recordUse = false;
+    const result = this.resolve(high, low, kind, space, key);
+    this.#recordUse = true;
+    return result;
+  }
+
   /**
-   * Translation of LRA and TPROT: through the tables even with DAT off, no prefixing, no storage access.
+   * Translation of LRA: through the tables even with DAT off, no prefixing, no storage access.
    * @returns the real address, or minus the program-interruption code; `entryOrigin` tells where the last
    * table entry stood
    */
   loadReal(high: number, low: number, space: number): number {
-    this.teidHigh = high;
-    this.teidLow = (low & ~0xfff) | TEID_FETCH | (space & 3);
     const register = this.#asceRegister(space);
     if (register < 0) return register;
     const asce = Cpu.cr + register * 8;
@@ -219,6 +230,11 @@ export class Dat implements Translator {
   /** Real (or absolute) address of the last table entry looked at. */
   get entryOrigin(): number {
     return this.#entryOrigin;
+  }
+
+  /** Whether the last walk ended at an entry whose invalid bit is one (not at a table's length). */
+  get entryInvalid(): boolean {
+    return this.#entryInvalid;
   }
 
   /** Prefixing is its own inverse: real to absolute, absolute to real. */
@@ -305,6 +321,7 @@ export class Dat implements Translator {
   /** Walks the tables; real address or minus code. Leaves the protection bits met in #entryLow. */
   #walk(high: number, low: number, asceHigh: number, asceLow: number): number {
     this.#entryLow = 0;
+    this.#entryInvalid = false;
     const offset = low & 0xfff;
     if ((asceLow & ASCE_REAL) !== 0) return (high >>> 0) * TWO_32 + (low >>> 0);
     const type = (asceLow >>> 2) & 3; // 3 region first, 2 region second, 1 region third, 0 segment
@@ -320,7 +337,10 @@ export class Dat implements Translator {
       if (!this.#ram.contains(address, 8)) return -ADDRESSING;
       const entryHigh = this.#ram.u32(address);
       const entryLow = this.#ram.u32(address + 4) | 0;
-      if ((entryLow & ENTRY_INVALID) !== 0) return -translationCode(level);
+      if ((entryLow & ENTRY_INVALID) !== 0) {
+        this.#entryInvalid = true;
+        return -translationCode(level);
+      }
       if (((entryLow >>> 2) & 3) !== level) return -TRANSLATION_SPECIFICATION;
       if (level > 0) {
         if (edat) protect |= entryLow & ENTRY_PROTECT;

@@ -86,6 +86,7 @@ const PROTECTION = 0x04;
 const SPECIFICATION = 0x06;
 const DATA = 0x07;
 const VECTOR_PROCESSING = 0x1b;
+const SPACE_SWITCH = 0x1c;
 const MONITOR = 0x40;
 
 /** Deliveries in a row whose handler failed at its first instruction before the CPU gives up. */
@@ -148,6 +149,8 @@ export class Interrupts implements Interruptions {
     if (code === PROTECTION || code === 0x10 || code === 0x11 || (code >= 0x38 && code <= 0x3b)) {
       this.#setU64(lowcore + at.teid, Cpu.teid);
       ram.setU8(lowcore + at.exceptionAccessId, state.i32(Cpu.excAccessId) & 0xf);
+    } else if (code === SPACE_SWITCH) {
+      this.#setU64(lowcore + at.teid, Cpu.teid);
     } else if (code >= 0x28 && code <= 0x2d) {
       ram.setU8(lowcore + at.exceptionAccessId, state.i32(Cpu.excAccessId) & 0xf);
     } else if (code === DATA || code === VECTOR_PROCESSING) {

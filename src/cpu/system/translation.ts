@@ -1,0 +1,228 @@
+/**
+ * Instructions over address translation and storage keys: IPTE, IDTE, CSP, CSPG, PTLB, LRA, LRAG, LRAY, LURA,
+ * LURAG, STURA, STURG, TPROT, ISKE, SSKE, RRBE. Source: SA22-7832 chapter 10. Invalidation instructions
+ * may clear more of the TLB than they must; they clear all of it.
+ */
+import { SPACE_REAL } from "../dat.ts";
+import { FETCH, STORE } from "../seam.ts";
+import { Cpu, PswBit } from "../state.ts";
+import { KEY_REFERENCE } from "../storage-keys.ts";
+import { ADDRESSING, SPECIAL_OPERATION, SPECIFICATION, type SystemContext } from "./context.ts";
+
+const TWO_32 = 0x1_0000_0000;
+const PROTECTION = 0x04;
+const SEGMENT_TRANSLATION = 0x10;
+const PAGE_TRANSLATION = 0x11;
+const TRANSLATION_SPECIFICATION = 0x12;
+
+/** INVALIDATE PAGE TABLE ENTRY: page-table origin in R1, page index from the address in R2. */
+export function ipte(sys: SystemContext): void {
+  if (sys.problem()) return;
+  const { guest, ram } = sys;
+  const origin = (guest.grHigh(sys.r24) >>> 0) * TWO_32 + ((guest.grLow(sys.r24) & ~0x7ff) >>> 0);
+  const entry = sys.realEntry(origin + ((guest.grLow(sys.r28) >>> 12) & 0xff) * 8);
+  if (entry < 0) return;
+  ram.setU32(entry + 4, ram.u32(entry + 4) | 0x400);
+  sys.dat.purge();
+}
+
+/** INVALIDATE DAT TABLE ENTRY: up to 2048 region or segment entries, or only clearing by ASCE. */
+export function idte(sys: SystemContext): void {
+  if (sys.problem()) return;
+  const { guest, ram } = sys;
+  const tableLow = guest.grLow(sys.r24);
+  const controlHigh = guest.grHigh(sys.r28);
+  const controlLow = guest.grLow(sys.r28);
+  if ((controlLow & 0xff000) !== 0) {
+    guest.program(SPECIFICATION);
+    return;
+  }
+  if ((controlLow & 0x800) === 0) {
+    const origin = (guest.grHigh(sys.r24) >>> 0) * TWO_32 + ((tableLow & ~0xfff) >>> 0);
+    const level = (tableLow >>> 2) & 3;
+    let index: number;
+    if (level === 3) index = controlHigh >>> 21;
+    else if (level === 2) index = (controlHigh >>> 10) & 0x7ff;
+    else if (level === 1) index = ((controlHigh & 0x3ff) << 1) | (controlLow >>> 31);
+    else index = (controlLow >>> 20) & 0x7ff;
+    const count = (controlLow & 0x7ff) + 1;
+    for (let i = 0; i < count; i++) {
+      const entry = sys.realEntry(origin + ((index + i) & 0x7ff) * 8);
+      if (entry < 0) return;
+      ram.setU32(entry + 4, ram.u32(entry + 4) | 0x20);
+    }
+  }
+  sys.dat.purge();
+}
+
+export const csp = (sys: SystemContext): void => compareAndSwapAndPurge(sys, 4);
+export const cspg = (sys: SystemContext): void => compareAndSwapAndPurge(sys, 8);
+
+function compareAndSwapAndPurge(sys: SystemContext, size: 4 | 8): void {
+  if (sys.problem()) return;
+  const { guest, view } = sys;
+  const first = sys.r24;
+  if ((first & 1) !== 0) {
+    guest.program(SPECIFICATION);
+    return;
+  }
+  guest.formRegisterAddress(sys.r28);
+  const purge = (guest.addressLow & 3) !== 0; // bit 63 TLB, bit 62 access-list buffer
+  guest.addressLow &= -size;
+  if (!guest.prepare(size, STORE, sys.dat.currentSpace(STORE), sys.dat.pswKey())) return;
+  guest.copyOut(sys.buffer, size);
+  const high = size === 8 ? view.getInt32(0) : guest.grHigh(first);
+  const low = view.getInt32(size - 4);
+  if (high !== guest.grHigh(first) || low !== guest.grLow(first)) {
+    guest.setGr(first, high, low);
+    guest.setCc(1);
+    return;
+  }
+  if (size === 8) view.setInt32(0, guest.grHigh(first + 1));
+  view.setInt32(size - 4, guest.grLow(first + 1));
+  guest.copyIn(sys.buffer, size);
+  guest.setCc(0);
+  if (purge) sys.dat.purge();
+}
+
+export function ptlb(sys: SystemContext): void {
+  if (!sys.problem()) sys.dat.purge();
+}
+
+/** LRA and LRAY: 32-bit result below the 64-bit mode. */
+export function lra(sys: SystemContext): void {
+  loadRealAddress(sys, (sys.state.high(Cpu.pswMask) & PswBit.ea64High) !== 0);
+}
+
+export function lrag(sys: SystemContext): void {
+  loadRealAddress(sys, true);
+}
+
+/**
+ * cc 0: real address. cc 1 and 2: address of the segment- or page-table entry that is invalid. cc 3: the
+ * code of any other translation exception, with bit 32 one.
+ */
+function loadRealAddress(sys: SystemContext, wide: boolean): void {
+  if (sys.problem()) return;
+  const { guest, dat } = sys;
+  const target = sys.r8;
+  guest.formOperandAddress();
+  const space = (sys.psw.maskHigh >>> 14) & 3;
+  const real = dat.loadReal(guest.addressHigh, guest.addressLow, space);
+  const code = real < 0 ? -real : 0;
+  if (code === ADDRESSING || code === TRANSLATION_SPECIFICATION) {
+    guest.program(code);
+    return;
+  }
+  let result = real;
+  let cc: 0 | 1 | 2 | 3 = 0;
+  if (code !== 0) {
+    cc = 3;
+    result = dat.entryOrigin;
+    if (code === SEGMENT_TRANSLATION && dat.entryInvalid) cc = 1;
+    else if (code === PAGE_TRANSLATION) cc = 2;
+    // An entry address that does not fit into 31 bits is reported like the other exceptions.
+    if (!wide && result > 0x7fffffff) cc = 3;
+  } else if (!wide && real > 0x7fffffff) {
+    guest.program(SPECIAL_OPERATION);
+    return;
+  }
+  if (cc === 3) {
+    guest.setGr(target, guest.grHigh(target), 0x80000000 | code);
+  } else {
+    const high = wide ? Math.floor(result / TWO_32) | 0 : guest.grHigh(target);
+    guest.setGr(target, high, result | 0);
+  }
+  guest.setCc(cc);
+}
+
+export const lura = (sys: SystemContext): void => useRealAddress(sys, 4, false);
+export const lurag = (sys: SystemContext): void => useRealAddress(sys, 8, false);
+export const stura = (sys: SystemContext): void => useRealAddress(sys, 4, true);
+export const sturg = (sys: SystemContext): void => useRealAddress(sys, 8, true);
+
+function useRealAddress(sys: SystemContext, size: 4 | 8, store: boolean): void {
+  if (sys.problem()) return;
+  const { guest, ram } = sys;
+  guest.formRegisterAddress(sys.r28);
+  if ((guest.addressLow & (size - 1)) !== 0) {
+    guest.program(SPECIFICATION);
+    return;
+  }
+  const kind = store ? STORE : FETCH;
+  const key = sys.dat.pswKey();
+  const { addressHigh, addressLow } = guest;
+  const absolute = sys.dat.translateIn(addressHigh, addressLow, kind, SPACE_REAL, key);
+  if (absolute < 0) return;
+  const register = sys.r24;
+  if (store) {
+    if (size === 8) ram.setU32(absolute, guest.grHigh(register));
+    ram.setU32(absolute + size - 4, guest.grLow(register));
+  } else {
+    const high = size === 8 ? ram.u32(absolute) | 0 : guest.grHigh(register);
+    guest.setGr(register, high, ram.u32(absolute + size - 4) | 0);
+  }
+}
+
+/** TEST PROTECTION with the access key in bits 56-59 of the second-operand address. */
+export function tprot(sys: SystemContext): void {
+  if (sys.problem()) return;
+  const { guest, dat } = sys;
+  sys.formSecondAddress();
+  const key = (guest.addressLow >>> 4) & 15;
+  sys.formFirstAddress();
+  const space = dat.currentSpace(FETCH);
+  const { addressHigh, addressLow } = guest;
+  const stored = dat.probe(addressHigh, addressLow, STORE, space, key);
+  if (stored >= 0) {
+    guest.setCc(0);
+    return;
+  }
+  if (stored === -PROTECTION) {
+    guest.setCc(dat.probe(addressHigh, addressLow, FETCH, space, key) >= 0 ? 1 : 2);
+    return;
+  }
+  if (stored === -ADDRESSING || stored === -TRANSLATION_SPECIFICATION) guest.program(-stored);
+  else guest.setCc(3);
+}
+
+export function iske(sys: SystemContext): void {
+  const frame = keyFrame(sys);
+  if (frame < 0) return;
+  const { guest } = sys;
+  const register = sys.r24;
+  guest.setGr(
+    register,
+    guest.grHigh(register),
+    (guest.grLow(register) & ~0xff) | sys.keys.get(frame),
+  );
+}
+
+export function sske(sys: SystemContext): void {
+  const frame = keyFrame(sys);
+  if (frame < 0) return;
+  sys.keys.set(frame, sys.guest.grLow(sys.r24) & 0xfe);
+  sys.dat.purge();
+}
+
+/** RESET REFERENCE BIT EXTENDED: cc = the reference and change bits as they were. */
+export function rrbe(sys: SystemContext): void {
+  const frame = keyFrame(sys);
+  if (frame < 0) return;
+  const key = sys.keys.get(frame);
+  sys.keys.set(frame, key & ~KEY_REFERENCE);
+  sys.state.setI32(Cpu.cc, (key >>> 1) & 3);
+  sys.dat.purge();
+}
+
+/** Absolute address in the frame that R2 designates by its real address; -1 after an exception. */
+function keyFrame(sys: SystemContext): number {
+  if (sys.problem()) return -1;
+  const { guest } = sys;
+  guest.formRegisterAddress(sys.r28);
+  const real = (guest.addressHigh >>> 0) * TWO_32 + ((guest.addressLow & ~0xfff) >>> 0);
+  const absolute = sys.dat.realToAbsolute(real);
+  if (sys.ram.contains(absolute, 4096)) return absolute;
+  guest.program(ADDRESSING);
+  return -1;
+}
