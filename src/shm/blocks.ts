@@ -165,6 +165,10 @@ export const RecoveryCommand = {
   pause: 6,
   resume: 7,
   systemReset: 8,
+  /** The host asks for the device back (VFIO's REQ interrupt). */
+  hostRequest: 9,
+  /** A function that went away is there again. */
+  hostBack: 10,
 } as const;
 
 /** Function states, QEMU's names and numbers (zpci-guest.md 4.2). */

@@ -1,0 +1,128 @@
+/**
+ * What a simulated function is and what happens to it: plain JSON data that travels in workerData. The
+ * config module has checked values that a user wrote; `simFunctionConfig` makes any input usable, because
+ * nothing in a fault script may crash the platform's thread.
+ * Knobs: vfio-uapi.md 3.14.
+ */
+
+/** One architected error event. FH and FID are the host's current ones unless said otherwise. */
+export interface CcdfSpec {
+  /** 32 bytes as 64 hex digits (blanks allowed). */
+  readonly ccdf?: string;
+  /** Instead of `ccdf`: PEC, failing address and direction. */
+  readonly pec?: number;
+  readonly faddr?: number;
+  readonly rw?: boolean;
+  /** The event carries a handle that is no longer current. */
+  readonly stale?: boolean;
+  /** FH and FID of `ccdf` are sent as they stand. */
+  readonly literal?: boolean;
+}
+
+export type FaultAction =
+  | ({ readonly type: "ccdf" } & CcdfSpec)
+  /** Several events stored under one queue lock. */
+  | { readonly type: "burst"; readonly ccdfs: readonly CcdfSpec[] }
+  /** The function's next DMA goes to an address that the guest has not mapped. */
+  | { readonly type: "dma"; readonly kind: "translation" };
+
+/** Exactly one key counts, in this order. Accesses are the guest's BAR loads and stores since the start. */
+export interface FaultTrigger {
+  readonly atUs?: number;
+  readonly afterAccesses?: number;
+  readonly command?: string;
+}
+
+export interface FaultRule {
+  readonly when: FaultTrigger;
+  readonly action: FaultAction;
+}
+
+export interface SimTiming {
+  /** How long the host holds the device lock after an error's arrival: a reset answers -EAGAIN. */
+  readonly deviceLockUs: number;
+  /** How long it then still holds the state lock: a reset answers -EIO. */
+  readonly stateLockUs: number;
+  /** How long a reset takes. */
+  readonly resetUs: number;
+}
+
+export interface SimFunctionConfig {
+  /** The host's FID of the function. */
+  readonly fid: number;
+  readonly uid: number;
+  /** Host handle at start, enable bit set. */
+  readonly hostHandle: number;
+  /** `recorded`: the capabilities and 65 MSI-X vectors of the recorded 7.3-rc7 host. */
+  readonly profile: "plain" | "recorded";
+  /** `7.2`: no error feature, ZPCI_BASE version 2, the host recovers by itself (vfio-uapi.md 3.13). */
+  readonly kernel: "7.3" | "7.2";
+  /** MPCIFC 9 and 7 reach the hardware (design.md 5.1). */
+  readonly clearError: boolean;
+  /** The function has function-level reset: a healthy one keeps its handle over a reset. */
+  readonly flr: boolean;
+  /** VFIO_DEVICE_RESET is offered (flag RESET of GET_INFO). */
+  readonly resettable: boolean;
+  /** A CLP disable and enable gives the function a new handle. */
+  readonly changeHandle: boolean;
+  readonly timing: SimTiming;
+  /** Errno values (positive) that the first resets answer, one each. */
+  readonly resetFailures: readonly number[];
+  readonly faults: readonly FaultRule[];
+}
+
+/** The handle and FID of `vfio-zpci-7.3-rc7.json`. */
+export const RECORDED_HANDLE = 0x80020001;
+
+export const defaultTiming: SimTiming = { deviceLockUs: 400, stateLockUs: 100, resetUs: 2000 };
+
+const TIME_MAX_US = 1e12;
+
+function timeUs(value: unknown, fallback: number): number {
+  if (typeof value !== "number" || !Number.isFinite(value)) return fallback;
+  return Math.min(Math.max(Math.ceil(value), 0), TIME_MAX_US);
+}
+
+/** Fills in defaults and brings every number into its range; unusable rules are left out. */
+export function simFunctionConfig(
+  input: Partial<SimFunctionConfig> & { readonly fid: number },
+  index = 0,
+): SimFunctionConfig {
+  const profile = input.profile === "recorded" ? "recorded" : "plain";
+  const handle =
+    input.hostHandle ?? (profile === "recorded" ? RECORDED_HANDLE : 0x80020001 + (index & 0xfff));
+  const timing = input.timing;
+  return {
+    fid: input.fid >>> 0,
+    uid: (input.uid ?? index + 1) & 0xffff,
+    hostHandle: (handle | 0x80000000) >>> 0,
+    profile,
+    kernel: input.kernel === "7.2" ? "7.2" : "7.3",
+    clearError: input.clearError === true,
+    flr: input.flr !== false,
+    resettable: input.resettable !== false,
+    changeHandle: input.changeHandle !== false,
+    timing: {
+      deviceLockUs: timeUs(timing?.deviceLockUs, defaultTiming.deviceLockUs),
+      stateLockUs: timeUs(timing?.stateLockUs, defaultTiming.stateLockUs),
+      resetUs: timeUs(timing?.resetUs, defaultTiming.resetUs),
+    },
+    resetFailures: list(input.resetFailures).filter(
+      (errno) => Number.isInteger(errno) && errno > 0 && errno < 4096,
+    ),
+    faults: list(input.faults).filter(usable),
+  };
+}
+
+function list<T>(value: readonly T[] | undefined): readonly T[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function usable(rule: FaultRule): boolean {
+  const { atUs, afterAccesses, command } = rule?.when ?? {};
+  const triggered =
+    (typeof atUs === "number" && Number.isFinite(atUs) && atUs >= 0) ||
+    (Number.isInteger(afterAccesses) && (afterAccesses ?? 0) >= 1) ||
+    typeof command === "string";
+  return triggered && typeof rule.action === "object" && rule.action !== null;
+}

@@ -1,0 +1,193 @@
+/**
+ * The simulated host's memory of one function: kernel state, error queue, registers, configuration space,
+ * MSI-X table and scratch RAM, all in the VM's shared memory, so that any thread (and a successor
+ * of a dead one) works on the same state. Objects elsewhere are views without truth of their own.
+ * State per function: vfio-uapi.md 3.1.
+ */
+import { CcdfErr } from "../../abi/ccdf.ts";
+import { TestFunction } from "../../abi/test-function.ts";
+import { alignUp } from "../../base/bits.ts";
+import { HOST_PENDING_MAX } from "../../base/limits.ts";
+import { add, load, store } from "../../shm/atomics.ts";
+import { FunctionBlock, VmBlock } from "../../shm/blocks.ts";
+import { Doorbell } from "../../shm/doorbell.ts";
+import type { VmMemory } from "../../shm/vm-memory.ts";
+import { wordBlock } from "../../shm/word-block.ts";
+import type { SimFunctionConfig } from "./config.ts";
+import { fillConfigSpace } from "./config-space.ts";
+import { msixVectors } from "./profiles.ts";
+
+/** Who writes: P platform, W recovery worker, V vCPU, M machine at build. */
+export const HostBlock = wordBlock([
+  "magic", //            M: HOST_MAGIC once the area is prepared
+  // Error queue, lock-free: P writes slots and tail, W (GET) writes head
+  "!queueTail",
+  "storing", //          P: 1 while it decides and stores; close waits for 0
+  "!queueHead",
+  "!queueSlots:32", //   4 CCDFs of 32 bytes
+  // Journal of the GET in flight (error-queue.ts). W, and the supervisor after W's death
+  "!getInFlight",
+  "getSlot",
+  "getIndex",
+  "getsLost", //         events that a bad buffer address lost (2.1 row 10)
+  // Mediation and interrupt arming. W
+  "!mediated",
+  "errArmed",
+  "reqArmed",
+  "irqType", //          IRQ index enabled by SET_IRQS plus 1; 0 = none
+  "irqVectors",
+  "discarded", //        events thrown away by close
+  // Hardware and host kernel state. P; V may move hardware from NORMAL or BLOCKED to ERROR
+  "!hardware",
+  "handle", //           what CLP list would show now; bit 31 = enabled
+  "errorState", //       ErrorState
+  "hostBusy", //         1 while the host recovers the function by itself: open answers -EAGAIN
+  "deviceLockUntilLow", // times in microseconds of the VM's clock; 0 = not held / not running
+  "deviceLockUntilHigh",
+  "stateLockUntilLow",
+  "stateLockUntilHigh",
+  "resetEndLow",
+  "resetEndHigh",
+  "hostRecoveryLow",
+  "hostRecoveryHigh",
+  "resetFailuresUsed",
+  // Requests: W counts up `asked` (low byte: operation), P answers with result, then `answered`
+  "!resetAsked",
+  "!resetAnswered",
+  "resetResult",
+  "!clearAsked",
+  "!clearAnswered",
+  "clearResult",
+  // Fault script at the BAR. V counts, P arms
+  "!accesses",
+  "!accessTrigger", //   0 = none
+  "triggerBreaks", //    1 = that access puts the hardware into error
+  // Function's registers in the order of TestRegister. V; P status and counters
+  "!registers:12",
+  "dmaPending", //       V sets, P takes
+  "dmaCommand", //       latched by V with the command
+  "dmaAddressLow",
+  "dmaAddressHigh",
+  "dmaOffset",
+  "dmaLength",
+  "dmaSabotage", //      P: 1 = the next DMA goes astray
+  "!msixPending:4", //   PBA, 128 vectors
+]);
+
+export const HOST_MAGIC = 0x7a686f73;
+export const CCDF_BYTES = CcdfErr.size;
+export const CONFIG_BYTES = 256;
+export const MSIX_VECTORS_MAX = 128;
+const MSIX_TABLE_BYTES = MSIX_VECTORS_MAX * 16;
+const CONFIG_OFFSET = HostBlock.sizeBytes;
+const MSIX_OFFSET = CONFIG_OFFSET + CONFIG_BYTES;
+const SCRATCH_OFFSET = MSIX_OFFSET + MSIX_TABLE_BYTES;
+
+/** Bytes of shared memory per function that the simulated host needs (`MemoryPlan.hostBytes`). */
+export const HOST_AREA_BYTES = alignUp(SCRATCH_OFFSET + TestFunction.scratchBytes, 128);
+
+/** `hardware`: what the platform lets pass (vfio-uapi.md 3.9). */
+export const Hardware = {
+  NORMAL: 0,
+  /** Load/store, DMA and MSI blocked. */
+  ERROR: 1,
+  /** Loads and stores work, DMA and MSI stay blocked (after MPCIFC 9). */
+  BLOCKED: 2,
+  /** As ERROR; only a deconfigure would leave it. */
+  PERMANENT: 3,
+  /** A reset runs: the function is disabled. */
+  RESETTING: 4,
+} as const;
+
+/** `errorState`: the kernel's pci_channel_state. */
+export const ErrorState = { normal: 0, frozen: 1, permFailure: 2 } as const;
+
+/** Bits of the platform's summary word. */
+export const PLATFORM_REQUEST = 1;
+export const PLATFORM_DMA = 2;
+export const PLATFORM_ACCESS = 4;
+export const PLATFORM_MSI = 8;
+
+/** Views and word indices of one function's host area. */
+export class HostArea {
+  readonly index: number;
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+  /** Word index of the HostBlock, of the FunctionBlock. */
+  readonly host: number;
+  readonly block: number;
+  /** Byte offset of the queue's slot 0. */
+  readonly queueBytes: number;
+  readonly configSpace: Uint8Array;
+  readonly msixTable: Uint8Array;
+  readonly scratch: Uint8Array;
+  readonly workerBell: Doorbell;
+  readonly platformBell: Doorbell;
+
+  constructor(vm: VmMemory, index: number) {
+    const base = vm.map.hostAreas[index] as number;
+    this.index = index;
+    this.words = vm.words;
+    this.bytes = vm.bytes;
+    this.host = base / 4;
+    this.block = (vm.map.functionBlocks[index] as number) / 4;
+    this.queueBytes = base + HostBlock.queueSlots * 4;
+    this.configSpace = new Uint8Array(vm.buffer, base + CONFIG_OFFSET, CONFIG_BYTES);
+    this.msixTable = new Uint8Array(vm.buffer, base + MSIX_OFFSET, MSIX_TABLE_BYTES);
+    this.scratch = new Uint8Array(vm.buffer, base + SCRATCH_OFFSET, TestFunction.scratchBytes);
+    this.workerBell = new Doorbell(
+      vm.words,
+      this.block + FunctionBlock.workerSleeping,
+      this.block + FunctionBlock.workerSummary,
+    );
+    const vmBlock = vm.map.vmBlock / 4;
+    this.platformBell = new Doorbell(
+      vm.words,
+      vmBlock + VmBlock.platformSleeping,
+      vmBlock + VmBlock.platformSummary,
+    );
+  }
+
+  get(word: number): number {
+    return load(this.words, this.host + word);
+  }
+
+  set(word: number, value: number): void {
+    store(this.words, this.host + word, value);
+  }
+
+  /** Adds to a counter of the function's books. */
+  count(word: number): void {
+    add(this.words, this.block + word, 1);
+  }
+
+  /** A time kept in two words, low first. */
+  time(low: number): number {
+    return (this.get(low + 1) >>> 0) * 0x1_0000_0000 + (this.get(low) >>> 0);
+  }
+
+  setTime(low: number, us: number): void {
+    const whole = Math.ceil(us);
+    this.set(low, whole >>> 0);
+    this.set(low + 1, Math.floor(whole / 0x1_0000_0000));
+  }
+
+  /** Byte offset in shared memory of the queue slot for a counter value. */
+  queueSlot(counter: number): number {
+    return this.queueBytes + (counter & (HOST_PENDING_MAX - 1)) * CCDF_BYTES;
+  }
+}
+
+/** Writes the power-on state of a function. Machine, at build, before any thread starts. */
+export function prepareHostArea(vm: VmMemory, index: number, config: SimFunctionConfig): void {
+  const area = new HostArea(vm, index);
+  area.set(HostBlock.handle, config.hostHandle);
+  area.set(HostBlock.registers, TEST_FUNCTION_ID);
+  area.set(HostBlock.registers + 1, 1);
+  fillConfigSpace(area.configSpace, msixVectors(config));
+  for (let vector = 0; vector < MSIX_VECTORS_MAX; vector++) area.msixTable[vector * 16 + 12] = 1;
+  area.set(HostBlock.magic, HOST_MAGIC);
+}
+
+/** "ZMND" in memory order (TestRegister.id). */
+const TEST_FUNCTION_ID = 0x444e4d5a;

@@ -1,0 +1,172 @@
+/**
+ * The recovery worker's border to the simulated host: opens the function through the VFIO ioctls (probe,
+ * GET_INFO chain with the argsz retry, ERR eventfd), then reads errors and asks for resets. Holds no state
+ * of its own: a successor on another thread builds a new one. Thread: recovery worker only.
+ */
+import { type ByteOrder, encode, encodeInto, readField, s32 } from "../../abi/layout.ts";
+import {
+  inOrder,
+  VFIO_DEVICE_FEATURE,
+  VFIO_DEVICE_FEATURE_GET,
+  VFIO_DEVICE_FEATURE_PROBE,
+  VFIO_DEVICE_FEATURE_ZPCI_ERROR,
+  VFIO_DEVICE_GET_INFO,
+  VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_PCI_MSIX_IRQ_INDEX,
+  VfioDeviceFeature,
+  VfioDeviceInfo,
+  VfioIrqInfo,
+  VfioIrqSet,
+  VfioRegionInfo,
+} from "../../abi/vfio.ts";
+import { EAGAIN, ENOTTY, type HostFacts, type HostFunction } from "../../ports/host-function.ts";
+import { exchange } from "../../shm/atomics.ts";
+import { FunctionBlock } from "../../shm/blocks.ts";
+import type { VmMemory } from "../../shm/vm-memory.ts";
+import { decodeCapabilities, type ZpciFacts } from "./capabilities.ts";
+import { viewOf } from "./ccdf-builder.ts";
+import type { SimFunctionConfig } from "./config.ts";
+import { CCDF_BYTES, HostArea, HostBlock } from "./host-area.ts";
+import { SimVfioDevice, type SimVfioOptions } from "./vfio-device.ts";
+
+const BARS = 6;
+/** The error interface needs ZPCI_BASE with `ccdf_err_length` (vfio-uapi.md 2.5). */
+const BASE_VERSION_WITH_ERRORS = 3;
+/** GET_INFO is repeated while the chain grows between calls, but not for ever. */
+const INFO_TRIES_MAX = 8;
+/** Any eventfd number will do: the ERR count is a shared word. */
+const ERR_EVENTFD = 0;
+const DISARM = -1;
+
+export class SimHostFunction implements HostFunction {
+  readonly facts: HostFacts;
+  readonly clearError: boolean;
+  readonly #area: HostArea;
+  readonly #device: SimVfioDevice;
+  readonly #baseVersion: number;
+
+  constructor(
+    vm: VmMemory,
+    functionIndex: number,
+    config: SimFunctionConfig,
+    options: SimVfioOptions = {},
+  ) {
+    this.#area = new HostArea(vm, functionIndex);
+    this.#device = new SimVfioDevice(vm, functionIndex, config, options);
+    const chain = readCapabilities(this.#device);
+    this.#baseVersion = chain.baseVersion;
+    this.facts = factsOf(chain, this.#device);
+    this.clearError = config.clearError;
+  }
+
+  handle(): number {
+    return this.#device.handle();
+  }
+
+  /** Detection of 2.5, then mediation, then the ERR eventfd. Repeating it changes nothing. */
+  open(): number {
+    if (this.#area.get(HostBlock.hostBusy) === 1) return -EAGAIN;
+    const order = this.#device.order;
+    const flags =
+      VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_ZPCI_ERROR;
+    const table = inOrder(VfioDeviceFeature, order);
+    const probe = this.#device.ioctl(
+      VFIO_DEVICE_FEATURE,
+      encode(table, { argsz: VfioDeviceFeature.size, flags }),
+    );
+    if (probe !== 0) return probe;
+    const long = this.facts.ccdfErrLength >= CCDF_BYTES;
+    if (this.#baseVersion < BASE_VERSION_WITH_ERRORS || !long) return -ENOTTY;
+    this.#device.errors.start();
+    const armed = this.#device.ioctl(VFIO_DEVICE_SET_IRQS, errIrqSet(order, ERR_EVENTFD));
+    if (armed !== 0) this.#device.errors.stop();
+    return armed;
+  }
+
+  close(): number {
+    this.#device.ioctl(VFIO_DEVICE_SET_IRQS, errIrqSet(this.#device.order, DISARM));
+    return this.#device.errors.stop();
+  }
+
+  getError(slot: number): number {
+    return this.#device.errors.get(slot);
+  }
+
+  takeSignals(): number {
+    return exchange(this.#area.words, this.#area.block + FunctionBlock.errSignals, 0);
+  }
+
+  startReset(): number {
+    return this.#device.requests.startReset();
+  }
+
+  pollReset(): number {
+    return this.#device.requests.pollReset();
+  }
+
+  startClear(operation: 7 | 9): number {
+    return this.clearError ? this.#device.requests.startClear(operation) : -ENOTTY;
+  }
+
+  pollClear(): number {
+    return this.#device.requests.pollClear();
+  }
+}
+
+/** GET_INFO with 24 bytes, then with as many as it asks for (1.5). */
+function readCapabilities(device: SimVfioDevice): ZpciFacts {
+  const order = device.order;
+  let buffer = new Uint8Array(VfioDeviceInfo.size);
+  for (let attempt = 0; attempt < INFO_TRIES_MAX; attempt++) {
+    encodeInto(inOrder(VfioDeviceInfo, order), viewOf(buffer), 0, { argsz: buffer.length });
+    if (device.ioctl(VFIO_DEVICE_GET_INFO, buffer) !== 0) break;
+    const needed = readField(viewOf(buffer), 0, VfioDeviceInfo.fields.argsz, order);
+    if (needed <= buffer.length) break;
+    buffer = new Uint8Array(needed);
+  }
+  return decodeCapabilities(buffer, order);
+}
+
+function factsOf(chain: ZpciFacts, device: SimVfioDevice): HostFacts {
+  const { baseVersion: _, handle: __, msiAddr, imaxstbl: ___, ...rest } = chain;
+  return {
+    ...rest,
+    msiAddress: msiAddr,
+    barSizeLog2: Array.from({ length: BARS }, (_bar, index) => barSizeLog2(device, index)),
+    msixVectors: msixCount(device),
+  };
+}
+
+function barSizeLog2(device: SimVfioDevice, index: number): number {
+  const table = inOrder(VfioRegionInfo, device.order);
+  const buffer = encode(table, { argsz: VfioRegionInfo.size, index });
+  if (device.ioctl(VFIO_DEVICE_GET_REGION_INFO, buffer) !== 0) return 0;
+  const size = Number(readField(viewOf(buffer), 0, VfioRegionInfo.fields.size, device.order));
+  return size > 0 ? Math.round(Math.log2(size)) : 0;
+}
+
+function msixCount(device: SimVfioDevice): number {
+  const table = inOrder(VfioIrqInfo, device.order);
+  const buffer = encode(table, { argsz: VfioIrqInfo.size, index: VFIO_PCI_MSIX_IRQ_INDEX });
+  if (device.ioctl(VFIO_DEVICE_GET_IRQ_INFO, buffer) !== 0) return 0;
+  return readField(viewOf(buffer), 0, VfioIrqInfo.fields.count, device.order);
+}
+
+/** vfio_irq_set that gives the ERR index an eventfd, or takes it away with -1 (1.7). */
+function errIrqSet(order: ByteOrder, fd: number): Uint8Array {
+  const fields = { ...VfioIrqSet.fields, fd: s32(VfioIrqSet.size) };
+  const table = { ...inOrder(VfioIrqSet, order), size: VfioIrqSet.size + 4, fields };
+  return encode(table, {
+    argsz: VfioIrqSet.size + 4,
+    flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+    index: VFIO_PCI_ERR_IRQ_INDEX,
+    start: 0,
+    count: 1,
+    fd,
+  });
+}

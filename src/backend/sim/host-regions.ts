@@ -1,0 +1,243 @@
+/**
+ * Hot file: no allocation, closures, exceptions or BigInt. PCI loads and stores of the guest at the
+ * simulated function: BAR 0 (registers of `src/abi/test-function.ts`, MSI-X table and PBA, scratch RAM) and
+ * configuration space. While the hardware is in error, loads give ones and stores are dropped
+ * (vfio-uapi.md 3.12). Thread: the vCPU that issues them, under the devices' per-function lock.
+ *
+ * BAR accesses are counted for the fault script. The access that completes the count itself puts the
+ * hardware into error, so "after N accesses" is exact although the platform runs on another thread.
+ */
+import {
+  CONTROL_ENABLE,
+  STATUS_BUSY,
+  TestFunction,
+  TestRegister,
+} from "../../abi/test-function.ts";
+import { swap32 } from "../../base/bits.ts";
+import { EINVAL, type HostRegions } from "../../ports/host-function.ts";
+import { add, compareExchange, load, store } from "../../shm/atomics.ts";
+import type { VmMemory } from "../../shm/vm-memory.ts";
+import { BARS_END, BARS_START, MSIX_CONTROL, storeConfigByte } from "./config-space.ts";
+import {
+  CONFIG_BYTES,
+  Hardware,
+  HostArea,
+  HostBlock,
+  MSIX_VECTORS_MAX,
+  PLATFORM_ACCESS,
+  PLATFORM_DMA,
+  PLATFORM_MSI,
+} from "./host-area.ts";
+
+/** Space numbers of PCILG and PCISTG (zpci-guest.md 10). */
+const CONFIG_SPACE = 15;
+/** Offsets that PCIAS 15 knows; beyond the function's 256 bytes loads give ones. */
+const CONFIG_SPACE_BYTES = 4096;
+const BAR0_BYTES = 2 ** TestFunction.barSizeLog2;
+const REGISTER_BYTES = TestRegister.scratchpad + 4;
+
+export class SimHostRegions implements HostRegions {
+  readonly #area: HostArea;
+  readonly #words: Int32Array;
+  readonly #host: number;
+  readonly #msixEnd: number;
+  valueHigh = 0;
+  valueLow = 0;
+
+  constructor(vm: VmMemory, functionIndex: number) {
+    this.#area = new HostArea(vm, functionIndex);
+    this.#words = vm.words;
+    this.#host = this.#area.host;
+    const space = this.#area.configSpace;
+    const vectors = (((space[MSIX_CONTROL + 1] ?? 0) & 7) << 8) + (space[MSIX_CONTROL] ?? 0) + 1;
+    this.#msixEnd = TestFunction.msixTableOffset + Math.min(vectors, MSIX_VECTORS_MAX) * 16;
+  }
+
+  load(space: number, offset: number, length: number): number {
+    this.valueHigh = 0;
+    this.valueLow = 0;
+    if (!validRange(offset, length)) return -EINVAL;
+    if (space === CONFIG_SPACE) return this.#loadConfig(offset, length);
+    if (space !== 0 || offset + length > BAR0_BYTES) return -EINVAL;
+    if (!this.#passes()) this.#ones(length);
+    else if (length === 4 && (offset & 3) === 0 && offset < REGISTER_BYTES) {
+      this.valueLow = swap32(load(this.#words, this.#host + HostBlock.registers + (offset >>> 2)));
+    } else {
+      for (let i = 0; i < length; i++) this.#shiftIn(this.#byteAt(offset + i));
+    }
+    this.#countAccess();
+    return 0;
+  }
+
+  store(space: number, offset: number, length: number, high: number, low: number): number {
+    if (!validRange(offset, length)) return -EINVAL;
+    if (space === CONFIG_SPACE) return this.#storeConfig(offset, length, high, low);
+    if (space !== 0 || offset + length > BAR0_BYTES) return -EINVAL;
+    if (this.#passes()) {
+      if (offset < REGISTER_BYTES) this.#storeRegisters(offset, length, high, low);
+      else this.#storeBytes(offset, length, high, low);
+    }
+    this.#countAccess();
+    return 0;
+  }
+
+  /** Whether the hardware answers loads and stores. */
+  #passes(): boolean {
+    const hardware = load(this.#words, this.#host + HostBlock.hardware);
+    return hardware === Hardware.NORMAL || hardware === Hardware.BLOCKED;
+  }
+
+  #ones(length: number): void {
+    this.valueLow = length >= 4 ? -1 : (1 << (8 * length)) - 1;
+    this.valueHigh = length === 8 ? -1 : 0;
+  }
+
+  #shiftIn(byte: number): void {
+    this.valueHigh = (this.valueHigh << 8) | (this.valueLow >>> 24);
+    this.valueLow = (this.valueLow << 8) | byte;
+  }
+
+  #countAccess(): void {
+    const words = this.#words;
+    const host = this.#host;
+    const count = (add(words, host + HostBlock.accesses, 1) + 1) | 0;
+    const trigger = load(words, host + HostBlock.accessTrigger);
+    if (trigger === 0 || count !== trigger) return;
+    if (load(words, host + HostBlock.triggerBreaks) === 1) {
+      const hardware = host + HostBlock.hardware;
+      if (compareExchange(words, hardware, Hardware.NORMAL, Hardware.ERROR) === Hardware.BLOCKED) {
+        compareExchange(words, hardware, Hardware.BLOCKED, Hardware.ERROR);
+      }
+    }
+    this.#area.platformBell.ring(PLATFORM_ACCESS);
+  }
+
+  // BAR 0
+
+  #byteAt(offset: number): number {
+    if (offset >= TestFunction.scratchOffset) {
+      return this.#area.scratch[offset - TestFunction.scratchOffset] as number;
+    }
+    if (offset < REGISTER_BYTES) {
+      const word = load(this.#words, this.#host + HostBlock.registers + (offset >>> 2));
+      return (word >>> (8 * (offset & 3))) & 0xff;
+    }
+    if (offset >= TestFunction.msixTableOffset && offset < this.#msixEnd) {
+      return this.#area.msixTable[offset - TestFunction.msixTableOffset] as number;
+    }
+    const pba = offset - TestFunction.msixPbaOffset;
+    if (pba >= 0 && pba < MSIX_VECTORS_MAX / 8) {
+      const word = load(this.#words, this.#host + HostBlock.msixPending + (pba >>> 2));
+      return (word >>> (8 * (pba & 3))) & 0xff;
+    }
+    return 0;
+  }
+
+  #storeBytes(offset: number, length: number, high: number, low: number): void {
+    let unmasked = false;
+    for (let i = 0; i < length; i++) {
+      const at = offset + i;
+      const byte = byteOf(high, low, length - 1 - i);
+      if (at >= TestFunction.scratchOffset) {
+        this.#area.scratch[at - TestFunction.scratchOffset] = byte;
+      } else if (at >= TestFunction.msixTableOffset && at < this.#msixEnd) {
+        this.#area.msixTable[at - TestFunction.msixTableOffset] = byte;
+        if ((at & 15) === 12 && (byte & 1) === 0) unmasked = true;
+      }
+    }
+    if (unmasked) this.#area.platformBell.ring(PLATFORM_MSI);
+  }
+
+  /** Merges the stored bytes into each register word they touch (at most three). */
+  #storeRegisters(offset: number, length: number, high: number, low: number): void {
+    for (let word = offset >>> 2; word * 4 < offset + length; word++) {
+      let value = 0;
+      let mask = 0;
+      for (let lane = 0; lane < 4; lane++) {
+        const i = word * 4 + lane - offset;
+        if (i < 0 || i >= length) continue;
+        value |= byteOf(high, low, length - 1 - i) << (8 * lane);
+        mask |= 0xff << (8 * lane);
+      }
+      this.#storeRegister(word * 4, value, mask);
+    }
+  }
+
+  #storeRegister(register: number, value: number, mask: number): void {
+    switch (register) {
+      case TestRegister.control:
+      case TestRegister.dmaAddress:
+      case TestRegister.dmaAddress + 4:
+      case TestRegister.dmaOffset:
+      case TestRegister.dmaLength:
+      case TestRegister.scratchpad: {
+        const word = this.#host + HostBlock.registers + (register >>> 2);
+        store(this.#words, word, (load(this.#words, word) & ~mask) | (value & mask));
+        return;
+      }
+      case TestRegister.dmaCommand:
+        this.#startDma(value);
+        return;
+      default:
+        return; // read-only or reserved
+    }
+  }
+
+  /** Latches the transfer and hands it to the platform; ignored while busy or not enabled. */
+  #startDma(command: number): void {
+    const words = this.#words;
+    const host = this.#host;
+    const registers = host + HostBlock.registers;
+    if ((load(words, registers + TestRegister.control / 4) & CONTROL_ENABLE) === 0) return;
+    const statusWord = registers + TestRegister.status / 4;
+    const status = load(words, statusWord);
+    if ((status & STATUS_BUSY) !== 0) return;
+    if (compareExchange(words, statusWord, status, STATUS_BUSY) !== status) return;
+    const address = registers + TestRegister.dmaAddress / 4;
+    store(words, host + HostBlock.dmaCommand, command);
+    store(words, host + HostBlock.dmaAddressLow, load(words, address));
+    store(words, host + HostBlock.dmaAddressHigh, load(words, address + 1));
+    store(words, host + HostBlock.dmaOffset, load(words, registers + TestRegister.dmaOffset / 4));
+    store(words, host + HostBlock.dmaLength, load(words, registers + TestRegister.dmaLength / 4));
+    store(words, host + HostBlock.dmaPending, 1);
+    this.#area.platformBell.ring(PLATFORM_DMA);
+  }
+
+  // Configuration space
+
+  #loadConfig(offset: number, length: number): number {
+    if (offset + length > CONFIG_SPACE_BYTES) return -EINVAL;
+    const cached = offset >= BARS_START && offset + length <= BARS_END;
+    if (!cached && !this.#passes()) {
+      this.#ones(length);
+      return 0;
+    }
+    for (let i = 0; i < length; i++) {
+      const at = offset + i;
+      this.#shiftIn(at < CONFIG_BYTES ? (this.#area.configSpace[at] as number) : 0xff);
+    }
+    return 0;
+  }
+
+  #storeConfig(offset: number, length: number, high: number, low: number): number {
+    if (offset + length > CONFIG_SPACE_BYTES) return -EINVAL;
+    if (!this.#passes()) return 0;
+    for (let i = 0; i < length && offset + i < CONFIG_BYTES; i++) {
+      storeConfigByte(this.#area.configSpace, offset + i, byteOf(high, low, length - 1 - i));
+    }
+    if (offset <= MSIX_CONTROL + 1 && offset + length > MSIX_CONTROL + 1) {
+      this.#area.platformBell.ring(PLATFORM_MSI);
+    }
+    return 0;
+  }
+}
+
+function validRange(offset: number, length: number): boolean {
+  if (length !== 1 && length !== 2 && length !== 4 && length !== 8) return false;
+  return Number.isInteger(offset) && offset >= 0;
+}
+
+/** Byte `n` of high/low, counted from the least significant. */
+function byteOf(high: number, low: number, n: number): number {
+  return n < 4 ? (low >>> (8 * n)) & 0xff : (high >>> (8 * (n - 4))) & 0xff;
+}

@@ -1,0 +1,18 @@
+/** The simulated host: what the machine and the workers' doorways use of it. */
+export {
+  type CcdfSpec,
+  defaultTiming,
+  type FaultAction,
+  type FaultRule,
+  type FaultTrigger,
+  RECORDED_HANDLE,
+  type SimFunctionConfig,
+  type SimTiming,
+  simFunctionConfig,
+} from "./config.ts";
+export { completeInterruptedGet, GET_STEPS } from "./error-queue.ts";
+export { HOST_AREA_BYTES, prepareHostArea } from "./host-area.ts";
+export { SimHostFunction } from "./host-function.ts";
+export { SimHostRegions } from "./host-regions.ts";
+export { SimPlatform } from "./platform.ts";
+export { SimVfioDevice } from "./vfio-device.ts";

@@ -1,0 +1,184 @@
+/**
+ * The platform: hardware and the interrupt side of the host kernel, for all functions of a VM. One object on
+ * one thread (`workers/io.worker.ts`, or the single thread of a deterministic run) that carries out what
+ * is due by clock, by access count or by request. It never waits; `nextEventUs` says when it wants to
+ * be stepped again, its doorbell says when sooner.
+ */
+
+import type { Clock } from "../../ports/clock.ts";
+import type { GuestDma } from "../../ports/host-function.ts";
+import { VmBlock } from "../../shm/blocks.ts";
+import { Doorbell } from "../../shm/doorbell.ts";
+import type { TraceWriter } from "../../shm/trace.ts";
+import type { VmMemory } from "../../shm/vm-memory.ts";
+import { buildCcdf, ccdfFid, ccdfPec, severity, specsOf } from "./ccdf-builder.ts";
+import type { FaultAction, SimFunctionConfig } from "./config.ts";
+import { DmaEngine } from "./dma-engine.ts";
+import { FaultScript } from "./fault-script.ts";
+import { Hardware, HOST_MAGIC, HostArea, HostBlock, prepareHostArea } from "./host-area.ts";
+import { HostKernel } from "./host-kernel.ts";
+import { HostRequests } from "./host-requests.ts";
+
+interface SimFunction {
+  readonly area: HostArea;
+  readonly config: SimFunctionConfig;
+  readonly script: FaultScript;
+  readonly kernel: HostKernel;
+  readonly requests: HostRequests;
+  readonly engine: DmaEngine;
+  /** Actions asked for by command. */
+  readonly asked: FaultAction[];
+}
+
+/** Actions one `step` takes from a script, so that a long script cannot hold the thread. */
+const ACTIONS_PER_STEP_MAX = 64;
+
+export class SimPlatform {
+  readonly #functions: readonly SimFunction[];
+  readonly #clock: Clock;
+  readonly #bell: Doorbell;
+  /** Error events whose FID no function has: one log line in the kernel, no other effect (3.2 step 2). */
+  unknownFid = 0;
+
+  constructor(
+    vm: VmMemory,
+    configs: readonly SimFunctionConfig[],
+    clock: Clock,
+    dmaFor: (index: number) => GuestDma,
+    trace: TraceWriter,
+  ) {
+    this.#clock = clock;
+    const vmBlock = vm.map.vmBlock / 4;
+    this.#bell = new Doorbell(
+      vm.words,
+      vmBlock + VmBlock.platformSleeping,
+      vmBlock + VmBlock.platformSummary,
+    );
+    this.#functions = configs.map((config, index) => {
+      const area = new HostArea(vm, index);
+      if (area.get(HostBlock.magic) !== HOST_MAGIC) prepareHostArea(vm, index, config);
+      const kernel = new HostKernel(area, config, trace);
+      const requests = new HostRequests(area, config, kernel);
+      const engine = new DmaEngine(area, config, kernel, dmaFor(index), trace);
+      return {
+        area,
+        config,
+        script: new FaultScript(config.faults),
+        kernel,
+        requests,
+        engine,
+        asked: [],
+      };
+    });
+    for (const entry of this.#functions) this.#armAccessTrigger(entry);
+  }
+
+  /** Carries out everything that is due; true when it did something. */
+  step(): boolean {
+    this.#bell.take();
+    const nowUs = this.#clock.nowUs();
+    let worked = false;
+    for (const entry of this.#functions) {
+      if (this.#stepFunction(entry, nowUs)) worked = true;
+    }
+    return worked;
+  }
+
+  /** Clock time at which something becomes due by itself; Infinity when nothing will. */
+  nextEventUs(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { script, kernel, requests, area, asked } of this.#functions) {
+      next = Math.min(next, kernel.nextEventUs(), requests.nextEventUs());
+      // A disabled function raises no errors: its script waits for the end of the reset.
+      if (area.get(HostBlock.hardware) === Hardware.RESETTING) continue;
+      next = Math.min(next, script.nextTimeUs());
+      const count = script.nextCount();
+      // The count may have been passed before it was armed: then nobody rings.
+      const passed = count !== 0 && area.get(HostBlock.accesses) >>> 0 >= count;
+      if (passed || asked.length > 0) return 0;
+    }
+    return next;
+  }
+
+  /** Sleeps until rung, until `nextEventUs`, or `timeoutMs` at most. Not in deterministic runs. */
+  sleep(timeoutMs: number): void {
+    const untilMs = (this.nextEventUs() - this.#clock.nowUs()) / 1000;
+    if (untilMs > 0) this.#bell.sleep(Math.min(untilMs, timeoutMs));
+  }
+
+  /** Raises `action` on a function at the next step. Thread: the platform's, like `step`. */
+  raise(index: number, action: FaultAction): void {
+    if (typeof action === "object" && action !== null) this.#functions[index]?.asked.push(action);
+  }
+
+  /** Fires the rules of every function that wait for this command; returns how many there are. */
+  command(name: string): number {
+    let fired = 0;
+    for (const { script, asked } of this.#functions) {
+      const actions = script.named(name);
+      asked.push(...actions);
+      fired += actions.length;
+    }
+    return fired;
+  }
+
+  /** Raw error events as the channel subsystem hands them to the kernel, routed by FID. */
+  channelReport(ccdfs: readonly Uint8Array[]): void {
+    for (const ccdf of ccdfs) {
+      const fid = ccdfFid(ccdf);
+      const target = this.#functions.find((entry) => entry.config.fid === fid);
+      if (target === undefined) this.unknownFid += 1;
+      else target.kernel.report([ccdf]);
+    }
+  }
+
+  #stepFunction(entry: SimFunction, nowUs: number): boolean {
+    // Requests first: a reset that has ended makes way for what waited behind it.
+    const requested = entry.requests.step(nowUs);
+    const transferred = entry.engine.step();
+    const acted = this.#runScript(entry, nowUs);
+    const arrived = entry.kernel.step(nowUs);
+    return requested || transferred || acted || arrived;
+  }
+
+  #runScript(entry: SimFunction, nowUs: number): boolean {
+    const { area, script, asked } = entry;
+    let worked = false;
+    for (let count = 0; count < ACTIONS_PER_STEP_MAX; count++) {
+      if (area.get(HostBlock.hardware) === Hardware.RESETTING) return worked;
+      const accesses = area.get(HostBlock.accesses) >>> 0;
+      const action = asked.shift() ?? script.takeDue(nowUs, accesses);
+      if (action === undefined) break;
+      this.#carryOut(entry, action);
+      worked = true;
+    }
+    if (worked) this.#armAccessTrigger(entry);
+    return worked;
+  }
+
+  #carryOut(entry: SimFunction, action: FaultAction): void {
+    const { area, config, kernel } = entry;
+    if (action.type === "dma") {
+      area.set(HostBlock.dmaSabotage, 1);
+      return;
+    }
+    const handle = area.get(HostBlock.handle) >>> 0;
+    const batch = specsOf(action).map((spec) => buildCcdf(spec, handle, config.fid));
+    const own = batch.filter((ccdf) => ccdfFid(ccdf) === config.fid);
+    kernel.report(own);
+    this.channelReport(batch.filter((ccdf) => ccdfFid(ccdf) !== config.fid));
+  }
+
+  /** Tells the vCPU's side at which access the next counted rules fire, and whether they break. */
+  #armAccessTrigger({ area, config, script }: SimFunction): void {
+    const count = script.nextCount();
+    const handle = area.get(HostBlock.handle) >>> 0;
+    const breaks = script
+      .actionsAt(count)
+      .flatMap((action) => specsOf(action))
+      .filter((spec) => spec.stale !== true && spec.literal !== true)
+      .some((spec) => severity(ccdfPec(buildCcdf(spec, handle, config.fid))) !== "none");
+    area.set(HostBlock.triggerBreaks, breaks ? 1 : 0);
+    area.set(HostBlock.accessTrigger, count);
+  }
+}
