@@ -68,6 +68,17 @@ static void say_machine_check_faults(void)
 	    machine_check_save_errors);
 }
 
+/* A guest that does not look at its channel reports says so once. */
+static void say_ignored_report(void)
+{
+	static int said;
+
+	if (said || channel_reports_wanted || !channel_report_pending)
+		return;
+	said = 1;
+	say("channel report ignored");
+}
+
 static void report(void)
 {
 	u32 i;
@@ -104,6 +115,7 @@ void loop_run(const struct machine_info *info, const struct loop_hooks *hooks)
 
 		adapter_interruptions_seen = adapter_interruptions;
 		say_machine_check_faults();
+		say_ignored_report();
 		if (channel_reports_wanted && channel_report_pending)
 			hooks->channel_report();
 		if (sclp_events_pending() && sclp_read_quiesce())
