@@ -22,6 +22,8 @@
  * *Death of the consumer.* Its successor starts at `head`: records skipped but not flushed come again.
  * *Old values.* A slot's previous sequence word is i + 1 - slots, never i + 1, because slots is a power
  * of two below 2^31; memory starts as zero and index 0 wants 1. Nor is it the armed mark i + 1 + 2^31.
+ * *Alignment.* Memory is a `WebAssembly.Memory`, so page-aligned; a plain SharedArrayBuffer starts 16 bytes
+ * into a line, and records that straddle two lines cost half as much again per hop (measured).
  */
 import { assert } from "../base/assert.ts";
 import { isPowerOfTwo } from "../base/bits.ts";
@@ -37,8 +39,6 @@ const LOST_WORD = 128; // producer: records it had to give up because the ring w
 const HEADER_BYTES = 256;
 /** Added to a wanted sequence word: the slot is reserved and its body zeroed, not yet ready. */
 const ARMED = 0x8000_0000 | 0;
-/** Plain-load polls between two atomic ones: the language lets a compiler reuse a plain load. */
-const HINTS_PER_LOAD = 64;
 
 /** Lanes of a record. */
 export const Lane = {
@@ -247,7 +247,6 @@ export class RingConsumer {
   #head: number;
   /** Records from #head on that a batch is known to have made ready. */
   #known = 0;
-  #hints = 0;
 
   constructor(words: Int32Array, byteOffset: number, slots: number) {
     assert(isPowerOfTwo(slots), `ring slots ${slots} must be a power of two`);
@@ -265,26 +264,13 @@ export class RingConsumer {
     this.#known = 0;
   }
 
-  /** Word index of the oldest record, or -1 when there is none. */
+  /**
+   * Word index of the oldest record, or -1 when there is none. Also the poll of a spinning thread: a plain
+   * load as a hint before the atomic one was measured and is slower (it steals the line more often).
+   */
   front(): number {
     const slot = this.#slotsWord + (this.#head & this.#mask) * RECORD_WORDS;
     return this.#known > 0 || this.#look(slot) ? slot : -1;
-  }
-
-  /**
-   * As `front`, for a spinning thread: most polls are plain loads, so -1 may be out of date by up to 64
-   * polls. Never the last look before sleeping: that one is `front`.
-   */
-  poll(): number {
-    const head = this.#head;
-    const slot = this.#slotsWord + (head & this.#mask) * RECORD_WORDS;
-    if (this.#known > 0) return slot;
-    if (peek(this.#words, slot) !== ((head + 1) | 0)) {
-      this.#hints += 1;
-      if (this.#hints < HINTS_PER_LOAD) return -1;
-    }
-    this.#hints = 0;
-    return this.#look(slot) ? slot : -1;
   }
 
   /** How many records from the oldest on are known to be ready: 0 only if there is none. */

@@ -1,0 +1,40 @@
+/**
+ * `npm run bench -- GROUP [--quick]`: one JSON line per comparison, see `harness.ts`. Standard output has
+ * nothing else. Exit status 0 when the group ran (a refused verdict is an answer), 2 for wrong usage.
+ */
+import { spawnSync } from "node:child_process";
+import { suggestion } from "../../src/base/nearest.ts";
+import type { Group } from "./harness.ts";
+
+/** Loaded on demand: a group may need what another does not. */
+const groups: Readonly<Record<string, () => Promise<Group>>> = {
+  ring: async () => (await import("./ring/group.ts")).ring,
+};
+
+const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
+const flags = process.argv.slice(2).filter((word) => word.startsWith("--"));
+const unknownFlag = flags.find((flag) => flag !== "--quick");
+const load = groups[words[0] ?? ""];
+if (unknownFlag !== undefined) {
+  usage(`unknown option '${unknownFlag}'${suggestion(unknownFlag, ["--quick"])}`);
+} else if (load === undefined || words.length > 1) {
+  const word = words[0];
+  usage(
+    word === undefined
+      ? "name a group"
+      : `unknown group '${word}'${suggestion(word, Object.keys(groups))}`,
+  );
+} else {
+  const group = await load();
+  const commit = spawnSync("git", ["rev-parse", "--short=12", "HEAD"]).stdout?.toString().trim();
+  await group({ quick: flags.includes("--quick") }, (line) => {
+    process.stdout.write(`${JSON.stringify(commit ? { ...line, commit } : line)}\n`);
+  });
+}
+
+function usage(problem: string): void {
+  process.stderr.write(
+    `bench: ${problem}; usage: npm run bench -- ${Object.keys(groups).join("|")} [--quick]\n`,
+  );
+  process.exitCode = 2;
+}
