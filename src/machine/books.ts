@@ -35,8 +35,8 @@ export function readBooks(vm: VmMemory, functionIndex: number): Books {
     notDelivered: {
       hostQueueFull: droppedByHost,
       staleHandle: stale,
-      fmbCode: word(FunctionBlock.hostFmbCode),
-      superseded: word(FunctionBlock.superseded),
+      fmbCode: word(FunctionBlock.hostFmbCode) + word(FunctionBlock.fmbAtWorker),
+      superseded: word(FunctionBlock.superseded) + word(FunctionBlock.supersededAtWorker),
       policy: word(FunctionBlock.droppedByPolicy),
       unverifiable: word(FunctionBlock.unverifiable),
       vmStopped: word(FunctionBlock.vmStoppedLost),
