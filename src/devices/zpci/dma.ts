@@ -1,0 +1,204 @@
+/**
+ * Hot file: no allocation but the byte views of a transfer. A function's way into guest storage: DMA
+ * through the guest's tables and MSI as adapter interruptions. Thread: the platform's; everything comes
+ * from the function's shared words. Source: zpci-guest.md 5 and 6.
+ *
+ * Consistency: a reader notes `translationEpoch`, reads flags and words, and reads the epoch again; equal
+ * means that no registration changed in between. `dmaActive` is 1 while guest storage is touched, so that a
+ * vCPU that took something away can wait for the last access (ZpciFunction.dmaQuiet).
+ */
+import { Pec } from "../../abi/ccdf.ts";
+import { IOTA_PROTECT } from "../../abi/fib.ts";
+import { at } from "../../base/bits.ts";
+import type { GuestMemory } from "../../ports/guest-memory.ts";
+import { DMA_REFUSED, type GuestDma } from "../../ports/host-function.ts";
+import type { InterruptSink } from "../../ports/interrupt-sink.ts";
+import { add, compareExchange, load, store } from "../../shm/atomics.ts";
+import { FIB_INTERRUPTS, FIB_IOAT, FunctionBlock, stateOf, VmBlock } from "../../shm/blocks.ts";
+import type { VmMemory } from "../../shm/vm-memory.ts";
+import { GO } from "../outcome.ts";
+import { cellOf, stateTable } from "./state-table.ts";
+import { TableWalk, WALK_INVALID } from "./walk.ts";
+
+const PAGE = 4096;
+const TLB_ENTRIES = 256;
+/** A guest that changes its registration faster than it can be read is answered as not registered. */
+const SNAPSHOT_TRIES = 8;
+/** IOVAs are handled as page numbers: 52 bits, exact in a double. */
+const PAGES_PER_HIGH = 0x10_0000;
+
+export class ZpciDma implements GuestDma {
+  readonly #words: Int32Array;
+  readonly #base: number;
+  readonly #suppression: number;
+  readonly #ram: GuestMemory;
+  readonly #sink: InterruptSink;
+  readonly #walk: TableWalk;
+  readonly #tlbPage = new Float64Array(TLB_ENTRIES).fill(-1);
+  readonly #tlbFrame = new Float64Array(TLB_ENTRIES);
+  readonly #tlbProtected = new Uint8Array(TLB_ENTRIES);
+  // Snapshot of the registration under #epoch
+  #epoch = 0;
+  #valid = false;
+  #registered = false;
+  #firstPage = 0;
+  #lastPage = -1;
+  #iotaHigh = 0;
+  #iotaLow = 0;
+  #frame = 0;
+  faultAddress = 0n;
+  /** Level of the table walk that failed, for the CCDF's ett; 0 when no table was read. */
+  faultLevel = 0;
+
+  constructor(vm: VmMemory, ram: GuestMemory, index: number, sink: InterruptSink) {
+    this.#words = vm.words;
+    this.#base = (vm.map.functionBlocks[index] as number) / 4;
+    this.#suppression = vm.map.vmBlock / 4 + VmBlock.suppression;
+    this.#ram = ram;
+    this.#sink = sink;
+    this.#walk = new TableWalk(ram);
+  }
+
+  transfer(iova: bigint, target: Uint8Array, write: boolean): number {
+    let page = Number(BigInt.asUintN(64, iova) >> 12n);
+    let offset = Number(iova & 0xfffn);
+    for (let done = 0; done < target.length; ) {
+      const length = Math.min(PAGE - offset, target.length - done);
+      const result = this.#chunk(page, offset, target.subarray(done, done + length), write);
+      if (result !== 0) {
+        if (result !== DMA_REFUSED) this.faultAddress = BigInt(page) * 4096n + BigInt(offset);
+        return result;
+      }
+      done += length;
+      offset = 0;
+      page += 1;
+    }
+    return 0;
+  }
+
+  #chunk(page: number, offset: number, part: Uint8Array, write: boolean): number {
+    this.#setActive(1);
+    const result = this.#translate(page, write);
+    if (result === 0) {
+      if (write) this.#ram.write(this.#frame + offset, part);
+      else this.#ram.read(this.#frame + offset, part);
+    }
+    this.#setActive(0);
+    return result;
+  }
+
+  /** 0 with #frame set, DMA_REFUSED, or the PEC; order of zpci-guest.md 5.3. */
+  #translate(page: number, write: boolean): number {
+    this.faultLevel = 0;
+    if (cellOf(stateTable.dma, stateOf(this.#word(FunctionBlock.stateWord))) !== GO) {
+      return DMA_REFUSED;
+    }
+    if (!this.#snapshot()) return DMA_REFUSED;
+    if (!this.#registered) return Pec.INVALAS;
+    if (page < this.#firstPage || page > this.#lastPage) return Pec.OORANGE;
+    if (write && (this.#iotaLow & IOTA_PROTECT) !== 0) return Pec.TPROTE;
+    const entry = page % TLB_ENTRIES;
+    if (this.#tlbPage[entry] !== page) {
+      const result = this.#fill(entry, page);
+      if (result !== 0) return result;
+    }
+    if (write && this.#tlbProtected[entry] === 1) return Pec.APROTE;
+    this.#frame = at(this.#tlbFrame, entry);
+    return 0;
+  }
+
+  #fill(entry: number, page: number): number {
+    const high = Math.floor(page / PAGES_PER_HIGH) | 0;
+    const low = ((page % PAGES_PER_HIGH) * PAGE) | 0;
+    const result = this.#walk.walk(this.#iotaHigh, this.#iotaLow, high, low);
+    if (result !== 0) {
+      this.faultLevel = this.#walk.level;
+      return result === WALK_INVALID ? Pec.INVALTE : result;
+    }
+    this.#tlbPage[entry] = page;
+    this.#tlbFrame[entry] = this.#walk.frame;
+    this.#tlbProtected[entry] = this.#walk.isProtected ? 1 : 0;
+    return 0;
+  }
+
+  #snapshot(): boolean {
+    if (this.#valid && this.#word(FunctionBlock.translationEpoch) === this.#epoch) return true;
+    this.#tlbPage.fill(-1);
+    for (let attempt = 0; attempt < SNAPSHOT_TRIES; attempt++) {
+      const epoch = this.#word(FunctionBlock.translationEpoch);
+      this.#registered = (this.#word(FunctionBlock.fibFlags) & FIB_IOAT) !== 0;
+      this.#firstPage = this.#page(FunctionBlock.pbaHigh, FunctionBlock.pbaLow);
+      this.#lastPage = this.#page(FunctionBlock.palHigh, FunctionBlock.palLow);
+      this.#iotaHigh = this.#word(FunctionBlock.iotaHigh);
+      this.#iotaLow = this.#word(FunctionBlock.iotaLow);
+      this.#valid = this.#word(FunctionBlock.translationEpoch) === epoch;
+      this.#epoch = epoch;
+      if (this.#valid) return true;
+    }
+    return false;
+  }
+
+  /** Data of the device's store to the MSI address; bits 0-10 are the vector (zpci-guest.md 6). */
+  msi(vector: number): void {
+    this.#setActive(1);
+    if (!this.#deliver(vector & 0x7ff)) {
+      add(this.#words, this.#base + FunctionBlock.interruptionsDropped, 1);
+    }
+    this.#setActive(0);
+  }
+
+  #deliver(vector: number): boolean {
+    if (cellOf(stateTable.msi, stateOf(this.#word(FunctionBlock.stateWord))) !== GO) return false;
+    const epoch = this.#word(FunctionBlock.translationEpoch);
+    if ((this.#word(FunctionBlock.fibFlags) & FIB_INTERRUPTS) === 0) return false;
+    const control = this.#word(FunctionBlock.interruptControl);
+    const aibv = this.#address(FunctionBlock.aibvHigh, FunctionBlock.aibvLow);
+    const aisb = this.#address(FunctionBlock.aisbHigh, FunctionBlock.aisbLow);
+    if (this.#word(FunctionBlock.translationEpoch) !== epoch) return false;
+    if (vector >= ((control >>> 16) & 0xfff)) return false;
+    const bit = ((control >>> 8) & 0x3f) + vector;
+    const aisbo = control & 0x3f;
+    const vectorByte = aibv + (bit >>> 3);
+    const summaryByte = aisb + (aisbo >>> 3);
+    const wantsSummary = (control & 0x80) !== 0;
+    if (!this.#ram.contains(vectorByte, 1)) return false;
+    if (wantsSummary && !this.#ram.contains(summaryByte, 1)) return false;
+    // The vector bit first: whoever sees the summary bit must find it.
+    this.#ram.orByte(vectorByte, 0x80 >>> (bit & 7));
+    if (wantsSummary) {
+      const mask = 0x80 >>> (aisbo & 7);
+      if ((this.#ram.orByte(summaryByte, mask) & mask) !== 0) return true;
+    }
+    this.#interrupt((control >>> 28) & 7);
+    return true;
+  }
+
+  /** Adapter interruption under SIC's suppression: NIMM drops it, SIMM turns NIMM on after this one. */
+  #interrupt(isc: number): void {
+    const single = 1 << isc;
+    const none = 0x100 << isc;
+    for (;;) {
+      const seen = load(this.#words, this.#suppression);
+      if ((seen & none) !== 0) return;
+      if ((seen & single) === 0) break;
+      if (compareExchange(this.#words, this.#suppression, seen, seen | none) === seen) break;
+    }
+    this.#sink.adapterInterruption(isc);
+  }
+
+  #word(word: number): number {
+    return load(this.#words, this.#base + word);
+  }
+
+  #setActive(value: number): void {
+    store(this.#words, this.#base + FunctionBlock.dmaActive, value);
+  }
+
+  #page(highWord: number, lowWord: number): number {
+    return (this.#word(highWord) >>> 0) * PAGES_PER_HIGH + (this.#word(lowWord) >>> 12);
+  }
+
+  #address(highWord: number, lowWord: number): number {
+    return (this.#word(highWord) >>> 0) * 0x1_0000_0000 + (this.#word(lowWord) >>> 0);
+  }
+}

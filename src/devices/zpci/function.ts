@@ -1,0 +1,272 @@
+/**
+ * The guest's view of one function over its shared words (`FunctionBlock`): handle, state, registrations,
+ * and the way requests reach the recovery worker. Truth is in the words; objects of several vCPU threads
+ * may look at the same function. Thread: the vCPU that executes the instruction, under the device lock.
+ */
+
+import { FH_ENABLE, FH_INDEX_MASK, FH_SHM_VFIO } from "../../abi/pci-insn.ts";
+import { REQUEST_RING_SLOTS } from "../../base/limits.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { HostFacts, HostRegions } from "../../ports/host-function.ts";
+import { add, compareExchange, load, poke, store } from "../../shm/atomics.ts";
+import {
+  type FIB_INTERRUPTS,
+  type FIB_IOAT,
+  FunctionBlock,
+  FunctionState,
+  generationOf,
+  PHASE_REQUESTED,
+  PHASE_RUNNING,
+  stateOf,
+  stateWord,
+  WORK_REQUEST,
+} from "../../shm/blocks.ts";
+import { Doorbell } from "../../shm/doorbell.ts";
+import { Lane, RingProducer } from "../../shm/ring.ts";
+import type { TraceWriter } from "../../shm/trace.ts";
+import type { VmMemory } from "../../shm/vm-memory.ts";
+
+/** Looks at `dmaActive` before a taken-away translation is trusted to be out of use: about a millisecond. */
+const QUIET_LOOKS_MAX = 200_000;
+
+/** What an instruction needs besides the function's own words. */
+export interface FunctionParts {
+  readonly regions: HostRegions;
+  readonly facts: HostFacts;
+  /** The host can clear the error state in place (MPCIFC 9 and 7). */
+  readonly clearError: boolean;
+  readonly trace: TraceWriter;
+  readonly clock: Clock;
+}
+
+export class ZpciFunction {
+  readonly index: number;
+  readonly regions: HostRegions;
+  readonly facts: HostFacts;
+  readonly clearError: boolean;
+  readonly trace: TraceWriter;
+  readonly #words: Int32Array;
+  readonly #base: number;
+  readonly #clock: Clock;
+  readonly #requests: RingProducer;
+  readonly #doorbell: Doorbell;
+  readonly #shared: boolean;
+
+  constructor(vm: VmMemory, index: number, parts: FunctionParts) {
+    this.index = index;
+    this.regions = parts.regions;
+    this.facts = parts.facts;
+    this.clearError = parts.clearError;
+    this.trace = parts.trace;
+    this.#words = vm.words;
+    this.#base = (vm.map.functionBlocks[index] as number) / 4;
+    this.#clock = parts.clock;
+    this.#requests = new RingProducer(
+      vm.words,
+      vm.map.requestRings[index] as number,
+      REQUEST_RING_SLOTS,
+    );
+    this.#doorbell = new Doorbell(
+      vm.words,
+      this.#base + FunctionBlock.workerSleeping,
+      this.#base + FunctionBlock.workerSummary,
+    );
+    this.#shared = vm.map.vcpuCount > 1;
+  }
+
+  /** A word of the function's block, e.g. `get(FunctionBlock.fid)`; signed. */
+  get(word: number): number {
+    return load(this.#words, this.#base + word);
+  }
+
+  set(word: number, value: number): void {
+    store(this.#words, this.#base + word, value);
+  }
+
+  count(word: number): void {
+    add(this.#words, this.#base + word, 1);
+  }
+
+  swap(word: number, expected: number, next: number): boolean {
+    return compareExchange(this.#words, this.#base + word, expected, next) === expected;
+  }
+
+  /** Current function handle, unsigned. */
+  handle(): number {
+    return this.get(FunctionBlock.guestHandle) >>> 0;
+  }
+
+  stateWord(): number {
+    return this.get(FunctionBlock.stateWord);
+  }
+
+  state(): FunctionState {
+    return stateOf(this.stateWord());
+  }
+
+  generation(): number {
+    return generationOf(this.stateWord());
+  }
+
+  /** (generation, from) -> (generation, to); false if the word is not `seen` any more. */
+  changeState(seen: number, to: FunctionState): boolean {
+    return this.swap(FunctionBlock.stateWord, seen, stateWord(generationOf(seen), to));
+  }
+
+  /**
+   * The end of a generation: (generation, state) -> (generation + 1, `to`), then registrations and the
+   * handle's enable bit go. Events of the old generation are superseded from here on.
+   * @returns false, nothing changed, if the state word is not `seen` any more
+   */
+  endGeneration(seen: number, to: FunctionState): boolean {
+    if (!this.swap(FunctionBlock.stateWord, seen, stateWord(generationOf(seen) + 1, to)))
+      return false;
+    this.dropRegistrations();
+    this.set(FunctionBlock.guestHandle, this.handle() & ~FH_ENABLE);
+    this.dmaQuiet();
+    return true;
+  }
+
+  /** Interrupts, IOAT and FMB off. Flags first: who sees a flag may trust the words behind it. */
+  dropRegistrations(): void {
+    this.set(FunctionBlock.fibFlags, 0);
+    this.bumpEpoch();
+    for (const word of registrationWords) this.set(word, 0);
+    this.set(FunctionBlock.proofPending, 0);
+  }
+
+  registered(flag: typeof FIB_IOAT | typeof FIB_INTERRUPTS): boolean {
+    return (this.get(FunctionBlock.fibFlags) & flag) !== 0;
+  }
+
+  /** After the words of a registration were written. */
+  setRegistered(flag: number): void {
+    this.set(FunctionBlock.fibFlags, this.get(FunctionBlock.fibFlags) | flag);
+    this.bumpEpoch();
+  }
+
+  /** Before the words of a registration change. */
+  clearRegistered(flag: number): void {
+    this.set(FunctionBlock.fibFlags, this.get(FunctionBlock.fibFlags) & ~flag);
+    this.bumpEpoch();
+  }
+
+  /** Everything the platform thread remembers about this function's tables is void. */
+  bumpEpoch(): void {
+    add(this.#words, this.#base + FunctionBlock.translationEpoch, 1);
+  }
+
+  /**
+   * Waits until the platform thread is not inside a guest-storage access that began with what was just
+   * taken away. At most one page copy long; false if it did not end within the limit.
+   */
+  dmaQuiet(): boolean {
+    for (let looks = 0; looks < QUIET_LOOKS_MAX; looks++) {
+      if (this.get(FunctionBlock.dmaActive) === 0) return true;
+    }
+    return false;
+  }
+
+  /** A host operation that CLP or MPCIFC waits for is not finished. */
+  phaseBusy(word: number): boolean {
+    const phase = this.get(word) & 0xff;
+    return phase === PHASE_REQUESTED || phase === PHASE_RUNNING;
+  }
+
+  /** Whether `post` has room now. A full ring means a worker that is far behind: answer "busy". */
+  canPost(): boolean {
+    if (this.#shared) this.#requests.resync();
+    return this.#requests.reserve() >= 0;
+  }
+
+  /** Sends a `RequestKind` record to the recovery worker and rings it, with further work bits. */
+  post(kind: number, b0: number, b1 = 0, work = 0): boolean {
+    if (this.#shared) this.#requests.resync();
+    const slot = this.#requests.reserve();
+    if (slot >= 0) {
+      const now = this.#clock.nowUs();
+      this.#requests.fillHeader(slot, kind, this.index, this.generation(), now, 0);
+      this.#requests.clearBody(slot);
+      poke(this.#words, slot + Lane.body, b0);
+      poke(this.#words, slot + Lane.body + 1, b1);
+      this.#requests.publish();
+    }
+    this.#doorbell.ring(WORK_REQUEST | work);
+    return slot >= 0;
+  }
+
+  /** Wakes the recovery worker with work bits, e.g. a returned credit. */
+  ringWorker(work: number): void {
+    this.#doorbell.ring(work);
+  }
+
+  /** Table error found by an instruction: ENABLED or BLOCKED -> ERROR, if it is still that. */
+  enterError(): void {
+    for (let attempt = 0; attempt < 4; attempt++) {
+      const seen = this.stateWord();
+      const state = stateOf(seen);
+      if (state !== FunctionState.ENABLED && state !== FunctionState.BLOCKED) return;
+      if (this.changeState(seen, FunctionState.ERROR)) return;
+    }
+  }
+}
+
+const registrationWords: readonly number[] = [
+  FunctionBlock.pbaLow,
+  FunctionBlock.pbaHigh,
+  FunctionBlock.palLow,
+  FunctionBlock.palHigh,
+  FunctionBlock.iotaLow,
+  FunctionBlock.iotaHigh,
+  FunctionBlock.interruptControl,
+  FunctionBlock.aibvLow,
+  FunctionBlock.aibvHigh,
+  FunctionBlock.aisbLow,
+  FunctionBlock.aisbHigh,
+  FunctionBlock.fmbLow,
+  FunctionBlock.fmbHigh,
+];
+
+/** All functions of a VM, by handle, index and FID. */
+export class FunctionTable {
+  readonly all: readonly ZpciFunction[];
+
+  constructor(all: readonly ZpciFunction[]) {
+    this.all = all;
+  }
+
+  /** The function whose complete handle this is (unsigned); undefined for a stale or foreign one. */
+  byHandle(fh: number): ZpciFunction | undefined {
+    const found = this.all[fh & FH_INDEX_MASK];
+    return found !== undefined && found.handle() === fh ? found : undefined;
+  }
+
+  byFid(fid: number): ZpciFunction | undefined {
+    for (const candidate of this.all) {
+      if (candidate.get(FunctionBlock.fid) === (fid | 0)) return candidate;
+    }
+    return undefined;
+  }
+}
+
+/**
+ * Machine build: gives function `index` its identity and plugs it (RESERVED -> DISABLED, zpci-guest.md
+ * 4.2). Handle: not enabled, kind "passed through with interception", index = table slot.
+ */
+export function plugFunction(
+  vm: VmMemory,
+  index: number,
+  identity: { readonly fid: number; readonly uid: number },
+): void {
+  const base = (vm.map.functionBlocks[index] as number) / 4;
+  store(vm.words, base + FunctionBlock.fid, identity.fid);
+  store(vm.words, base + FunctionBlock.uid, identity.uid);
+  store(vm.words, base + FunctionBlock.index, index);
+  store(vm.words, base + FunctionBlock.guestHandle, FH_SHM_VFIO | index);
+  const seen = load(vm.words, base + FunctionBlock.stateWord);
+  store(
+    vm.words,
+    base + FunctionBlock.stateWord,
+    stateWord(generationOf(seen), FunctionState.DISABLED),
+  );
+}

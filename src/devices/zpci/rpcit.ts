@@ -1,0 +1,147 @@
+/**
+ * RPCIT: refresh PCI translations. Translations are walked on demand (walk.ts), so the refresh itself is
+ * one new epoch; what takes work is that the guest is told about malformed tables here and not only by
+ * the device's next access. Source: zpci-guest.md 1.7.
+ */
+import { Pec } from "../../abi/ccdf.ts";
+import { ModifyStatus } from "../../abi/pci-insn.ts";
+import type { GuestCpu, InterceptHandler } from "../../ports/guest-cpu.ts";
+import type { GuestMemory } from "../../ports/guest-memory.ts";
+import { FIB_IOAT, FunctionBlock } from "../../shm/blocks.ts";
+import { r1Rre, r2Rre } from "../operands.ts";
+import {
+  CC0,
+  CC2,
+  CC3,
+  cc1,
+  conclude,
+  GO,
+  PRIVILEGED_OPERATION,
+  SPECIFICATION,
+} from "../outcome.ts";
+import type { FunctionTable, ZpciFunction } from "./function.ts";
+import { cellOf, stateTable } from "./state-table.ts";
+import { LEVEL_PAGE, LEVEL_SEGMENT, TableWalk, WALK_INVALID } from "./walk.ts";
+
+/**
+ * Tells the platform about an error that the guest's own use of the function caused; it comes back to
+ * the guest by the way of every error (host queue, recovery worker, CCDF). `faddr` in halves.
+ */
+export type RaiseError = (
+  index: number,
+  pec: number,
+  faddrHigh: number,
+  faddrLow: number,
+  write: boolean,
+) => void;
+
+/**
+ * Table entries looked at per RPCIT: 1 GiB of 4 KiB pages, some milliseconds. Nothing is pinned by the
+ * look, so a hostile range of 2^52 pages is refreshed all the same, only not inspected to its end.
+ */
+const ENTRIES_MAX = 0x4_0000;
+const PAGES_PER_SEGMENT = 0x100;
+const PAGES_PER_REGION = 0x8_0000;
+const PAGES_PER_HIGH = 0x10_0000;
+
+export class RefreshTranslations implements InterceptHandler {
+  readonly #functions: FunctionTable;
+  readonly #walk: TableWalk;
+  readonly #raiseError: RaiseError;
+  #failedPage = 0;
+
+  constructor(functions: FunctionTable, ram: GuestMemory, raiseError: RaiseError) {
+    this.#functions = functions;
+    this.#walk = new TableWalk(ram);
+    this.#raiseError = raiseError;
+  }
+
+  execute(cpu: GuestCpu, high: number): void {
+    conclude(cpu, r1Rre(high), this.#run(cpu, high));
+  }
+
+  #run(cpu: GuestCpu, high: number): number {
+    if (cpu.problemState()) return PRIVILEGED_OPERATION;
+    const r2 = r2Rre(high);
+    if ((r2 & 1) !== 0) return SPECIFICATION;
+    const target = this.#functions.byHandle(cpu.grHigh(r1Rre(high)) >>> 0);
+    if (target === undefined) return CC3;
+    const cell = cellOf(stateTable.rpcit, target.state());
+    if (cell !== GO) return cell;
+    const pec = this.#check(
+      target,
+      cpu.grHigh(r2),
+      cpu.grLow(r2),
+      cpu.grHigh(r2 + 1),
+      cpu.grLow(r2 + 1),
+    );
+    target.count(FunctionBlock.rpcits);
+    target.bumpEpoch();
+    if (pec !== 0) {
+      target.enterError();
+      const failedHigh = Math.floor(this.#failedPage / PAGES_PER_HIGH) | 0;
+      const failedLow = ((this.#failedPage % PAGES_PER_HIGH) * 4096) | 0;
+      this.#raiseError(target.index, pec, failedHigh, failedLow, false);
+      return cc1(ModifyStatus.permanentError);
+    }
+    // A page copy that began under the old translation must end before the guest may reuse the page.
+    return target.dmaQuiet() ? CC0 : CC2;
+  }
+
+  /** 0 or the PEC; the range clamped to the aperture (pages as numbers, exact up to 2^53). */
+  #check(
+    target: ZpciFunction,
+    startHigh: number,
+    startLow: number,
+    lengthHigh: number,
+    lengthLow: number,
+  ): number {
+    const first = pageOf(startHigh, startLow);
+    this.#failedPage = first;
+    if (!target.registered(FIB_IOAT)) return Pec.INVALAS;
+    const offset = startLow & 0xfff;
+    const lengthPages = pageOf(lengthHigh, lengthLow);
+    const tail = (lengthLow & 0xfff) + offset;
+    const end = first + lengthPages + Math.ceil(tail / 4096); // exclusive
+    const aperture = pageOf(target.get(FunctionBlock.pbaHigh), target.get(FunctionBlock.pbaLow));
+    const last = pageOf(target.get(FunctionBlock.palHigh), target.get(FunctionBlock.palLow));
+    if (lengthHigh === 0 && lengthLow === 0) {
+      return first < aperture || first > last ? Pec.OORANGE : 0;
+    }
+    if (end > PAGES_PER_HIGH * 0x1_0000_0000 || end <= aperture || first > last) return Pec.OORANGE;
+    return this.#inspect(target, Math.max(first, aperture), Math.min(end, last + 1));
+  }
+
+  #inspect(target: ZpciFunction, from: number, end: number): number {
+    const iotaHigh = target.get(FunctionBlock.iotaHigh);
+    const iotaLow = target.get(FunctionBlock.iotaLow);
+    let page = from;
+    for (let entries = 0; entries < ENTRIES_MAX && page < end; entries++) {
+      const high = Math.floor(page / PAGES_PER_HIGH) | 0;
+      const low = ((page % PAGES_PER_HIGH) * 4096) | 0;
+      const result = this.#walk.walk(iotaHigh, iotaLow, high, low);
+      if (result > 0) {
+        this.#failedPage = page;
+        return result;
+      }
+      page = nextPage(page, result, this.#walk.level);
+    }
+    return 0;
+  }
+}
+
+/** After an invalid entry: the next boundary of what that entry covers, not a step from the middle. */
+function nextPage(page: number, result: number, level: number): number {
+  if (level === LEVEL_PAGE) return page + 1;
+  if (level === LEVEL_SEGMENT) return nextBoundary(page, PAGES_PER_SEGMENT);
+  if (result !== WALK_INVALID) return page + 1;
+  return nextBoundary(page, PAGES_PER_REGION * 2048 ** (level - 1));
+}
+
+function nextBoundary(page: number, unit: number): number {
+  return (Math.floor(page / unit) + 1) * unit;
+}
+
+function pageOf(high: number, low: number): number {
+  return (high >>> 0) * PAGES_PER_HIGH + (low >>> 12);
+}
