@@ -95,6 +95,8 @@ export interface GuestDma {
    */
   transfer(iova: bigint, target: Uint8Array, write: boolean): number;
   readonly faultAddress: bigint;
+  /** Level of the table walk that failed, for the CCDF's ett; 0 or absent when no table was read. */
+  readonly faultLevel?: number;
   /** Signals MSI-X vector `vector`; dropped unless the function is ENABLED with interrupts registered. */
   msi(vector: number): void;
 }

@@ -6,7 +6,7 @@ import { CcdfErr, isFmbCode, isPermanentCode, Pec } from "../../abi/ccdf.ts";
 import { readField, writeField } from "../../abi/layout.ts";
 import type { CcdfSpec, FaultAction } from "./config.ts";
 
-const { fh, fid, pec, rw, faddr } = CcdfErr.fields;
+const { fh, fid, ett, pec, rw, faddr } = CcdfErr.fields;
 const INSTANCE_MASK = 0x7f000000;
 const INSTANCE_ONE = 0x01000000;
 
@@ -52,16 +52,21 @@ export function buildCcdf(spec: CcdfSpec, handle: number, hostFid: number): Uint
   return bytes;
 }
 
-/** The event of a device access that met a fault. */
-export function buildDmaFault(
-  code: number,
-  address: bigint,
-  write: boolean,
-  handle: number,
-  hostFid: number,
-): Uint8Array {
-  const bytes = buildCcdf({ pec: code, rw: write }, handle, hostFid);
-  writeField(viewOf(bytes), 0, faddr, address, "big");
+/** An access of the function that met a fault. */
+export interface AccessFault {
+  readonly pec: number;
+  readonly faddr: bigint;
+  readonly write: boolean;
+  /** Table level at which the translation stopped; 0 = none. */
+  readonly level: number;
+}
+
+/** The event of a faulting access. */
+export function buildAccessFault(fault: AccessFault, handle: number, hostFid: number): Uint8Array {
+  const bytes = buildCcdf({ pec: fault.pec, rw: fault.write }, handle, hostFid);
+  const view = viewOf(bytes);
+  writeField(view, 0, faddr, fault.faddr, "big");
+  writeField(view, 0, ett, fault.level & 0xf, "big");
   return bytes;
 }
 

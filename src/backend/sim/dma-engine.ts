@@ -19,7 +19,7 @@ import type { GuestDma } from "../../ports/host-function.ts";
 import { and, exchange, load, or } from "../../shm/atomics.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
-import { buildDmaFault } from "./ccdf-builder.ts";
+import { buildAccessFault } from "./ccdf-builder.ts";
 import type { SimFunctionConfig } from "./config.ts";
 import { MSIX_CONTROL, MSIX_ENABLE, MSIX_FUNCTION_MASK } from "./config-space.ts";
 import { Hardware, type HostArea, HostBlock } from "./host-area.ts";
@@ -120,7 +120,6 @@ export class DmaEngine {
   #fault(code: number, write: boolean): void {
     const area = this.#area;
     const address = this.#dma.faultAddress;
-    const handle = area.get(HostBlock.handle) >>> 0;
     this.#trace.write(
       TraceKind.dmaFault,
       area.index,
@@ -131,7 +130,9 @@ export class DmaEngine {
       Number(address & 0xffffffffn) | 0,
       Number((address >> 32n) & 0xffffffffn) | 0,
     );
-    this.#kernel.report([buildDmaFault(code, address, write, handle, this.#config.fid)]);
+    const fault = { pec: code, faddr: address, write, level: this.#dma.faultLevel ?? 0 };
+    const handle = area.get(HostBlock.handle) >>> 0;
+    this.#kernel.report([buildAccessFault(fault, handle, this.#config.fid)]);
   }
 
   #address(low: number): bigint {

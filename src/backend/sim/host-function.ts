@@ -11,16 +11,13 @@ import {
   VFIO_DEVICE_FEATURE_PROBE,
   VFIO_DEVICE_FEATURE_ZPCI_ERROR,
   VFIO_DEVICE_GET_INFO,
-  VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
   VFIO_DEVICE_SET_IRQS,
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_DATA_EVENTFD,
   VFIO_PCI_ERR_IRQ_INDEX,
-  VFIO_PCI_MSIX_IRQ_INDEX,
   VfioDeviceFeature,
   VfioDeviceInfo,
-  VfioIrqInfo,
   VfioIrqSet,
   VfioRegionInfo,
 } from "../../abi/vfio.ts";
@@ -31,7 +28,9 @@ import type { VmMemory } from "../../shm/vm-memory.ts";
 import { decodeCapabilities, type ZpciFacts } from "./capabilities.ts";
 import { viewOf } from "./ccdf-builder.ts";
 import type { SimFunctionConfig } from "./config.ts";
+import { completeInterruptedGet } from "./error-queue.ts";
 import { CCDF_BYTES, HostArea, HostBlock } from "./host-area.ts";
+import { msixVectors } from "./profiles.ts";
 import { SimVfioDevice, type SimVfioOptions } from "./vfio-device.ts";
 
 const BARS = 6;
@@ -46,6 +45,7 @@ const DISARM = -1;
 export class SimHostFunction implements HostFunction {
   readonly facts: HostFacts;
   readonly clearError: boolean;
+  readonly #vm: VmMemory;
   readonly #area: HostArea;
   readonly #device: SimVfioDevice;
   readonly #baseVersion: number;
@@ -56,11 +56,12 @@ export class SimHostFunction implements HostFunction {
     config: SimFunctionConfig,
     options: SimVfioOptions = {},
   ) {
+    this.#vm = vm;
     this.#area = new HostArea(vm, functionIndex);
     this.#device = new SimVfioDevice(vm, functionIndex, config, options);
     const chain = readCapabilities(this.#device);
     this.#baseVersion = chain.baseVersion;
-    this.facts = factsOf(chain, this.#device);
+    this.facts = factsOf(chain, this.#device, config);
     this.clearError = config.clearError;
   }
 
@@ -95,6 +96,11 @@ export class SimHostFunction implements HostFunction {
 
   getError(slot: number): number {
     return this.#device.errors.get(slot);
+  }
+
+  /** The journal knows the slot; `slot` is the one that the supervisor would repair, and the same. */
+  completeInterruptedCall(_slot: number): void {
+    completeInterruptedGet(this.#vm, this.#area.index);
   }
 
   takeSignals(): number {
@@ -132,13 +138,14 @@ function readCapabilities(device: SimVfioDevice): ZpciFacts {
   return decodeCapabilities(buffer, order);
 }
 
-function factsOf(chain: ZpciFacts, device: SimVfioDevice): HostFacts {
+function factsOf(chain: ZpciFacts, device: SimVfioDevice, config: SimFunctionConfig): HostFacts {
   const { baseVersion: _, handle: __, msiAddr, imaxstbl: ___, ...rest } = chain;
   return {
     ...rest,
     msiAddress: msiAddr,
     barSizeLog2: Array.from({ length: BARS }, (_bar, index) => barSizeLog2(device, index)),
-    msixVectors: msixCount(device),
+    // Not from GET_IRQ_INFO: its live count is wrong while the function is in error (3.12).
+    msixVectors: msixVectors(config),
   };
 }
 
@@ -148,13 +155,6 @@ function barSizeLog2(device: SimVfioDevice, index: number): number {
   if (device.ioctl(VFIO_DEVICE_GET_REGION_INFO, buffer) !== 0) return 0;
   const size = Number(readField(viewOf(buffer), 0, VfioRegionInfo.fields.size, device.order));
   return size > 0 ? Math.round(Math.log2(size)) : 0;
-}
-
-function msixCount(device: SimVfioDevice): number {
-  const table = inOrder(VfioIrqInfo, device.order);
-  const buffer = encode(table, { argsz: VfioIrqInfo.size, index: VFIO_PCI_MSIX_IRQ_INDEX });
-  if (device.ioctl(VFIO_DEVICE_GET_IRQ_INFO, buffer) !== 0) return 0;
-  return readField(viewOf(buffer), 0, VfioIrqInfo.fields.count, device.order);
 }
 
 /** vfio_irq_set that gives the ERR index an eventfd, or takes it away with -1 (1.7). */
