@@ -19,7 +19,8 @@ export const RequestKind = {
   guestFetched: 1, //        b0 = PEC of the record CHSC handed out, b1 = its correlation
   guestResetBlock: 2, //     MPCIFC 9
   guestResetError: 3, //     MPCIFC 7
-  guestDisable: 4, //        CLP set function, disable; b0 = FunctionState it was in (ERROR, BLOCKED: resetPhase is REQUESTED)
+  guestDisable: 4, //        CLP set function, disable; b0 = FunctionState it was in. Sent when it asks for
+  //                            the host reset (resetPhase REQUESTED) and when it is granted (DISABLED)
   guestEnable: 5, //         CLP set function, enable; b0 = new guest handle
   guestRegisterIoat: 6, //   MPCIFC 4 accepted
   guestProof: 7, //          first good PCILG after enable and register-IOAT

@@ -59,6 +59,8 @@ function enable(target: ZpciFunction, fh: number, ndas: number): number {
   const next = (fh & ~FH_INSTANCE_MASK) | instance | FH_ENABLE;
   // The handle first: an event that follows the state change is shown with the new handle.
   target.set(FunctionBlock.guestHandle, next);
+  // What a forced unplug may have left behind.
+  target.dropRegistrations();
   if (!target.changeState(seen, FunctionState.ENABLED)) {
     target.set(FunctionBlock.guestHandle, fh);
     return ClpResponse.busy;
@@ -73,12 +75,11 @@ function disable(target: ZpciFunction, fh: number): number {
     const seen = target.stateWord();
     const cell = cellOf(stateTable.disable, stateOf(seen));
     if (cell !== GO) return cell;
-    if (target.phaseBusy(FunctionBlock.resetPhase)) return ClpResponse.busy;
+    if (target.phaseBusy(FunctionBlock.resetPhase) || !target.canPost()) return ClpResponse.busy;
     const ended = takeEndedReset(target, seen);
     const state = stateOf(seen);
     const inError = state === FunctionState.ERROR || state === FunctionState.BLOCKED;
     if (ended === PHASE_IDLE && inError) return requestReset(target, seen);
-    if (ended === PHASE_IDLE && !target.canPost()) return ClpResponse.busy;
     if (finishDisable(target, seen, ended)) return ClpResponse.ok;
     // The state moved under us. After an ended host reset that is one more error: reset once more.
   }
@@ -94,7 +95,6 @@ function takeEndedReset(target: ZpciFunction, seen: number): number {
 }
 
 function requestReset(target: ZpciFunction, seen: number): number {
-  if (!target.canPost()) return ClpResponse.busy;
   target.set(FunctionBlock.resetGeneration, generationOf(seen));
   if (target.swap(FunctionBlock.resetPhase, PHASE_IDLE, PHASE_REQUESTED)) {
     target.post(RequestKind.guestDisable, stateOf(seen));
@@ -108,7 +108,7 @@ function finishDisable(target: ZpciFunction, seen: number, ended: number): boole
   const givenUp = ended === PHASE_FAILED || state === FunctionState.PERMANENT_ERROR;
   if (!target.endGeneration(seen, FunctionState.DISABLED)) return false;
   if (givenUp) target.set(FunctionBlock.permanent, 1);
-  if (ended === PHASE_IDLE) target.post(RequestKind.guestDisable, state);
+  target.post(RequestKind.guestDisable, state);
   return true;
 }
 

@@ -91,9 +91,13 @@ export class ZpciFunction {
     return compareExchange(this.#words, this.#base + word, expected, next) === expected;
   }
 
-  /** Current function handle, unsigned. */
+  /**
+   * Current function handle, unsigned. Its enable bit follows the state, which the recovery worker may
+   * change as well (a forced unplug), so no handle says "enabled" for a function that is not.
+   */
   handle(): number {
-    return this.get(FunctionBlock.guestHandle) >>> 0;
+    const handle = this.get(FunctionBlock.guestHandle) & ~FH_ENABLE;
+    return (this.state() >= FunctionState.ENABLED ? handle | FH_ENABLE : handle) >>> 0;
   }
 
   stateWord(): number {

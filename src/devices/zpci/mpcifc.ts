@@ -212,7 +212,7 @@ const interruptWords: readonly number[] = [
 /** Operations 9 and 7: only the host can clear the error, so this asks it and says "busy" meanwhile. */
 function clear(target: ZpciFunction, operation: number): number {
   if (!target.clearError || target.get(FunctionBlock.resetPhase) !== PHASE_IDLE) return RECOVERY;
-  if (target.phaseBusy(FunctionBlock.clearPhase)) return CC2;
+  if (target.phaseBusy(FunctionBlock.clearPhase) || !target.canPost()) return CC2;
   const tag = (target.generation() << 8) | operation;
   const phase = target.get(FunctionBlock.clearPhase);
   if (phase !== PHASE_IDLE) {
@@ -224,17 +224,20 @@ function clear(target: ZpciFunction, operation: number): number {
     const cell = cellOf(rows[operation] ?? stateTable.otherOperation, target.state());
     if (cell !== GO) return cell;
   }
-  if (!target.canPost()) return CC2;
   target.set(FunctionBlock.clearOperation, tag);
   const request = PHASE_REQUESTED | (operation << 8);
   if (!target.swap(FunctionBlock.clearPhase, PHASE_IDLE, request)) return CC2;
-  target.post(
+  postClear(target, operation);
+  return CC2;
+}
+
+/** Asked for, and again when it is granted: the worker tells the two apart by the state word. */
+function postClear(target: ZpciFunction, operation: number): void {
+  const kind =
     operation === ModifyOperation.resetError
       ? RequestKind.guestResetError
-      : RequestKind.guestResetBlock,
-    0,
-  );
-  return CC2;
+      : RequestKind.guestResetBlock;
+  target.post(kind, 0);
 }
 
 /** The host has unblocked loads and stores (9) or cleared the error (7). */
@@ -253,7 +256,10 @@ function outcomeAfter(target: ZpciFunction, operation: number): number {
   const promised =
     operation === ModifyOperation.resetBlock ? FunctionState.BLOCKED : FunctionState.ENABLED;
   const state = stateOf(target.stateWord());
-  if (state === promised) return CC0;
+  if (state === promised) {
+    postClear(target, operation);
+    return CC0;
+  }
   return state === FunctionState.PERMANENT_ERROR ? CC3 : RECOVERY;
 }
 
