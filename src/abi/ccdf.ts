@@ -61,6 +61,13 @@ export const Pec = {
   RECOVERY_FAILED: 0x0040,
 } as const;
 
+/** Availability events (content code 2) that zmend raises. Source: zpci-guest.md 7.3. */
+export const AvailabilityPec = {
+  TO_CONFIGURED: 0x0301,
+  DECONFIGURE_REQUEST: 0x0303,
+  CONFIGURED_TO_STBRES: 0x0304,
+} as const;
+
 /** Function measurement codes: logged by the host, never queued for user space (vfio-uapi.md 3.3). */
 export function isFmbCode(pec: number): boolean {
   return pec >= Pec.FMBA && pec <= Pec.FMBPRO;

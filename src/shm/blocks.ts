@@ -10,7 +10,7 @@ export const VmBlock = wordBlock([
   "version",
   "functionCount",
   "vcpuCount",
-  // Control (main thread): 0 run, 1 stop requested. Read by every loop.
+  // Control (main thread): 0 run, 1 stop requested, 2 stopped by a policy (recovery worker). Read by every loop.
   "!command",
   // Floating interruptions (any poster; a vCPU claims by compare-and-swap). floating.ts
   "!machineCheckPending",

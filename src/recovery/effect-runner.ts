@@ -1,0 +1,230 @@
+/**
+ * Hot file for the first effects of `perform`. Carries out one effect of a step: the shared words through
+ * `FunctionEffects`, the host through `HostDriver`. Decides nothing. Thread: recovery worker.
+ */
+import { AvailabilityPec } from "../abi/ccdf.ts";
+import { assert } from "../base/assert.ts";
+import type { HostFunction } from "../ports/host-function.ts";
+import {
+  FunctionBlock,
+  FunctionState,
+  PENDING_COMMAND,
+  PHASE_DONE,
+  PHASE_FAILED,
+} from "../shm/blocks.ts";
+import type { FloatingInterrupts } from "../shm/floating.ts";
+import {
+  type FunctionEffects,
+  REASON_FMB,
+  REASON_POLICY,
+  REASON_STALE,
+  REASON_SUPERSEDED,
+  REASON_UNVERIFIABLE,
+} from "./effects.ts";
+import type { HostDriver } from "./host-driver.ts";
+import type { Policy } from "./policy.ts";
+import { Effect } from "./vocabulary.ts";
+import { type FunctionWords, Scratch } from "./words.ts";
+
+export class EffectRunner {
+  /** Slot of the CCDF that has been read and not settled, -1 = none. */
+  slot = -1;
+  /** The host's queue is to be read in this pass or, if set later, at once in the next. */
+  poll = false;
+  /** Time of the running pass. */
+  nowUs = 0;
+  readonly #words: FunctionWords;
+  readonly #effects: FunctionEffects;
+  readonly #driver: HostDriver;
+  readonly #host: HostFunction;
+  readonly #policy: Policy;
+  readonly #floating: FloatingInterrupts;
+
+  constructor(
+    effects: FunctionEffects,
+    driver: HostDriver,
+    host: HostFunction,
+    policy: Policy,
+    floating: FloatingInterrupts,
+  ) {
+    this.#words = effects.words;
+    this.#effects = effects;
+    this.#driver = driver;
+    this.#host = host;
+    this.#policy = policy;
+    this.#floating = floating;
+  }
+
+  perform(effect: number): void {
+    switch (effect) {
+      case Effect.deliver:
+        if (this.slot >= 0) this.#effects.deliver(this.#takeSlot());
+        break;
+      case Effect.poll:
+        this.poll = true;
+        break;
+      case Effect.report:
+        this.#effects.report();
+        break;
+      case Effect.dropStale:
+        this.#drop(REASON_STALE);
+        break;
+      case Effect.dropFmb:
+        this.#drop(REASON_FMB);
+        break;
+      case Effect.dropPolicy:
+        this.#drop(REASON_POLICY);
+        break;
+      case Effect.dropSuperseded:
+        this.#drop(REASON_SUPERSEDED);
+        break;
+      case Effect.dropUnverifiable:
+        this.#drop(REASON_UNVERIFIABLE);
+        break;
+      default:
+        this.#hostSide(effect);
+    }
+  }
+
+  /** Resets and clears. */
+  #hostSide(effect: number): void {
+    const driver = this.#driver;
+    switch (effect) {
+      case Effect.resetForGuest:
+      case Effect.resetBeforeInjection:
+      case Effect.resetAndReinject:
+      case Effect.resetForRelease:
+      case Effect.resetForSystem:
+      case Effect.resetOrphan:
+        driver.answerClear(PHASE_FAILED);
+        driver.beginReset(this.nowUs);
+        break;
+      case Effect.retryReset:
+        driver.scheduleReset(this.nowUs);
+        break;
+      case Effect.answerReset:
+        driver.answerReset(PHASE_DONE);
+        break;
+      case Effect.refuseReset:
+        driver.answerReset(PHASE_FAILED);
+        break;
+      case Effect.startClear:
+        driver.beginClear(driver.clearRequested(), this.nowUs);
+        break;
+      case Effect.answerClear:
+        driver.answerClear(PHASE_DONE);
+        break;
+      case Effect.refuseClear:
+        driver.answerClear(PHASE_FAILED);
+        break;
+      case Effect.noteHandle:
+        this.#words.set(Scratch.hostHandle, this.#host.handle());
+        break;
+      case Effect.closeHost:
+        this.#close();
+        break;
+      default:
+        this.#guestSide(effect);
+    }
+  }
+
+  /** What the guest is told beyond the error itself. */
+  #guestSide(effect: number): void {
+    const effects = this.#effects;
+    switch (effect) {
+      case Effect.repost:
+        effects.repost();
+        break;
+      case Effect.reinject:
+        effects.reinject();
+        break;
+      case Effect.injectPermanent:
+        effects.injectPermanent();
+        break;
+      case Effect.requestUnplug:
+        effects.availability(AvailabilityPec.DECONFIGURE_REQUEST);
+        break;
+      case Effect.forceUnplug:
+        effects.moveTo(FunctionState.RESERVED);
+        effects.availability(AvailabilityPec.CONFIGURED_TO_STBRES);
+        this.#close();
+        break;
+      case Effect.readmit:
+      case Effect.announceBack:
+        this.#words.store(FunctionBlock.permanent, 0);
+        effects.moveTo(FunctionState.DISABLED);
+        effects.availability(AvailabilityPec.TO_CONFIGURED);
+        effects.endEpisode(false);
+        break;
+      default:
+        this.#ownSide(effect);
+    }
+  }
+
+  /** The machine's own words, and the VM. */
+  #ownSide(effect: number): void {
+    switch (effect) {
+      case Effect.rearm:
+        this.arm(this.#words.load(FunctionBlock.recoveryState));
+        break;
+      case Effect.recovered:
+        this.#effects.endEpisode(true);
+        break;
+      case Effect.endEpisode:
+        this.#effects.endEpisode(false);
+        break;
+      case Effect.stopVm:
+        this.#effects.stopVm();
+        this.#floating.kick(PENDING_COMMAND);
+        break;
+      case Effect.freeze:
+        if (this.#words.time(Scratch.pausedAt) === 0) {
+          this.#words.setTime(Scratch.pausedAt, this.nowUs + 1);
+        }
+        break;
+      case Effect.thaw:
+        this.#thaw();
+        break;
+      default:
+        assert(false, `recovery: effect ${effect} has no meaning`);
+    }
+  }
+
+  /** Sets the deadline of `state`, if it has one. */
+  arm(state: number): void {
+    const after = this.#policy.deadlineUs[state] as number;
+    this.#words.setTime(Scratch.deadline, after > 0 ? this.nowUs + after : 0);
+  }
+
+  /** The slot's record is settled once; a repeated effect finds none. */
+  #takeSlot(): number {
+    const slot = this.slot;
+    this.slot = -1;
+    return slot;
+  }
+
+  #drop(reason: number): void {
+    if (this.slot >= 0) this.#effects.drop(this.#takeSlot(), reason);
+  }
+
+  /** Ends mediation; what the host still had is kept from the guest by decision. */
+  #close(): void {
+    const words = this.#words;
+    if (words.get(Scratch.opened) === 0) return;
+    const discarded = this.#host.close();
+    const dropped = words.load(FunctionBlock.droppedByPolicy);
+    words.store(FunctionBlock.droppedByPolicy, (dropped + discarded) | 0);
+    words.set(Scratch.opened, 0);
+  }
+
+  #thaw(): void {
+    const words = this.#words;
+    const since = words.time(Scratch.pausedAt);
+    if (since === 0) return;
+    const stood = Math.max(0, this.nowUs - (since - 1));
+    const deadline = words.time(Scratch.deadline);
+    if (deadline !== 0) words.setTime(Scratch.deadline, deadline + stood);
+    this.#driver.shift(stood);
+    words.setTime(Scratch.pausedAt, 0);
+  }
+}
