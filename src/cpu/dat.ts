@@ -9,6 +9,7 @@
  * Sources: SA22-7832 chapter 3 (translation tables, protection), s390x-machine.md 5.6. Table addresses
  * are taken as absolute (the manual leaves real or absolute open).
  */
+import { ProgramCode } from "../abi/lowcore.ts";
 import { at } from "../base/bits.ts";
 import type { GuestRam } from "../shm/guest-ram.ts";
 import { type AccessKind, FETCH, INSTRUCTION, STORE, type Translator } from "./seam.ts";
@@ -48,14 +49,19 @@ const SEGMENT_COMMON = 0x10; //   bit 59
 const PAGE_ZERO = 0x800; //       bit 52
 const PAGE_INVALID = 0x400; //    bit 53
 
-const PROTECTION = 0x04;
-const ADDRESSING = 0x05;
-const SEGMENT_TRANSLATION = 0x10;
-const PAGE_TRANSLATION = 0x11;
-const TRANSLATION_SPECIFICATION = 0x12;
-const ALET_SPECIFICATION = 0x28;
-const ALEN_TRANSLATION = 0x29;
-const ASCE_TYPE = 0x38;
+const {
+  protection: PROTECTION,
+  addressing: ADDRESSING,
+  segmentTranslation: SEGMENT_TRANSLATION,
+  pageTranslation: PAGE_TRANSLATION,
+  translationSpecification: TRANSLATION_SPECIFICATION,
+  aletSpecification: ALET_SPECIFICATION,
+  alenTranslation: ALEN_TRANSLATION,
+  asceType: ASCE_TYPE,
+  regionThirdTranslation: REGION_THIRD_TRANSLATION,
+} = ProgramCode;
+/** The last code of the access-list group 0x28-0x2D. */
+const EXTENDED_AUTHORITY = 0x2d;
 
 /** Translation-exception identification, bits 52-63. */
 const TEID_FETCH = 0x800;
@@ -89,11 +95,13 @@ export class Dat implements Translator {
   readonly #keys: StorageKeys;
   readonly #edat1: boolean;
   readonly #purge: () => void;
-  // Tags handed out since the last purge: tag t stands for entry t - 1.
+  // Tag t stands for slot t - 1.
+  readonly #tagUsed = new Uint8Array(TAGS_MAX);
   readonly #tagHigh = new Int32Array(TAGS_MAX);
   readonly #tagLow = new Int32Array(TAGS_MAX);
   readonly #tagKey = new Int32Array(TAGS_MAX);
-  #tags = 0;
+  #dataSlot = 0;
+  #instructionSlot = 0;
   // Result of #resolve besides its return value
   #entryLow = 0;
   #entryOrigin = 0;
@@ -101,7 +109,7 @@ export class Dat implements Translator {
   /** False while TPROT probes: reference and change bits stay as they are. */
   #recordUse = true;
 
-  /** @param purge the core's TLB purge; called whenever tags start anew or `purge()` is asked for */
+  /** @param purge the core's TLB purge; called when tags are to be reused or `purge()` is asked for */
   constructor(
     state: CpuState,
     ram: GuestRam,
@@ -116,9 +124,8 @@ export class Dat implements Translator {
     this.#purge = purge;
   }
 
-  /** Forgets every cached translation of this CPU. */
+  /** Forgets every cached translation of this CPU. Tags keep their meaning. */
   purge(): void {
-    this.#tags = 0;
     this.#purge();
   }
 
@@ -258,15 +265,17 @@ export class Dat implements Translator {
   }
 
   get dataTag(): number {
-    return this.tagOf(this.currentSpace(FETCH));
+    this.#dataSlot = this.#slotOf(this.currentSpace(FETCH));
+    return this.#dataSlot + 1;
   }
 
   get instructionTag(): number {
-    return this.tagOf(this.currentSpace(INSTRUCTION));
+    this.#instructionSlot = this.#slotOf(this.currentSpace(INSTRUCTION));
+    return this.#instructionSlot + 1;
   }
 
-  /** Small positive number that stands for {ASCE or real, access key} until the next purge. */
-  tagOf(space: number): number {
+  /** Slot that stands for {ASCE or real, access key}. */
+  #slotOf(space: number): number {
     let high = 0;
     let low = 0;
     let key = this.pswKey();
@@ -278,21 +287,36 @@ export class Dat implements Translator {
       high = this.#state.high(asce);
       low = this.#state.low(asce);
     }
-    for (let i = 0; i < this.#tags; i++) {
-      if (
-        at(this.#tagLow, i) === low &&
-        at(this.#tagHigh, i) === high &&
-        at(this.#tagKey, i) === key
+    let free = -1;
+    for (let slot = 0; slot < TAGS_MAX; slot++) {
+      if (at(this.#tagUsed, slot) === 0) {
+        if (free < 0) free = slot;
+      } else if (
+        at(this.#tagLow, slot) === low &&
+        at(this.#tagHigh, slot) === high &&
+        at(this.#tagKey, slot) === key
       ) {
-        return i + 1;
+        return slot;
       }
     }
-    if (this.#tags === TAGS_MAX) this.purge();
-    const index = this.#tags++;
-    this.#tagHigh[index] = high;
-    this.#tagLow[index] = low;
-    this.#tagKey[index] = key;
-    return index + 1;
+    if (free < 0) free = this.#reclaim();
+    this.#tagUsed[free] = 1;
+    this.#tagHigh[free] = high;
+    this.#tagLow[free] = low;
+    this.#tagKey[free] = key;
+    return free;
+  }
+
+  /**
+   * Frees all slots but the two that the core is using: it reads one tag after the other, and the
+   * first must not come to mean something else meanwhile.
+   */
+  #reclaim(): number {
+    this.#purge();
+    this.#tagUsed.fill(0);
+    this.#tagUsed[this.#dataSlot] = 1;
+    this.#tagUsed[this.#instructionSlot] = 1;
+    return this.#tagUsed.indexOf(0);
   }
 
   /** Records the access exception `code` that the last failed resolution described. */
@@ -391,7 +415,7 @@ function indexOf(high: number, low: number, level: number): number {
 }
 
 function translationCode(level: number): number {
-  return level === 0 ? SEGMENT_TRANSLATION : 0x3c - level;
+  return level === 0 ? SEGMENT_TRANSLATION : REGION_THIRD_TRANSLATION + 1 - level;
 }
 
 /** Exceptions whose instruction is nullified: the old PSW designates it (SA22-7832, figure 6-2). */
@@ -399,16 +423,17 @@ export function isNullifying(code: number): boolean {
   return (
     code === SEGMENT_TRANSLATION ||
     code === PAGE_TRANSLATION ||
-    (code >= ALET_SPECIFICATION && code <= 0x2d) ||
-    (code >= ASCE_TYPE && code <= 0x3b)
+    (code >= ALET_SPECIFICATION && code <= EXTENDED_AUTHORITY) ||
+    (code >= ASCE_TYPE && code <= REGION_THIRD_TRANSLATION)
   );
 }
 
-function hasTeid(code: number): boolean {
+/** Exceptions that store a translation-exception identification and an access id. */
+export function hasTeid(code: number): boolean {
   return (
     code === PROTECTION ||
     code === SEGMENT_TRANSLATION ||
     code === PAGE_TRANSLATION ||
-    (code >= ASCE_TYPE && code <= 0x3b)
+    (code >= ASCE_TYPE && code <= REGION_THIRD_TRANSLATION)
   );
 }

@@ -7,7 +7,7 @@ import { assert } from "../base/assert.ts";
 import { at } from "../base/bits.ts";
 import type { GuestCpu } from "../ports/guest-cpu.ts";
 import type { GuestRam } from "../shm/guest-ram.ts";
-import { type Dat, SPACE_AR } from "./dat.ts";
+import type { Dat } from "./dat.ts";
 import { type AccessKind, FETCH, STORE } from "./seam.ts";
 import { Cpu, type CpuState, PswBit } from "./state.ts";
 
@@ -161,11 +161,6 @@ export class StateGuestCpu implements GuestCpu {
       this.#ram.write(absolute, source.subarray(done, done + part));
       done += part;
     }
-  }
-
-  /** Whether the current PSW selects access-register mode (the base register then names the space). */
-  accessRegisterMode(): boolean {
-    return this.#dat.currentSpace(FETCH) === SPACE_AR;
   }
 
   /** 0 in the 64-bit mode, else the mask of an address's low half. */

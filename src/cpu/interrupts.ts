@@ -7,13 +7,16 @@
  * layout and the channel-report machine check: zpci-guest.md 6 and 7.7, s390x-machine.md 5.3.
  */
 import {
+  ExternalCode,
   Lowcore,
   MCIC_CHANNEL_REPORT_HIGH,
   MCIC_CHANNEL_REPORT_LOW,
   MCIC_GS_LOW,
+  ProgramCode,
 } from "../abi/lowcore.ts";
 import type { FloatingInterrupts } from "../shm/floating.ts";
 import type { GuestRam } from "../shm/guest-ram.ts";
+import { hasTeid, isNullifying } from "./dat.ts";
 import { type CpuModel, FACILITY_VECTOR } from "./model.ts";
 import type { Psw } from "./psw.ts";
 import type { CoreHooks, Interruptions } from "./seam.ts";
@@ -76,18 +79,21 @@ const CR0_AFP = 0x40000; //                bit 45
 const CR2_GUARDED_STORAGE = 0x10; //       bit 59
 const CR14_CHANNEL_REPORT = 0x10000000; // bit 35
 
-const EXTERNAL_CLOCK_COMPARATOR = 0x1004;
-const EXTERNAL_CPU_TIMER = 0x1005;
-const EXTERNAL_EMERGENCY = 0x1201;
-const EXTERNAL_CALL = 0x1202;
-const EXTERNAL_SERVICE = 0x2401;
+const {
+  clockComparator: EXTERNAL_CLOCK_COMPARATOR,
+  cpuTimer: EXTERNAL_CPU_TIMER,
+  emergencySignal: EXTERNAL_EMERGENCY,
+  externalCall: EXTERNAL_CALL,
+  serviceSignal: EXTERNAL_SERVICE,
+} = ExternalCode;
 
-const PROTECTION = 0x04;
-const SPECIFICATION = 0x06;
-const DATA = 0x07;
-const VECTOR_PROCESSING = 0x1b;
-const SPACE_SWITCH = 0x1c;
-const MONITOR = 0x40;
+const {
+  specification: SPECIFICATION,
+  data: DATA,
+  vectorProcessing: VECTOR_PROCESSING,
+  spaceSwitchEvent: SPACE_SWITCH,
+  monitorEvent: MONITOR,
+} = ProgramCode;
 
 /** Deliveries in a row whose handler failed at its first instruction before the CPU gives up. */
 const PROGRAM_LOOP_MAX = 64;
@@ -146,12 +152,12 @@ export class Interrupts implements Interruptions {
     state.setI32(Cpu.nullify, 0);
     ram.setU16(lowcore + at.programIlc, state.i32(Cpu.ilc));
     ram.setU16(lowcore + at.programCode, code);
-    if (code === PROTECTION || code === 0x10 || code === 0x11 || (code >= 0x38 && code <= 0x3b)) {
+    if (hasTeid(code)) {
       this.#setU64(lowcore + at.teid, Cpu.teid);
       ram.setU8(lowcore + at.exceptionAccessId, state.i32(Cpu.excAccessId) & 0xf);
     } else if (code === SPACE_SWITCH) {
       this.#setU64(lowcore + at.teid, Cpu.teid);
-    } else if (code >= 0x28 && code <= 0x2d) {
+    } else if (isNullifying(code)) {
       ram.setU8(lowcore + at.exceptionAccessId, state.i32(Cpu.excAccessId) & 0xf);
     } else if (code === DATA || code === VECTOR_PROCESSING) {
       const dxc = state.i32(Cpu.dxc) & 0xff;

@@ -2,6 +2,7 @@
  * Timing instructions: STCK, STCKF, STCKE, SCK, SCKPF, SCKC, STCKC, SPT, STPT. Source: SA22-7832 chapters 4
  * (formats) and 10; STCKE's 16 bytes: epoch index, TOD bits 0-103, programmable field.
  */
+import { STORE } from "../seam.ts";
 import { Cpu } from "../state.ts";
 import { SPECIFICATION, type SystemContext } from "./context.ts";
 
@@ -38,7 +39,7 @@ export function stcke(sys: SystemContext): void {
 
 /** An instruction that meets an access exception must not use up a unique clock value. */
 function touchable(sys: SystemContext, length: number): boolean {
-  return sys.guest.prepare(length, 1, sys.dat.currentSpace(1), sys.dat.pswKey());
+  return sys.guest.prepare(length, STORE, sys.dat.currentSpace(STORE), sys.dat.pswKey());
 }
 
 export function sck(sys: SystemContext): void {

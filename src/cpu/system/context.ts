@@ -3,6 +3,7 @@
  * and the checks that every privileged instruction begins with. Order of checks: privileged operation,
  * special operation, specification, access (SA22-7832 chapter 6, "Priority of Program Interruptions").
  */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import type { GuestRam } from "../../shm/guest-ram.ts";
 import { CR0_TRANSLATION_BITS, type Dat } from "../dat.ts";
 import { StateGuestCpu } from "../guest-cpu.ts";
@@ -14,10 +15,12 @@ import { Cpu, type CpuState } from "../state.ts";
 import type { StorageKeys } from "../storage-keys.ts";
 import type { Timing } from "../timing.ts";
 
-export const PRIVILEGED_OPERATION = 0x02;
-export const ADDRESSING = 0x05;
-export const SPECIFICATION = 0x06;
-export const SPECIAL_OPERATION = 0x13;
+export const {
+  privilegedOperation: PRIVILEGED_OPERATION,
+  addressing: ADDRESSING,
+  specification: SPECIFICATION,
+  specialOperation: SPECIAL_OPERATION,
+} = ProgramCode;
 
 /** CR0 bits 32-63. */
 export const CR0_SSM_SUPPRESSION = 0x40000000; //      bit 33

@@ -2,6 +2,7 @@
  * Control instructions over PSW and control registers: LPSW(E), LCTL(G), STCT(G), SSM, STNSM, STOSM, SPKA,
  * IPK, EPSW, SAC, SACF, IAC, SPX, STPX, STAP, STIDP, MC. Source: SA22-7832 chapter 10.
  */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { SPACE_HOME } from "../dat.ts";
 import { Cpu, PswBit } from "../state.ts";
 import {
@@ -15,8 +16,7 @@ import {
   type SystemContext,
 } from "./context.ts";
 
-const SPACE_SWITCH_EVENT = 0x1c;
-const MONITOR_EVENT = 0x40;
+const { spaceSwitchEvent: SPACE_SWITCH_EVENT, monitorEvent: MONITOR_EVENT } = ProgramCode;
 /** Bit 12 of a short PSW is one; in the CPU it is zero. */
 const SHORT_PSW_BIT = 0x00080000;
 

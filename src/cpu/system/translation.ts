@@ -3,6 +3,7 @@
  * LURAG, STURA, STURG, TPROT, ISKE, SSKE, RRBE. Source: SA22-7832 chapter 10. Invalidation instructions
  * may clear more of the TLB than they must; they clear all of it.
  */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { SPACE_REAL } from "../dat.ts";
 import { FETCH, STORE } from "../seam.ts";
 import { Cpu, PswBit } from "../state.ts";
@@ -10,10 +11,12 @@ import { KEY_REFERENCE } from "../storage-keys.ts";
 import { ADDRESSING, SPECIAL_OPERATION, SPECIFICATION, type SystemContext } from "./context.ts";
 
 const TWO_32 = 0x1_0000_0000;
-const PROTECTION = 0x04;
-const SEGMENT_TRANSLATION = 0x10;
-const PAGE_TRANSLATION = 0x11;
-const TRANSLATION_SPECIFICATION = 0x12;
+const {
+  protection: PROTECTION,
+  segmentTranslation: SEGMENT_TRANSLATION,
+  pageTranslation: PAGE_TRANSLATION,
+  translationSpecification: TRANSLATION_SPECIFICATION,
+} = ProgramCode;
 
 /** INVALIDATE PAGE TABLE ENTRY: page-table origin in R1, page index from the address in R2. */
 export function ipte(sys: SystemContext): void {

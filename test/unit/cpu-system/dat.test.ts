@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
-import { isNullifying, SPACE_HOME, SPACE_REAL, SPACE_SECONDARY } from "../../../src/cpu/dat.ts";
+import { isNullifying } from "../../../src/cpu/dat.ts";
 import { Cpu } from "../../../src/cpu/state.ts";
 import { createMachine, DAT_ON, half, MASK64, type Machine, RAM_BYTES } from "./machine.ts";
 
@@ -297,37 +297,60 @@ describe("address spaces", () => {
     expect(failing(0x123n, FETCH)).toBe(0x28);
   });
 
-  it("tags are equal for equal spaces and differ otherwise", () => {
-    m.setPsw(DAT_ON | MASK64, 0n);
-    const primary = m.dat.dataTag;
-    expect(primary).toBeGreaterThan(0);
-    expect(m.dat.instructionTag).toBe(primary);
-    const others = [m.dat.tagOf(SPACE_SECONDARY), m.dat.tagOf(SPACE_HOME), m.dat.tagOf(SPACE_REAL)];
-    expect(new Set([primary, ...others]).size).toBe(4);
+  it("tags are equal for equal spaces and keys and differ otherwise", () => {
+    const tag = (mask: bigint): number => {
+      m.setPsw(mask, 0n);
+      return m.dat.dataTag;
+    };
+    const primary = tag(DAT_ON | MASK64);
+    const home = DAT_ON | MASK64 | (3n << 46n);
+    const tags = [
+      primary,
+      tag(DAT_ON | MASK64 | (2n << 46n)),
+      tag(home),
+      tag(MASK64),
+      tag(DAT_ON | MASK64 | (4n << 52n)),
+    ];
+    expect(new Set(tags).size).toBe(5);
+    expect(Math.min(...tags)).toBeGreaterThan(0);
     cr(13, m.state.cr(1));
-    expect(m.dat.tagOf(SPACE_HOME)).toBe(primary);
-    m.setPsw(DAT_ON | MASK64 | (4n << 52n), 0n);
-    expect(m.dat.dataTag).not.toBe(primary);
+    expect(tag(home)).toBe(primary);
+    expect(m.dat.instructionTag).toBe(primary);
   });
 
-  it("tags stay below 4096 and a reused tag comes with a purge", () => {
-    m.setPsw(DAT_ON | MASK64, 0n);
+  it("a tag that comes to mean another space has been purged; the other current tag keeps its meaning", () => {
+    m.setPsw(DAT_ON | MASK64 | (2n << 46n), 0n); // data from CR7, instructions from CR1
+    const owner = new Map<number, string>();
     const before = m.counts.purge;
-    const owner = new Map<number, bigint>();
     let purges = before;
-    for (let n = 0n; n < 200n; n++) {
-      cr(1, n << 12n);
-      const tag = m.dat.dataTag;
-      expect(tag).toBeGreaterThan(0);
-      expect(tag).toBeLessThan(4096);
-      if (m.counts.purge !== purges) {
-        owner.clear();
-        purges = m.counts.purge;
+    for (let n = 0n; n < 300n; n++) {
+      cr(7, n << 13n);
+      if (n % 3n === 0n) cr(1, (n << 13n) | 0x1000n);
+      const current = [
+        [m.dat.dataTag, `data ${m.state.cr(7)}`],
+        [m.dat.instructionTag, `data ${m.state.cr(1)}`],
+      ] as const;
+      if (m.counts.purge !== purges) owner.clear();
+      purges = m.counts.purge;
+      for (const [tag, meaning] of current) {
+        expect(tag).toBeLessThan(4096);
+        expect(owner.get(tag) ?? meaning).toBe(meaning);
+        owner.set(tag, meaning);
       }
-      expect(owner.has(tag)).toBe(false);
-      owner.set(tag, n);
+      expect(current[0][0]).not.toBe(current[1][0]);
     }
     expect(m.counts.purge).toBeGreaterThan(before);
+  });
+
+  it("a purge leaves the current tags as they are", () => {
+    m.setPsw(DAT_ON | MASK64, 0n);
+    const tag = m.dat.dataTag;
+    m.dat.purge();
+    cr(13, 0x7000n);
+    m.setPsw(DAT_ON | MASK64 | (3n << 46n), 0n);
+    expect(m.dat.dataTag).not.toBe(tag);
+    m.setPsw(DAT_ON | MASK64, 0n);
+    expect(m.dat.dataTag).toBe(tag);
   });
 });
 

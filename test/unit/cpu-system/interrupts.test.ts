@@ -331,6 +331,7 @@ describe("channel-report machine check", () => {
     m.state.setCr(14, 0x10000000n);
     expect(m.interrupts.takePending()).toBe(true);
     expect(m.floating.machineCheckPending()).toBe(false);
+    expect(m.counts.machineChecks).toBe(1);
   });
 
   it("stores the full MCIC and every register save area of zpci-guest.md 7.7", () => {

@@ -1,16 +1,13 @@
 /** One CPU's system half over 2 MiB of RAM, without an interpreter: what the tests here work on. */
 import { VirtualClock } from "../../../src/base/clock.ts";
 import { Dat } from "../../../src/cpu/dat.ts";
-import { Interrupts } from "../../../src/cpu/interrupts.ts";
 import { CpuModel, type CpuModelName, type ModelOptions } from "../../../src/cpu/model.ts";
-import { Psw } from "../../../src/cpu/psw.ts";
 import { initialCpuReset } from "../../../src/cpu/reset.ts";
-import { Cpu, CpuState } from "../../../src/cpu/state.ts";
-import { StorageKeys } from "../../../src/cpu/storage-keys.ts";
-import { SystemContext, systemInstructions } from "../../../src/cpu/system/index.ts";
-import { Timing, type TodValue } from "../../../src/cpu/timing.ts";
+import { Cpu } from "../../../src/cpu/state.ts";
+import { systemInstructions } from "../../../src/cpu/system/index.ts";
+import { buildSystemHalf } from "../../../src/cpu/system-half.ts";
+import type { TodValue } from "../../../src/cpu/timing.ts";
 import { FloatingInterrupts } from "../../../src/shm/floating.ts";
-import { GuestRam } from "../../../src/shm/guest-ram.ts";
 import { planMemory } from "../../../src/shm/memory-map.ts";
 import { createVmMemory } from "../../../src/shm/vm-memory.ts";
 
@@ -33,36 +30,33 @@ export function createMachine(options: MachineOptions = {}) {
     hostBytes: 0,
   });
   const vm = createVmMemory(map);
-  const state = new CpuState(vm, 0);
-  const ram = new GuestRam(vm);
-  const keys = new StorageKeys(vm);
   const clock = new VirtualClock();
   const model = new CpuModel(options.model, options);
-  const counts = { purge: 0, changed: 0, exit: 0 };
+  const counts = { purge: 0, changed: 0, exit: 0, machineChecks: 0 };
   const hooks = {
     purgeTlb: () => void counts.purge++,
     pswChanged: () => void counts.changed++,
     requestExit: () => void counts.exit++,
   };
-  initialCpuReset(state);
-  state.setI32(Cpu.running, 1);
-  const dat = new Dat(state, ram, keys, { edat1: options.edat1 ?? false }, hooks.purgeTlb);
-  const psw = new Psw(state, hooks.pswChanged);
-  const timing = new Timing(state, clock, options.epoch ?? { high: 0, low: 0 });
   const floating = new FloatingInterrupts(vm);
-  const interrupts = new Interrupts({ state, ram, psw, timing, floating, model, hooks });
-  const sys = new SystemContext({
-    state,
-    ram,
-    keys,
-    dat,
-    psw,
-    interrupts,
-    timing,
+  const built = buildSystemHalf({
+    vm,
+    vcpu: 0,
+    floating,
+    clock,
+    epoch: options.epoch ?? { high: 0, low: 0 },
     model,
     hooks,
-    cpuAddress: 0,
+    machineCheckTaken: () => void counts.machineChecks++,
   });
+  const { state, ram, keys, psw, timing, interrupts, context: sys } = built;
+  // No model announces EDAT yet: a translation that knows it stands beside the built one.
+  const dat = options.edat1
+    ? new Dat(state, ram, keys, { edat1: true }, hooks.purgeTlb)
+    : built.dat;
+  initialCpuReset(state);
+  timing.refresh();
+  state.setI32(Cpu.running, 1);
 
   const machine = {
     vm,
