@@ -7,6 +7,8 @@ import { describe, expect, test } from "vitest";
 import { FunctionBlock, FunctionState, PHASE_DONE } from "../../src/shm/blocks.ts";
 import { BLOCK, type DeviceMachine, DMA_START, deviceMachine } from "../support/device-machine.ts";
 
+const fibOffsets = { pba: 16, pal: 24, iota: 32, aibv: 48, aisb: 56, fmb: 64 } as const;
+
 interface Input {
   adapterType?: number;
   address?: string;
@@ -14,7 +16,7 @@ interface Input {
   dmaas?: number;
   enabled?: boolean;
   fh?: string;
-  fib?: Record<string, string>;
+  fib?: { format?: number } & { [K in keyof typeof fibOffsets]?: string };
   fid?: number;
   format?: string;
   instruction?: string;
@@ -275,11 +277,11 @@ describe("MPCIFC", () => {
       if (input.registered === "interrupts") machine.mpcifc(0, 2);
       const fib = machine.fibView();
       const change = input.fib ?? {};
-      const offsets = { pba: 16, pal: 24, iota: 32, aibv: 48, aisb: 56, fmb: 64 };
-      for (const [name, offset] of Object.entries(offsets)) {
-        if (change[name] !== undefined) fib.setBigUint64(offset, BigInt(change[name]));
+      for (const name of Object.keys(fibOffsets) as (keyof typeof fibOffsets)[]) {
+        const value = change[name];
+        if (value !== undefined) fib.setBigUint64(fibOffsets[name], BigInt(value));
       }
-      fib.setUint8(0, numberOf(input.fib?.["format"], 0));
+      fib.setUint8(0, numberOf(change.format, 0));
       machine.cpu.problem = input.problem === true;
       const fh = bigOf(input.fh, BigInt(machine.handle(0)));
       const dmaas = BigInt(numberOf(input.dmaas, 0)) << 16n;

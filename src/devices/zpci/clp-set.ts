@@ -14,6 +14,7 @@ import {
   PHASE_FAILED,
   PHASE_IDLE,
   PHASE_REQUESTED,
+  PHASE_RUNNING,
   stateOf,
 } from "../../shm/blocks.ts";
 import { GO } from "../outcome.ts";
@@ -77,6 +78,7 @@ function disable(target: ZpciFunction, fh: number): number {
     if (cell !== GO) return cell;
     if (target.phaseBusy(FunctionBlock.resetPhase) || !target.canPost()) return ClpResponse.busy;
     const ended = takeEndedReset(target, seen);
+    if (ended === PHASE_RUNNING) return ClpResponse.busy;
     const state = stateOf(seen);
     const inError = state === FunctionState.ERROR || state === FunctionState.BLOCKED;
     if (ended === PHASE_IDLE && inError) return requestReset(target, seen);
@@ -86,11 +88,14 @@ function disable(target: ZpciFunction, fh: number): number {
   return ClpResponse.busy;
 }
 
-/** PHASE_DONE or PHASE_FAILED of a reset asked for in this generation, else PHASE_IDLE. */
+/**
+ * PHASE_DONE or PHASE_FAILED of a reset asked for in this generation, else PHASE_IDLE; PHASE_RUNNING when
+ * the worker began another reset just now.
+ */
 function takeEndedReset(target: ZpciFunction, seen: number): number {
   const phase = target.get(FunctionBlock.resetPhase);
   if (phase !== PHASE_DONE && phase !== PHASE_FAILED) return PHASE_IDLE;
-  target.swap(FunctionBlock.resetPhase, phase, PHASE_IDLE);
+  if (!target.swap(FunctionBlock.resetPhase, phase, PHASE_IDLE)) return PHASE_RUNNING;
   return target.get(FunctionBlock.resetGeneration) === generationOf(seen) ? phase : PHASE_IDLE;
 }
 

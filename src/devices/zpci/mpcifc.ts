@@ -217,7 +217,7 @@ function clear(target: ZpciFunction, operation: number): number {
   const phase = target.get(FunctionBlock.clearPhase);
   if (phase !== PHASE_IDLE) {
     const asked = target.get(FunctionBlock.clearOperation);
-    target.swap(FunctionBlock.clearPhase, phase, PHASE_IDLE);
+    if (!target.swap(FunctionBlock.clearPhase, phase, PHASE_IDLE)) return CC2;
     if (phase === PHASE_DONE && asked >>> 8 === tag >>> 8) leaveError(target, asked & 0xff);
     if (asked === tag) return phase === PHASE_FAILED ? RECOVERY : outcomeAfter(target, operation);
     // What ended was another operation: the present one meets the state as it is now.
