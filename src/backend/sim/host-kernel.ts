@@ -62,7 +62,7 @@ export class HostKernel {
     return Math.min(recovery, Math.max(locks, area.time(HostBlock.resetEndLow)));
   }
 
-  /** What VFIO_DEVICE_RESET meets: 0, or the time until which the lock is held (3.8, rows 3 and 6). */
+  /** Whether VFIO_DEVICE_RESET meets a held lock (3.8, row 3; `stateLocked`: row 6). */
   deviceLocked(nowUs: number): boolean {
     return nowUs < this.#area.time(HostBlock.deviceLockUntilLow);
   }

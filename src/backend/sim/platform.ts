@@ -9,17 +9,9 @@ import type { Clock } from "../../ports/clock.ts";
 import type { GuestDma } from "../../ports/host-function.ts";
 import { VmBlock } from "../../shm/blocks.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
-import { GuestErrorMailbox } from "../../shm/guest-error.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
-import {
-  buildAccessFault,
-  buildCcdf,
-  ccdfFid,
-  ccdfPec,
-  severity,
-  specsOf,
-} from "./ccdf-builder.ts";
+import { buildCcdf, ccdfFid, ccdfPec, severity, specsOf } from "./ccdf-builder.ts";
 import type { FaultAction, SimFunctionConfig } from "./config.ts";
 import { DmaEngine } from "./dma-engine.ts";
 import { FaultScript } from "./fault-script.ts";
@@ -45,7 +37,6 @@ export class SimPlatform {
   readonly #functions: readonly SimFunction[];
   readonly #clock: Clock;
   readonly #bell: Doorbell;
-  readonly #mailbox: GuestErrorMailbox;
   /** Error events whose FID no function has: one log line in the kernel, no other effect (3.2 step 2). */
   unknownFid = 0;
 
@@ -57,7 +48,6 @@ export class SimPlatform {
     trace: TraceWriter,
   ) {
     this.#clock = clock;
-    this.#mailbox = new GuestErrorMailbox(vm);
     const vmBlock = vm.map.vmBlock / 4;
     this.#bell = new Doorbell(
       vm.words,
@@ -146,20 +136,9 @@ export class SimPlatform {
     // Requests first: a reset that has ended makes way for what waited behind it.
     const requested = entry.requests.step(nowUs);
     const transferred = entry.engine.step();
-    const found = this.#takeGuestError(entry);
     const acted = this.#runScript(entry, nowUs);
     const arrived = entry.kernel.step(nowUs);
-    return requested || transferred || found || acted || arrived;
-  }
-
-  /** An error that one of the guest's instructions found takes the way of all errors. */
-  #takeGuestError({ area, config, kernel }: SimFunction): boolean {
-    if (area.get(HostBlock.hardware) === Hardware.RESETTING) return false;
-    const error = this.#mailbox.take(area.index);
-    if (error === undefined) return false;
-    const handle = area.get(HostBlock.handle) >>> 0;
-    kernel.report([buildAccessFault({ ...error, level: 0 }, handle, config.fid)]);
-    return true;
+    return requested || transferred || acted || arrived;
   }
 
   #runScript(entry: SimFunction, nowUs: number): boolean {

@@ -80,6 +80,9 @@ describe("arrival of an error (3.2)", () => {
     new DataView(old.buffer).setUint32(8, 2);
     new DataView(old.buffer).setUint16(30, 0x3a);
     sim.platform.channelReport([old]);
+    sim.run();
+    expect(sim.book("hostStale")).toBe(0);
+    expect(sim.platform.nextEventUs()).toBe(500);
     sim.runTo(500);
     expect(host.handle()).toBe(0x81020001);
     expect([sim.book("hostStale"), pending(sim)]).toEqual([1, 1]);

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Hardware, HostBlock } from "../../../../src/backend/sim/host-area.ts";
 import { type FaultRule, simFunctionConfig } from "../../../../src/backend/sim/index.ts";
-import { GuestErrorMailbox } from "../../../../src/shm/guest-error.ts";
 import { instant, SimHost } from "../../../support/sim-host.ts";
 
 function host(faults: readonly FaultRule[]): SimHost {
@@ -92,17 +91,6 @@ describe("the fault script", () => {
     sim.runTo(100);
     expect(sim.function().getError(sim.slot())).toBe(0);
     expect(sim.vm.view.getUint32(sim.slot() + 4)).toBe(0x81020001);
-  });
-
-  it("raises an error that a guest's instruction found as any other", () => {
-    const sim = host([]);
-    new GuestErrorMailbox(sim.vm).post(0, 0x0008, 1, 0x2000, true);
-    sim.run();
-    expect(sim.hardware()).toBe(Hardware.ERROR);
-    expect(sim.function().getError(sim.slot())).toBe(0);
-    expect(sim.vm.view.getUint16(sim.slot() + 30)).toBe(0x0008);
-    expect(sim.vm.view.getBigUint64(sim.slot() + 16)).toBe(0x1_0000_2000n);
-    expect(sim.vm.view.getUint32(sim.slot() + 12)).toBe(1);
   });
 });
 

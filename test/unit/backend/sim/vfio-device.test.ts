@@ -240,6 +240,7 @@ describe("GET_IRQ_INFO and SET_IRQS (1.7)", () => {
     expect(set(test, 0x21, 2, 0, 1)).toBe(0);
     expect(set(test, 0x21, 2, 0, 0)).toBe(0);
     expect(set(test, 0x24, 2, 0, 66, new Array(66).fill(1))).toBe(-EINVAL);
+    expect(set(test, 0x24, 2, 64, 2, [1, 1])).toBe(-EINVAL);
   });
 });
 
