@@ -15,7 +15,7 @@ import { isPermanentCode, Pec } from "../abi/ccdf.ts";
 import { CcdfFlag, CcdfKind, notDeliveredReasons, TraceKind } from "../abi/records.ts";
 import { CCDF_RING_SLOTS } from "../base/limits.ts";
 import type { Clock } from "../ports/clock.ts";
-import { compareExchange, poke } from "../shm/atomics.ts";
+import { compareExchange, peek, poke } from "../shm/atomics.ts";
 import {
   FunctionBlock,
   FunctionState,
@@ -290,8 +290,15 @@ export class FunctionEffects {
   reinject(): void {
     const pec = this.words.get(Scratch.lastPec) || Pec.SERVAC;
     const generation = this.markError(pec);
-    if (generation >= 0 && this.ring.free() === CCDF_RING_SLOTS) this.#repeat(pec, generation);
+    if (generation >= 0 && !this.#untaken(generation)) this.#repeat(pec, generation);
     this.report();
+  }
+
+  /** The ring's newest record waits for the guest and is of this generation, so it will be handed out. */
+  #untaken(generation: number): boolean {
+    if (this.ring.free() === CCDF_RING_SLOTS) return false;
+    const newest = this.ring.slotWord((this.ring.tail - 1) | 0);
+    return peek(this.#memory, newest + Lane.generation) === generation;
   }
 
   /** The function is given up: state PERMANENT_ERROR until deconfigure, and the guest is told. */

@@ -187,7 +187,7 @@ function inService(self: StateName) {
     errorSignalled: signalled(self),
     ccdfRead: reading(self),
     queueEmpty: emptied(self),
-    hostGone: to("detached", "refuseReset", "refuseClear", "repost"),
+    hostGone: to("detached", "refuseReset", "refuseClear", "forceUnplug"),
     hostBack: "bug",
     hostResetDone: noReset.done,
     hostResetFailed: noReset.failed,

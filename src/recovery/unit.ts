@@ -74,6 +74,8 @@ export interface RecoveryUnitOptions {
   readonly floating: FloatingInterrupts;
   /** Tests: called at each numbered drain step; may throw to let the worker die there. */
   readonly killHook?: (step: number) => void;
+  /** The unit goes on where a snapshot was taken: its worker did not die, so nothing is repeated. */
+  readonly continued?: boolean;
   /** Tests: another table. */
   readonly table?: CompiledTable;
 }
@@ -165,6 +167,8 @@ export class RecoveryUnit {
       base + FunctionBlock.workerSummary,
     );
     this.#cells = options.table ?? compiledTable;
+    this.#started = options.continued === true && this.#words.get(Scratch.opened) === 1;
+    this.#runner.poll = this.#started;
     this.#commandWord = vm.map.vmBlock / 4 + VmBlock.command;
   }
 
