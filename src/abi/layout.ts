@@ -111,7 +111,7 @@ export function readField(view: DataView, base: number, field: Field, order: Byt
   const width = field.size * 8;
   const shift = width - 1 - field.last;
   const mask = bitMask(field.last - field.first + 1);
-  return (readUnit(view, at, field.size, little) >>> shift) & mask;
+  return ((readUnit(view, at, field.size, little) >>> shift) & mask) >>> 0;
 }
 
 /** Writes one field at `base`; other bits of a bit field's unit are kept. Cold paths only. */

@@ -1,0 +1,103 @@
+/**
+ * Public surface of the binary interfaces (`zmend/abi`): the layout engine, every table with its codes, and
+ * `allLayouts`, the tables as one list for tests, documentation and tools.
+ */
+import { CcdfAvail, CcdfErr } from "./ccdf.ts";
+import { ChscRequest, ChscResponse, ChscSeiResponse } from "./chsc.ts";
+import {
+  ClpHeader,
+  ClpListEntry,
+  ClpListRequest,
+  ClpListResponse,
+  ClpQueryFunctionRequest,
+  ClpQueryFunctionResponse,
+  ClpQueryGroupRequest,
+  ClpQueryGroupResponse,
+  ClpSetFunctionRequest,
+  ClpSetFunctionResponse,
+} from "./clp.ts";
+import { Fib } from "./fib.ts";
+import type { Layout } from "./layout.ts";
+import { Lowcore } from "./lowcore.ts";
+import {
+  AdapterSccb,
+  CpuInfo,
+  EventHeader,
+  EventMaskSccb,
+  ReportEvent,
+  Sccb,
+  ScpInfo,
+} from "./sclp.ts";
+import {
+  VfioDeviceFeature,
+  VfioDeviceInfo,
+  VfioInfoCapHeader,
+  VfioIrqInfo,
+  VfioIrqSet,
+  VfioRegionInfo,
+  ZpciBaseV1,
+  ZpciBaseV2,
+  ZpciBaseV3,
+  ZpciErrorFeature,
+  ZpciErrPosted,
+  ZpciGroupV1,
+  ZpciGroupV2,
+  ZpciPfip,
+  ZpciUtil,
+} from "./vfio.ts";
+
+export * from "./ccdf.ts";
+export * from "./chsc.ts";
+export * from "./clp.ts";
+export * from "./ebcdic.ts";
+export * from "./fib.ts";
+export * from "./layout.ts";
+export * from "./lowcore.ts";
+export * from "./pci-insn.ts";
+export * from "./records.ts";
+export * from "./sclp.ts";
+export * from "./test-function.ts";
+export * from "./vfio.ts";
+
+/** Every structure, grouped by border: events, CPU, channel subsystem, zPCI, SCLP, VFIO. */
+export const allLayouts: readonly Layout[] = [
+  CcdfErr,
+  CcdfAvail,
+  Lowcore,
+  ChscRequest,
+  ChscResponse,
+  ChscSeiResponse,
+  ClpHeader,
+  ClpListRequest,
+  ClpListResponse,
+  ClpListEntry,
+  ClpQueryFunctionRequest,
+  ClpQueryFunctionResponse,
+  ClpQueryGroupRequest,
+  ClpQueryGroupResponse,
+  ClpSetFunctionRequest,
+  ClpSetFunctionResponse,
+  Fib,
+  Sccb,
+  ScpInfo,
+  CpuInfo,
+  EventMaskSccb,
+  EventHeader,
+  ReportEvent,
+  AdapterSccb,
+  VfioDeviceInfo,
+  VfioInfoCapHeader,
+  ZpciBaseV1,
+  ZpciBaseV2,
+  ZpciBaseV3,
+  ZpciGroupV1,
+  ZpciGroupV2,
+  ZpciUtil,
+  ZpciPfip,
+  VfioRegionInfo,
+  VfioIrqInfo,
+  VfioIrqSet,
+  VfioDeviceFeature,
+  ZpciErrorFeature,
+  ...Object.values(ZpciErrPosted),
+];
