@@ -28,7 +28,7 @@ export const VmBlock = wordBlock([
   "!platformSleeping",
   "platformSummary",
   // Virtual time of a deterministic run, microseconds (machine only)
-  "!vcpuStopped", //        vCPU: 0 running, 1 disabled wait, 2 stopped by command, 3 policy stop
+  "!vcpuStopped", //        vCPU: 0 running, else how it ended (VCPU_… of src/machine/loops.ts)
   "vcpuStopDetail",
   // SCLP service-call state shared by poster and vCPU
   "quiesceRequested", //    1 = signal quiesce asked for

@@ -1,0 +1,90 @@
+/**
+ * Watches a demo run through the VM's shared words: when everything planned has happened and every function has
+ * settled, when the guest has ended, when it takes too long. The same for threads and for virtual time.
+ */
+import type { FaultRule } from "../backend/sim/index.ts";
+import { booksBalance, readBooks } from "../machine/books.ts";
+import { COMMAND_POLICY_STOP, commandOf, VCPU_RUNNING } from "../machine/loops.ts";
+import type { VmSpec } from "../machine/vm-spec.ts";
+import { State, states } from "../recovery/index.ts";
+import { load } from "../shm/atomics.ts";
+import { FunctionBlock, VmBlock } from "../shm/blocks.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+
+export type DemoPhase =
+  | "running" //   faults are still to come, or functions recover
+  | "quiesce" //   everything has settled: the guest should be asked to end (reported once)
+  | "quiescing"
+  | "ended" //     the guest has stopped
+  | "stopped" //   a policy stopped the VM
+  | "deadline"; // it took too long
+
+const settledStates: readonly number[] = [
+  State.operational,
+  State.quarantined,
+  State.failed,
+  State.detached,
+];
+
+export class DemoMonitor {
+  readonly #vm: VmMemory;
+  readonly #planned: readonly number[];
+  readonly #deadlineUs: number;
+  readonly #settleUs: number;
+  #settledSinceUs = -1;
+  #signature = "";
+  #asked = false;
+
+  constructor(vm: VmMemory, spec: VmSpec, deadlineMs: number, settleMs: number) {
+    this.#vm = vm;
+    this.#planned = spec.functions.map((entry) => entry.faults.reduce(countEvents, 0));
+    this.#deadlineUs = deadlineMs * 1000;
+    this.#settleUs = settleMs * 1000;
+  }
+
+  check(nowUs: number): DemoPhase {
+    if (commandOf(this.#vm) === COMMAND_POLICY_STOP) return "stopped";
+    const stopped = load(this.#vm.words, this.#vm.map.vmBlock / 4 + VmBlock.vcpuStopped);
+    if (stopped !== VCPU_RUNNING) return "ended";
+    if (nowUs >= this.#deadlineUs) return "deadline";
+    if (this.#asked) return "quiescing";
+    if (!this.#settled(nowUs)) return "running";
+    this.#asked = true;
+    return "quiesce";
+  }
+
+  /** Name of the recovery state of function `index`. */
+  stateName(index: number): string {
+    return states[this.#state(index)] ?? "unknown";
+  }
+
+  #settled(nowUs: number): boolean {
+    const signature = this.#planned.map((_, index) => this.#function(index)).join();
+    if (signature !== this.#signature || signature.includes("busy")) {
+      this.#signature = signature;
+      this.#settledSinceUs = nowUs;
+      return false;
+    }
+    return nowUs - this.#settledSinceUs >= this.#settleUs;
+  }
+
+  /** "busy", or what must not change while the function is called settled. */
+  #function(index: number): string {
+    const books = readBooks(this.#vm, index);
+    const state = this.#state(index);
+    if (!settledStates.includes(state)) return "busy";
+    if (state !== State.operational) return `${state}:${books.errorsRaised}`;
+    const planned = this.#planned[index] ?? 0;
+    if (books.errorsRaised < planned || booksBalance(books) !== 0) return "busy";
+    return `${state}:${books.errorsRaised}:${books.recoveries}`;
+  }
+
+  #state(index: number): number {
+    const base = (this.#vm.map.functionBlocks[index] as number) / 4;
+    return load(this.#vm.words, base + FunctionBlock.recoveryState);
+  }
+}
+
+function countEvents(sum: number, rule: FaultRule): number {
+  return sum + (rule.action.type === "burst" ? rule.action.ccdfs.length : 1);
+}

@@ -1,0 +1,357 @@
+/** `zmend demo`: runs the config's VM, prints what happens, says whether every function ended as expected. */
+import { closeSync, openSync, writeSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { pack } from "msgpackr";
+import type { Logger } from "pino";
+import { wallClockMs } from "../base/clock.ts";
+import { ZmendError } from "../base/errors.ts";
+import { hex } from "../base/hex.ts";
+import { packageRoot } from "../base/version.ts";
+import { type DemoConfig, readDemoConfig } from "../config/demo-config.ts";
+import { booksBalance, readBooks } from "../machine/books.ts";
+import { closeBooks } from "../machine/closing.ts";
+import { ConsoleLines } from "../machine/console-lines.ts";
+import { DeterministicVm } from "../machine/deterministic-vm.ts";
+import { readFixture } from "../machine/fixtures.ts";
+import { requireMemory } from "../machine/host-memory.ts";
+import { readImage } from "../machine/image.ts";
+import { type Latencies, LatencyMeter } from "../machine/latency.ts";
+import { Ledger } from "../machine/ledger.ts";
+import { LedgerDigest, type LedgerEntry, ledgerLine } from "../machine/ledger-entry.ts";
+import { bootVm } from "../machine/parts.ts";
+import { ThreadedVm } from "../machine/threaded-vm.ts";
+import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+import { DemoMonitor, type DemoPhase } from "./demo-monitor.ts";
+import { planDemo } from "./demo-plan.ts";
+import {
+  type FunctionOutcome,
+  functionTable,
+  latencyText,
+  timelineHeader,
+  timelineLine,
+} from "./demo-report.ts";
+import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
+import { createLog } from "./log.ts";
+
+export interface DemoOptions {
+  readonly config?: string;
+  readonly policy?: string;
+  readonly json?: boolean;
+  readonly trace?: string;
+  readonly deterministic: boolean;
+  readonly seed: number;
+  readonly logLevel: string;
+}
+
+/** How a run was left: the monitor's last word, or what interrupted it. */
+type Ending = DemoPhase | "interrupted" | "crashed";
+
+/** Entries are printed this late, so that a slower thread's earlier entry still finds its place. */
+const HOLD_BACK_US = 40_000;
+const PUMP_INTERVAL_MS = 5;
+
+/** @returns the exit status */
+export async function demo(options: DemoOptions): Promise<number> {
+  const log = createLog(options.logLevel);
+  const file = options.config ?? fileURLToPath(new URL("config/demo.yaml", packageRoot));
+  const config = readDemoConfig(file);
+  const policy = options.policy ?? config.policy;
+  const spec = planDemo(config, {
+    policy,
+    epochMs: options.deterministic ? DETERMINISTIC_EPOCH_MS : wallClockMs(),
+    ...(options.deterministic ? { seed: options.seed } : {}),
+  });
+  const { image, file: imageFile } = guestImage(config);
+  requireMemory(mapOf(spec).totalBytes, `VM ${spec.name}`);
+  log.info({ config: file, policy, fixture: imageFile }, "demo starts");
+  const run = new DemoRun(config, spec, options, log);
+  try {
+    return options.deterministic
+      ? run.deterministic(image, imageFile)
+      : await run.threaded(image, imageFile);
+  } finally {
+    run.close();
+  }
+}
+
+function guestImage(config: DemoConfig): { readonly image: Uint8Array; readonly file: string } {
+  if (config.vm.fixture !== undefined) return readFixture(config.vm.fixture);
+  const file = config.vm.kernel ?? "";
+  return { image: readImage(file), file };
+}
+
+/** What the fixture says of a function in its final report. */
+interface GuestReport {
+  readonly checked: number;
+  readonly corrupt: number;
+}
+
+const reportPattern = /\breport fid=([0-9a-f]+) .*\bchecked=(\d+) corrupt=(\d+)/;
+
+class DemoRun {
+  readonly #config: DemoConfig;
+  readonly #spec: VmSpec;
+  readonly #options: DemoOptions;
+  readonly #log: Logger;
+  readonly #digest = new LedgerDigest();
+  readonly #meter = new LatencyMeter();
+  readonly #reports = new Map<number, GuestReport>();
+  readonly #trace: number | undefined;
+  #held: LedgerEntry[] = [];
+  #printed = 0;
+
+  constructor(config: DemoConfig, spec: VmSpec, options: DemoOptions, log: Logger) {
+    this.#config = config;
+    this.#spec = spec;
+    this.#options = options;
+    this.#log = log;
+    this.#trace = options.trace === undefined ? undefined : openTrace(options.trace);
+  }
+
+  close(): void {
+    if (this.#trace !== undefined) closeSync(this.#trace);
+  }
+
+  /** Threads and real time. */
+  async threaded(image: Uint8Array, imageFile: string): Promise<number> {
+    const lines = new ConsoleLines((line) =>
+      this.#consoleLine(ledger, machine.clock.nowUs(), line),
+    );
+    const machine = new ThreadedVm(this.#spec, (bytes) => lines.push(bytes));
+    const ledger = new Ledger(machine.vm);
+    const monitor = this.#monitor(machine.vm);
+    bootVm(machine.vm, image, imageFile);
+    let interrupted = false;
+    const interrupt = (): void => {
+      interrupted = true;
+    };
+    process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+    machine.start();
+    let ending: Ending = "running";
+    while (ending === "running" || ending === "quiescing") {
+      await new Promise((resolve) => setTimeout(resolve, PUMP_INTERVAL_MS));
+      const nowUs = machine.clock.nowUs();
+      this.#take(ledger.drain());
+      this.#flush(nowUs - HOLD_BACK_US);
+      if (interrupted) ending = "interrupted";
+      else if (machine.failure !== undefined) ending = "crashed";
+      else ending = monitor.check(nowUs);
+      if (ending === "quiesce") {
+        machine.requestQuiesce();
+        ending = "quiescing";
+      }
+    }
+    await machine.stop();
+    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+    lines.end();
+    if (machine.failure !== undefined) this.#log.error({ err: machine.failure }, "a thread died");
+    return this.#finish(ending, machine.vm, ledger, monitor, machine.instructions());
+  }
+
+  /** One thread and virtual time: the same ledger on every run. */
+  deterministic(image: Uint8Array, imageFile: string): number {
+    const lines = new ConsoleLines((line) =>
+      this.#consoleLine(ledger, machine.clock.nowUs(), line),
+    );
+    const machine = new DeterministicVm(this.#spec, (bytes) => lines.push(bytes));
+    const ledger = new Ledger(machine.vm);
+    const monitor = this.#monitor(machine.vm);
+    bootVm(machine.vm, image, imageFile);
+    this.#digest.add(JSON.stringify({ seed: this.#options.seed, spec: this.#spec }, bigintAsText));
+    let ending: Ending = "running";
+    while (ending === "running" || ending === "quiescing") {
+      machine.step();
+      const nowUs = machine.clock.nowUs();
+      this.#take(ledger.drain());
+      this.#flush(nowUs);
+      ending = monitor.check(nowUs);
+      if (ending === "quiesce") {
+        machine.requestQuiesce();
+        ending = "quiescing";
+      }
+    }
+    lines.end();
+    return this.#finish(ending, machine.vm, ledger, monitor, machine.instructions());
+  }
+
+  #monitor(vm: VmMemory): DemoMonitor {
+    return new DemoMonitor(vm, this.#spec, this.#config.deadlineMs, this.#config.settleMs);
+  }
+
+  #consoleLine(ledger: Ledger, timeUs: number, text: string): void {
+    const report = reportPattern.exec(text);
+    if (report !== null) {
+      this.#reports.set(Number.parseInt(report[1] ?? "", 16), {
+        checked: Number(report[2]),
+        corrupt: Number(report[3]),
+      });
+    }
+    this.#take([ledger.note(timeUs, "guest", "console", { text })]);
+  }
+
+  #take(entries: readonly LedgerEntry[]): void {
+    this.#held.push(...entries);
+  }
+
+  /** Hands on what is older than `untilUs`, in order of time. */
+  #flush(untilUs: number): void {
+    if (this.#held.length === 0) return;
+    this.#held.sort((a, b) => a.timeUs - b.timeUs || a.seq - b.seq);
+    const count = this.#held.findIndex((entry) => entry.timeUs > untilUs);
+    const ready = count < 0 ? this.#held : this.#held.slice(0, count);
+    this.#held = count < 0 ? [] : this.#held.slice(count);
+    for (const entry of ready) this.#emit(entry);
+  }
+
+  #emit(entry: LedgerEntry): void {
+    this.#meter.add(entry);
+    if (this.#options.deterministic) this.#digest.add(ledgerLine(entry));
+    if (this.#trace !== undefined) writeSync(this.#trace, pack(entry));
+    if (this.#options.json === true) return;
+    if (this.#printed++ === 0) this.#print(timelineHeader);
+    this.#print(timelineLine(entry));
+  }
+
+  #finish(
+    ending: Ending,
+    vm: VmMemory,
+    ledger: Ledger,
+    monitor: DemoMonitor,
+    instructions: number,
+  ): number {
+    this.#take(ledger.drain());
+    this.#flush(Number.POSITIVE_INFINITY);
+    const vmState = ending === "ended" ? "running" : "stopped";
+    closeBooks(vm, this.#spec);
+    const outcomes = this.#outcomes(vm, monitor);
+    const problems = this.#problems(ending, outcomes);
+    if (ledger.lost() > 0) this.#log.warn({ records: ledger.lost() }, "trace records were lost");
+    const verdict = problems.length === 0 ? "recovered" : "failed";
+    if (this.#options.json === true) {
+      this.#print(JSON.stringify(this.#json(verdict, vmState, instructions, outcomes)));
+    } else {
+      this.#print(`\n${functionTable(outcomes)}\n\n${latencyText(this.#meter.result())}\n`);
+      this.#print(
+        `${instructions.toLocaleString("en")} guest instructions; policy ${this.#spec.policy.name}`,
+      );
+      if (this.#options.deterministic) this.#print(`ledger digest ${this.#digest.hex()}`);
+      this.#print(
+        verdict === "recovered" ? "recovered: every function ended as expected" : "failed",
+      );
+    }
+    for (const problem of problems) process.stderr.write(`zmend: ${problem}\n`);
+    if (ending === "interrupted") return EXIT_INTERRUPTED;
+    return verdict === "recovered" ? EXIT_DONE : EXIT_FAILED;
+  }
+
+  #outcomes(vm: VmMemory, monitor: DemoMonitor): FunctionOutcome[] {
+    return this.#config.functions.map((entry, index) => {
+      const report = this.#reports.get(entry.fid);
+      return {
+        fid: entry.fid,
+        state: monitor.stateName(index),
+        expected: entry.expect,
+        books: readBooks(vm, index),
+        dmaChecked: report?.checked ?? 0,
+        dmaCorrupt: report?.corrupt ?? 0,
+      };
+    });
+  }
+
+  /** Why the run is not a success, one sentence each; empty when it is one. */
+  #problems(ending: Ending, outcomes: readonly FunctionOutcome[]): string[] {
+    const problems: string[] = [];
+    const seconds = this.#config.deadlineMs / 1000;
+    if (ending === "interrupted")
+      problems.push("Interrupted; what had happened until then stands above.");
+    if (ending === "stopped") problems.push(`The policy ${this.#spec.policy.name} stopped the VM.`);
+    if (ending === "crashed") problems.push("A thread of the VM died; --log-level error says why.");
+    if (ending === "deadline") {
+      problems.push(
+        `The guest did not finish within ${seconds} s (deadlineMs): it hangs, loops, or a function did not settle.`,
+      );
+    }
+    for (const outcome of outcomes) {
+      const fid = hex(outcome.fid, 8);
+      if (outcome.state !== outcome.expected) {
+        problems.push(
+          `Function ${fid} ended ${outcome.state}, the config expects ${outcome.expected}.`,
+        );
+      }
+      const open = booksBalance(outcome.books);
+      if (open !== 0)
+        problems.push(`The books of function ${fid} do not close: ${open} errors unaccounted for.`);
+      if (outcome.dmaCorrupt > 0) {
+        problems.push(`Function ${fid} moved ${outcome.dmaCorrupt} corrupt DMA blocks.`);
+      }
+      if (ending === "ended" && outcome.expected === "operational" && outcome.dmaChecked === 0) {
+        problems.push(`The guest reported no checked DMA on function ${fid}.`);
+      }
+    }
+    return problems;
+  }
+
+  #json(
+    verdict: string,
+    vmState: string,
+    instructions: number,
+    outcomes: readonly FunctionOutcome[],
+  ): object {
+    return {
+      verdict,
+      policy: this.#spec.policy.name,
+      vm: vmState,
+      ...(this.#options.deterministic ? { digest: this.#digest.hex() } : {}),
+      guest: {
+        ...(this.#config.vm.fixture === undefined
+          ? { kernel: this.#config.vm.kernel }
+          : { fixture: this.#config.vm.fixture }),
+        instructions,
+      },
+      functions: outcomes.map((outcome) => {
+        const { hostResets, workerRestarts, ...books } = outcome.books;
+        return {
+          fid: hex(outcome.fid),
+          state: outcome.state,
+          expected: outcome.expected,
+          ...books,
+          dmaChecked: outcome.dmaChecked,
+          dmaCorrupt: outcome.dmaCorrupt,
+          hostResets,
+          workerRestarts,
+        };
+      }),
+      latencyUs: latencyJson(this.#meter.result()),
+    };
+  }
+
+  #print(text: string): void {
+    process.stdout.write(`${text}\n`);
+  }
+}
+
+function latencyJson(latencies: Latencies): object {
+  const entries = Object.entries(latencies) as [string, Latencies[keyof Latencies]][];
+  return Object.fromEntries(
+    entries.map(([name, { p50, p99, count }]) => [name, { p50, p99, count }]),
+  );
+}
+
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? value.toString() : value;
+}
+
+/** @throws ZmendError USAGE when the file cannot be created */
+function openTrace(file: string): number {
+  try {
+    return openSync(file, "w", 0o600);
+  } catch (error) {
+    throw new ZmendError(
+      "USAGE",
+      `Trace file ${file} cannot be created; name a file in a folder that exists and is writable.`,
+      { file },
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * A VM on one thread under virtual time: the same objects as on threads, stepped in a fixed order. Executed
+ * instructions are time; in an enabled wait time jumps to the next thing that is due. Same spec, same run.
+ */
+import { VirtualClock } from "../base/clock.ts";
+import { type Vcpu, VcpuExit } from "../cpu/index.ts";
+import type { RecoveryUnit } from "../recovery/index.ts";
+import { FloatingInterrupts } from "../shm/floating.ts";
+import { SclpEvents } from "../shm/sclp-events.ts";
+import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
+import { COMMAND_RUN, commandOf, type PlatformUnit } from "./loops.ts";
+import { buildPlatform, buildRecovery, buildVcpu, prepareVm } from "./parts.ts";
+import { recordVcpuEnd } from "./vcpu-loop.ts";
+import { mapOf, type VmSpec } from "./vm-spec.ts";
+
+/** Virtual speed of the CPU: 10 ns an instruction. */
+const INSTRUCTIONS_PER_US = 100;
+/** Longest stretch of instructions before the other objects are stepped again: 50 us of virtual time. */
+const SLICE_INSTRUCTIONS = 5000;
+/** Virtual time passes even when everything waits for ever, so that a deadline comes. */
+const IDLE_JUMP_US = 10_000;
+
+export class DeterministicVm {
+  readonly spec: VmSpec;
+  readonly vm: VmMemory;
+  readonly clock = new VirtualClock();
+  readonly #platform: PlatformUnit;
+  readonly #recoveries: RecoveryUnit[];
+  readonly #vcpu: Vcpu;
+  #waiting = false;
+
+  constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void) {
+    this.spec = spec;
+    this.vm = createVmMemory(mapOf(spec));
+    prepareVm(this.vm, spec);
+    this.#platform = buildPlatform(this.vm, spec, this.clock);
+    this.#recoveries = spec.functions.map((_, index) =>
+      buildRecovery(this.vm, spec, index, this.clock, killedHere),
+    );
+    this.#vcpu = buildVcpu(this.vm, spec, 0, this.clock, onConsole);
+  }
+
+  instructions(): number {
+    return this.#vcpu.instructions();
+  }
+
+  requestQuiesce(): void {
+    new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).requestQuiesce();
+  }
+
+  /** One round: platform, recovery machines by index, then the vCPU until something else is due. */
+  step(): void {
+    this.#platform.step();
+    let dueUs = this.#platform.nextEventUs();
+    for (const recovery of this.#recoveries) dueUs = Math.min(dueUs, recovery.step());
+    if (commandOf(this.vm) !== COMMAND_RUN) return;
+    if (this.#waiting && !this.#vcpu.interruptionPending()) {
+      this.#jump(Math.min(dueUs, this.#vcpu.nextTimerUs()));
+    } else {
+      this.#execute(dueUs);
+    }
+  }
+
+  #execute(dueUs: number): void {
+    const nowUs = this.clock.nowUs();
+    const untilDue = Math.ceil(
+      (Math.min(dueUs, this.#vcpu.nextTimerUs()) - nowUs) * INSTRUCTIONS_PER_US,
+    );
+    const budget = Math.max(1, Math.min(SLICE_INSTRUCTIONS, untilDue));
+    const before = this.#vcpu.instructions();
+    const exit = this.#vcpu.run(budget);
+    const executed = Math.max(1, this.#vcpu.instructions() - before);
+    this.clock.advanceTo(nowUs + executed / INSTRUCTIONS_PER_US);
+    this.#waiting = exit === VcpuExit.wait;
+    recordVcpuEnd(this.vm, exit);
+  }
+
+  #jump(targetUs: number): void {
+    const nowUs = this.clock.nowUs();
+    const target = Number.isFinite(targetUs) ? targetUs : nowUs + IDLE_JUMP_US;
+    this.clock.advanceTo(Math.max(target, nowUs + 1 / INSTRUCTIONS_PER_US));
+  }
+}
+
+function killedHere(step: number): never {
+  throw new Error(`a recovery machine was told to die at step ${step} in a deterministic run`);
+}

@@ -1,0 +1,222 @@
+/**
+ * Trace rings -> ledger: reads the records of every thread, in order of time, and names what they say. The only
+ * reader of the trace rings; main thread (or the one thread of a deterministic run).
+ */
+import { HostDisposition, notDeliveredReasons, TraceKind } from "../abi/records.ts";
+import { hex } from "../base/hex.ts";
+import { TRACE_RING_SLOTS } from "../base/limits.ts";
+import { eventNames, policySteps, states } from "../recovery/index.ts";
+import { load, peek } from "../shm/atomics.ts";
+import { FunctionBlock } from "../shm/blocks.ts";
+import { Lane, RingConsumer, recordTimeUs } from "../shm/ring.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+import type { Actor, LedgerEntry } from "./ledger-entry.ts";
+
+/** A record copied out of its ring. */
+interface TraceRecord {
+  readonly kind: number;
+  readonly functionIndex: number;
+  readonly correlation: number;
+  readonly timeUs: number;
+  readonly body: readonly [number, number, number, number];
+}
+
+type Detail = LedgerEntry["detail"];
+
+interface KindRow {
+  readonly kind: string;
+  readonly actor: Actor;
+  readonly detail: (body: TraceRecord["body"]) => Detail;
+}
+
+const pecOf = (value: number): string => hex(value, 4);
+const dispositions = Object.keys(HostDisposition).map(kebab);
+const clpOperations = ["enable", "disable"];
+const mpcifcOperations: Readonly<Record<number, string>> = {
+  2: "register-interrupts",
+  3: "deregister-interrupts",
+  4: "register-ioat",
+  5: "deregister-ioat",
+  6: "reregister-ioat",
+  7: "reset-error",
+  9: "reset-block",
+  10: "set-measurement",
+};
+
+/** One row per trace kind: its name in the ledger, who acted, which facts its body holds. */
+const rows: Readonly<Record<number, KindRow>> = {
+  [TraceKind.errorRaised]: {
+    kind: "error-raised",
+    actor: "platform",
+    detail: ([pec, disposition]) => ({
+      pec: pecOf(pec),
+      disposition: dispositions[disposition] ?? `${disposition}`,
+    }),
+  },
+  [TraceKind.dmaFault]: {
+    kind: "dma-fault",
+    actor: "platform",
+    detail: ([pec, , low, high]) => ({ pec: pecOf(pec), faddr: address(high, low) }),
+  },
+  [TraceKind.ccdfRead]: {
+    kind: "ccdf-read",
+    actor: "recovery",
+    detail: ([pec, fh, low, high]) => ({
+      pec: pecOf(pec),
+      hostFh: hex(fh, 8),
+      faddr: address(high, low),
+    }),
+  },
+  [TraceKind.injected]: {
+    kind: "injected",
+    actor: "recovery",
+    detail: ([pec]) => ({ pec: pecOf(pec) }),
+  },
+  [TraceKind.notDelivered]: {
+    kind: "not-delivered",
+    actor: "recovery",
+    detail: ([pec, reason]) => ({
+      pec: pecOf(pec),
+      reason: notDeliveredReasons[reason] ?? `${reason}`,
+    }),
+  },
+  [TraceKind.stateChanged]: {
+    kind: "state",
+    actor: "recovery",
+    detail: ([from, to, event]) => ({
+      from: states[from] ?? `${from}`,
+      to: states[to] ?? `${to}`,
+      event: kebab(eventNames[event] ?? `${event}`),
+    }),
+  },
+  [TraceKind.machineCheck]: { kind: "machine-check", actor: "guest", detail: () => ({}) },
+  [TraceKind.guestFetched]: {
+    kind: "fetched",
+    actor: "guest",
+    detail: ([pec, fh]) => ({ pec: pecOf(pec), fh: hex(fh, 8) }),
+  },
+  [TraceKind.guestClp]: {
+    kind: "clp-set",
+    actor: "guest",
+    detail: ([operation, response, fh]) => ({
+      operation: clpOperations[operation] ?? `${operation}`,
+      response: hex(response, 4),
+      fh: hex(fh, 8),
+    }),
+  },
+  [TraceKind.guestMpcifc]: {
+    kind: "mpcifc",
+    actor: "guest",
+    detail: ([operation, cc, status]) => ({
+      operation: mpcifcOperations[operation] ?? `${operation}`,
+      cc,
+      status,
+    }),
+  },
+  [TraceKind.guestProof]: { kind: "first-good-load", actor: "guest", detail: () => ({}) },
+  [TraceKind.hostReset]: {
+    kind: "host-reset",
+    actor: "host",
+    detail: ([result, attempt, fh]) => ({ result, attempt, hostFh: hex(fh, 8) }),
+  },
+  [TraceKind.policyStep]: {
+    kind: "policy-step",
+    actor: "recovery",
+    detail: ([step]) => ({ step: policySteps[step] ?? `${step}` }),
+  },
+  [TraceKind.vmStopped]: {
+    kind: "vm-stopped",
+    actor: "machine",
+    detail: ([reason]) => ({ reason }),
+  },
+  [TraceKind.workerRestarted]: {
+    kind: "worker-restarted",
+    actor: "machine",
+    detail: ([step]) => ({ diedAtStep: step }),
+  },
+  [TraceKind.recovered]: {
+    kind: "recovered",
+    actor: "recovery",
+    detail: ([durationUs]) => ({ durationUs }),
+  },
+};
+
+export class Ledger {
+  readonly #vm: VmMemory;
+  readonly #rings: readonly RingConsumer[];
+  #seq = 0;
+
+  constructor(vm: VmMemory) {
+    this.#vm = vm;
+    this.#rings = vm.map.traceRings.map(
+      (offset) => new RingConsumer(vm.words, offset, TRACE_RING_SLOTS),
+    );
+  }
+
+  /**
+   * Takes everything that stands in the trace rings, ordered by time (ties: platform, vCPUs, workers).
+   * A slower thread may still publish an earlier time later: callers that print live hold entries back.
+   */
+  drain(): LedgerEntry[] {
+    const records: TraceRecord[] = [];
+    for (const ring of this.#rings) {
+      for (let slot = ring.front(); slot >= 0; slot = ring.front()) {
+        records.push(this.#copy(slot));
+        ring.release();
+      }
+    }
+    records.sort((a, b) => a.timeUs - b.timeUs);
+    return records.map((record) => this.#entry(record));
+  }
+
+  /** An entry that comes from the main thread itself, e.g. a console line. */
+  note(timeUs: number, actor: Actor, kind: string, detail: Detail): LedgerEntry {
+    return { seq: this.#seq++, timeUs, actor, kind, detail };
+  }
+
+  /** Trace records that threads had to give up because their ring was full. */
+  lost(): number {
+    return this.#rings.reduce((sum, ring) => sum + ring.lost(), 0);
+  }
+
+  #copy(slot: number): TraceRecord {
+    const { words } = this.#vm;
+    const body = slot + Lane.body;
+    return {
+      kind: peek(words, slot + Lane.kind),
+      functionIndex: peek(words, slot + Lane.functionIndex),
+      correlation: peek(words, slot + Lane.correlation),
+      timeUs: recordTimeUs(words, slot),
+      body: [
+        peek(words, body),
+        peek(words, body + 1),
+        peek(words, body + 2),
+        peek(words, body + 3),
+      ],
+    };
+  }
+
+  #entry(record: TraceRecord): LedgerEntry {
+    const row = rows[record.kind];
+    const block = this.#vm.map.functionBlocks[record.functionIndex];
+    return {
+      seq: this.#seq++,
+      timeUs: record.timeUs,
+      actor: row?.actor ?? "machine",
+      kind: row?.kind ?? `trace-${record.kind}`,
+      ...(block === undefined
+        ? {}
+        : { fid: load(this.#vm.words, block / 4 + FunctionBlock.fid) >>> 0 }),
+      ...(record.correlation === 0 ? {} : { correlation: record.correlation }),
+      detail: row?.detail(record.body) ?? {},
+    };
+  }
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function address(high: number, low: number): string {
+  return hex((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0), 16);
+}

@@ -1,0 +1,67 @@
+/**
+ * The lives of a VM's threads, as loops over steppable objects. Each ends when the VM is told to stop; the
+ * platform and the recovery workers outlive a VM that a policy stopped, so that it can be looked at.
+ */
+import { CcdfErr } from "../abi/ccdf.ts";
+import { encode } from "../abi/layout.ts";
+import type { SimPlatform } from "../backend/sim/index.ts";
+import { hexBytes } from "../base/hex.ts";
+import { load } from "../shm/atomics.ts";
+import { VmBlock } from "../shm/blocks.ts";
+import { GuestErrorMailbox } from "../shm/guest-error.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+
+/** Values of `VmBlock.command`. */
+export const COMMAND_RUN = 0;
+export const COMMAND_STOP = 1;
+export const COMMAND_POLICY_STOP = 2;
+
+/** Values of `VmBlock.vcpuStopped`. */
+export const VCPU_RUNNING = 0;
+export const VCPU_DISABLED_WAIT = 1;
+export const VCPU_COMMAND = 2;
+export const VCPU_POLICY_STOP = 3;
+export const VCPU_CHECK_STOP = 4;
+export const VCPU_POWER_OFF = 5;
+
+/** The longest a thread sleeps before it looks at the command word again, in case a wake-up was lost with its sender. */
+const SLEEP_MAX_MS = 100;
+
+export function commandOf(vm: VmMemory): number {
+  return load(vm.words, vm.map.vmBlock / 4 + VmBlock.command);
+}
+
+/** The platform with the mailboxes of errors that guest instructions found. */
+export class PlatformUnit {
+  readonly #platform: SimPlatform;
+  readonly #mailbox: GuestErrorMailbox;
+  readonly #functionCount: number;
+
+  constructor(vm: VmMemory, platform: SimPlatform) {
+    this.#platform = platform;
+    this.#mailbox = new GuestErrorMailbox(vm);
+    this.#functionCount = vm.map.functionCount;
+  }
+
+  step(): boolean {
+    for (let index = 0; index < this.#functionCount; index++) {
+      const error = this.#mailbox.take(index);
+      if (error === undefined) continue;
+      const ccdf = encode(CcdfErr, { pec: error.pec, faddr: error.faddr, rw: error.write ? 1 : 0 });
+      this.#platform.raise(index, { type: "ccdf", ccdf: hexBytes(ccdf) });
+    }
+    return this.#platform.step();
+  }
+
+  nextEventUs(): number {
+    return this.#platform.nextEventUs();
+  }
+
+  /** The thread's life. */
+  run(vm: VmMemory): void {
+    while (commandOf(vm) !== COMMAND_STOP) {
+      this.step();
+      this.#platform.sleep(SLEEP_MAX_MS);
+    }
+  }
+}

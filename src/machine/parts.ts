@@ -1,0 +1,136 @@
+/** Builds the acting objects of a VM over its shared memory: the same ones for threads and for one thread. */
+import {
+  prepareHostArea,
+  SimHostFunction,
+  SimHostRegions,
+  SimPlatform,
+} from "../backend/sim/index.ts";
+import { Cpu, CpuState, clearReset, PswBit, Vcpu } from "../cpu/index.ts";
+import { createDevices, plugFunction, ZpciDma } from "../devices/index.ts";
+import type { Clock } from "../ports/clock.ts";
+import { RecoveryUnit, type RecoveryUnitOptions } from "../recovery/index.ts";
+import { compareExchange } from "../shm/atomics.ts";
+import { FunctionBlock } from "../shm/blocks.ts";
+import { ChannelReport } from "../shm/channel-report.ts";
+import { FloatingInterrupts } from "../shm/floating.ts";
+import { GuestErrorMailbox } from "../shm/guest-error.ts";
+import { GuestRam } from "../shm/guest-ram.ts";
+import { platformTraceRing, recoveryTraceRing, vcpuTraceRing } from "../shm/memory-map.ts";
+import { TraceWriter } from "../shm/trace.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+import { loadImage } from "./image.ts";
+import { PlatformUnit } from "./loops.ts";
+import type { VmSpec } from "./vm-spec.ts";
+
+/** Once, before any thread starts: the host side of each function, its identity in the guest, the reset state. */
+export function prepareVm(vm: VmMemory, spec: VmSpec): void {
+  for (const [index, config] of spec.functions.entries()) {
+    prepareHostArea(vm, index, config);
+    plugFunction(vm, index, { fid: config.fid, uid: config.uid });
+  }
+  new ChannelReport(vm, new FloatingInterrupts(vm)).reset();
+}
+
+/** Loads the image and points the first vCPU at it: a 64-bit PSW with DAT off and everything disabled. */
+export function bootVm(vm: VmMemory, image: Uint8Array, file: string): void {
+  const { entry } = loadImage(image, file, new GuestRam(vm));
+  const state = new CpuState(vm, 0);
+  clearReset(state);
+  state.setHalves(Cpu.pswMask, PswBit.ea64High, PswBit.ba31Low | 0);
+  state.setHalves(Cpu.pswAddress, 0, entry);
+  state.setI32(Cpu.running, 1);
+}
+
+export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): PlatformUnit {
+  const ram = new GuestRam(vm);
+  const floating = new FloatingInterrupts(vm);
+  const platform = new SimPlatform(
+    vm,
+    spec.functions,
+    clock,
+    (index) => new ZpciDma(vm, ram, index, floating),
+    new TraceWriter(vm, platformTraceRing(vm.map), clock),
+  );
+  return new PlatformUnit(vm, platform);
+}
+
+/** What the recovery machine of function `index` is made of: for the worker, and for its supervisor. */
+export function recoveryOptions(
+  vm: VmMemory,
+  spec: VmSpec,
+  index: number,
+  clock: Clock,
+): RecoveryUnitOptions {
+  const floating = new FloatingInterrupts(vm);
+  return {
+    vm,
+    index,
+    host: new SimHostFunction(vm, index, configOf(spec, index)),
+    policy: spec.policy,
+    clock,
+    trace: new TraceWriter(vm, recoveryTraceRing(vm.map, index), clock),
+    channelReport: new ChannelReport(vm, floating),
+    floating,
+  };
+}
+
+/**
+ * The recovery machine. A test that set `FunctionBlock.killAtStep` lets `onKill` run when the drain reaches that
+ * step, once; `onKill` must not return.
+ */
+export function buildRecovery(
+  vm: VmMemory,
+  spec: VmSpec,
+  index: number,
+  clock: Clock,
+  onKill: (step: number) => never,
+): RecoveryUnit {
+  const killWord = (vm.map.functionBlocks[index] as number) / 4 + FunctionBlock.killAtStep;
+  return new RecoveryUnit({
+    ...recoveryOptions(vm, spec, index, clock),
+    killHook: (step) => {
+      if (compareExchange(vm.words, killWord, step, 0) === step && step !== 0) onKill(step);
+    },
+  });
+}
+
+/** vCPU `index` with the devices that its instructions reach. */
+export function buildVcpu(
+  vm: VmMemory,
+  spec: VmSpec,
+  index: number,
+  clock: Clock,
+  console: (bytes: Uint8Array) => void,
+): Vcpu {
+  const floating = new FloatingInterrupts(vm);
+  const hosts = spec.functions.map((config, n) => new SimHostFunction(vm, n, config));
+  const mailbox = new GuestErrorMailbox(vm);
+  const devices = createDevices({
+    vm,
+    ram: new GuestRam(vm),
+    regions: spec.functions.map((_, n) => new SimHostRegions(vm, n)),
+    facts: hosts.map((host) => host.facts),
+    clearError: hosts.map((host) => host.clearError),
+    floating,
+    channelReport: new ChannelReport(vm, floating),
+    trace: new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock),
+    clock,
+    console,
+    sclpFacts: { ramBytes: vm.map.ramBytes, cpuCount: vm.map.vcpuCount },
+    raiseError: (functionIndex, pec, high, low, write) =>
+      mailbox.post(functionIndex, pec, high, low, write),
+  });
+  return new Vcpu(vm, index, {
+    intercepts: devices.intercepts,
+    floating,
+    clock,
+    model: spec.cpuModel,
+    epochMs: spec.epochMs,
+  });
+}
+
+function configOf(spec: VmSpec, index: number): VmSpec["functions"][number] {
+  const config = spec.functions[index];
+  if (config === undefined) throw new RangeError(`no function has index ${index}`);
+  return config;
+}

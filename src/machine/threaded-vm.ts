@@ -1,0 +1,162 @@
+/**
+ * A VM on threads: one worker per vCPU, one per function, one for the platform, each a piscina instance. The main
+ * thread only supervises: it restarts recovery workers that died, takes console text and trace records, and
+ * says when to stop.
+ */
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { hostClock, monotonicNowUs } from "../base/clock.ts";
+import { ZmendError } from "../base/errors.ts";
+import { Cpu, CpuState } from "../cpu/index.ts";
+import type { Clock } from "../ports/clock.ts";
+import { repairAfterDeath } from "../recovery/index.ts";
+import { load, store } from "../shm/atomics.ts";
+import {
+  FunctionBlock,
+  PENDING_COMMAND,
+  VcpuHeader,
+  VmBlock,
+  WORK_COMMAND,
+} from "../shm/blocks.ts";
+import { Doorbell } from "../shm/doorbell.ts";
+import { FloatingInterrupts } from "../shm/floating.ts";
+import { SclpEvents } from "../shm/sclp-events.ts";
+import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
+import { type Actor, startActor, type WorkerName } from "./actors.ts";
+import { COMMAND_RUN, COMMAND_STOP, commandOf } from "./loops.ts";
+import { prepareVm, recoveryOptions } from "./parts.ts";
+import { type ActorTask, mapOf, type VmSpec } from "./vm-spec.ts";
+
+/** Restarts of one function's worker before the VM is stopped: a worker that dies at once each time helps nobody. */
+const RESTARTS_MAX = 1000;
+
+export class ThreadedVm {
+  readonly spec: VmSpec;
+  readonly vm: VmMemory;
+  readonly clock: Clock;
+  readonly #originUs: number;
+  readonly #onConsole: (bytes: Uint8Array) => void;
+  readonly #actors = new Map<string, Actor>();
+  readonly #lives: Promise<void>[] = [];
+  /** Why a thread other than a recovery worker died; the VM is stopped then. */
+  failure: Error | undefined;
+
+  constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void) {
+    this.spec = spec;
+    this.vm = createVmMemory(mapOf(spec));
+    this.#originUs = monotonicNowUs();
+    this.clock = hostClock(this.#originUs);
+    this.#onConsole = onConsole;
+    prepareVm(this.vm, spec);
+  }
+
+  /** Starts every thread. Guest storage and the vCPU's PSW must be ready. */
+  start(): void {
+    this.#startActor("platform", "io", {});
+    for (let index = 0; index < this.spec.functions.length; index++) this.#startRecovery(index, 0);
+    const { port1, port2 } = new MessageChannel();
+    port1.on("message", (bytes: Uint8Array) => this.#onConsole(bytes));
+    // Console text arrives while somebody waits for the VM; the port alone must not keep the process alive.
+    port1.unref();
+    const life = this.#startActor("vcpu", "vcpu", { index: 0, console: port2 });
+    this.#lives.push(life.then(() => port1.close()));
+  }
+
+  /** Instructions executed so far, as last published by the vCPU. */
+  instructions(): number {
+    const base = (this.vm.map.vcpuAreas[0] as number) / 4;
+    const low = load(this.vm.words, base + VcpuHeader.instructionsLow) >>> 0;
+    return (load(this.vm.words, base + VcpuHeader.instructionsHigh) >>> 0) * 0x1_0000_0000 + low;
+  }
+
+  /** How the guest's CPU stands: `VCPU_RUNNING` or one of the other `VCPU_…` values of `loops.ts`. */
+  stopped(): number {
+    return load(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.vcpuStopped);
+  }
+
+  pswAddress(): bigint {
+    return new CpuState(this.vm, 0).u64(Cpu.pswAddress);
+  }
+
+  /** Asks the guest to shut down (SCLP signal quiesce). */
+  requestQuiesce(): void {
+    new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).requestQuiesce();
+  }
+
+  /** Ends all threads in order and frees them. */
+  async stop(): Promise<void> {
+    store(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP);
+    new FloatingInterrupts(this.vm).kick(PENDING_COMMAND);
+    for (const base of this.vm.map.functionBlocks) {
+      const words = base / 4;
+      const sleeping = words + FunctionBlock.workerSleeping;
+      new Doorbell(this.vm.words, sleeping, words + FunctionBlock.workerSummary).ring(WORK_COMMAND);
+    }
+    const block = this.vm.map.vmBlock / 4;
+    const sleeping = block + VmBlock.platformSleeping;
+    new Doorbell(this.vm.words, sleeping, block + VmBlock.platformSummary).ring(1);
+    await Promise.all(this.#lives);
+  }
+
+  /** Ends a recovery worker's thread wherever it is (tests and fault experiments). */
+  async killRecoveryWorker(index: number): Promise<void> {
+    await this.#actors.get(`recovery-${index}`)?.kill();
+  }
+
+  #startRecovery(index: number, restarts: number): void {
+    const name = `recovery-${index}`;
+    const actor = startActor("recovery", this.#task({ index }));
+    this.#actors.set(name, actor);
+    this.#lives.push(
+      actor.done.then(
+        () => actor.close(),
+        async (error: Error) => {
+          await actor.close();
+          if (commandOf(this.vm) !== COMMAND_RUN) return;
+          if (restarts >= RESTARTS_MAX) return this.#fail(name, error);
+          repairAfterDeath(recoveryOptions(this.vm, this.spec, index, this.clock));
+          this.#startRecovery(index, restarts + 1);
+        },
+      ),
+    );
+  }
+
+  #startActor(
+    name: string,
+    worker: WorkerName,
+    extra: { readonly index?: number; readonly console?: MessagePort },
+  ): Promise<void> {
+    const ports = extra.console === undefined ? [] : [extra.console];
+    const actor = startActor(worker, this.#task(extra), ports);
+    this.#actors.set(name, actor);
+    const life = actor.done.then(
+      () => actor.close(),
+      async (error: Error) => {
+        await actor.close();
+        this.#fail(name, error);
+      },
+    );
+    this.#lives.push(life);
+    return life;
+  }
+
+  #fail(name: string, error: Error): void {
+    this.failure ??= new ZmendError(
+      "WORKER_FAILED",
+      `The ${name} thread of VM ${this.spec.name} died: ${error.message}`,
+      { name },
+      { cause: error },
+    );
+    store(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP);
+    new FloatingInterrupts(this.vm).kick(PENDING_COMMAND);
+  }
+
+  #task<T extends object>(extra: T): ActorTask & T {
+    return {
+      spec: this.spec,
+      map: this.vm.map,
+      memory: this.vm.memory,
+      originUs: this.#originUs,
+      ...extra,
+    };
+  }
+}
