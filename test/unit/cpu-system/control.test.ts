@@ -77,6 +77,12 @@ describe("LPSWE and LPSW", () => {
     expect(m.state.u64(Cpu.breakingEvent)).toBe(BigInt(AT));
   });
 
+  it("the breaking-event address borrows from the upper half", () => {
+    m.setU64(OPERAND, MASK64);
+    expect(m.execute("b2b2 5000", 0x1_0000_0000n - 2n)).toBe(0);
+    expect(m.state.u64(Cpu.breakingEvent)).toBe(0xfffffffen);
+  });
+
   it("an invalid PSW is loaded and becomes an early exception with length 0 (QEMU test lpswe-early)", () => {
     m.setU64(OPERAND, 0x8000000000000000n);
     m.setU64(OPERAND + 8, 0xfedcba9876543210n);

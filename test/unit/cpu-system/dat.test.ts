@@ -219,6 +219,21 @@ describe("protection", () => {
     expect(m.translate(0x8000n, STORE)).toBe(0x8000);
   });
 
+  it("fetch-protection override opens bytes 0-2047 to fetches, storage-protection override key 9", () => {
+    m.setPsw(MASK64 | (3n << 52n), 0n);
+    m.keys.set(0, 0x58);
+    expect(failing(0x100n, FETCH)).toBe(0x04);
+    cr(0, 0x02000000n); // bit 38
+    expect(m.translate(2047n, FETCH)).toBe(2047);
+    expect(failing(2048n, FETCH)).toBe(0x04);
+    expect(failing(0x100n, STORE)).toBe(0x04);
+    m.keys.set(0x8000, 0x98);
+    expect(failing(0x8000n, STORE)).toBe(0x04);
+    cr(0, 0x01000000n); // bit 39
+    expect(m.translate(0x8000n, STORE)).toBe(0x8000);
+    expect(failing(0x100n, FETCH)).toBe(0x04);
+  });
+
   it("the first store through a page sets the change bit, so a fetched page is not yet writable", () => {
     m.setPsw(MASK64, 0n);
     expect(m.translate(0x9000n, FETCH)).toBe(0x9000);
@@ -238,6 +253,20 @@ describe("1 MiB segments", () => {
     m.setU64(SEGMENT + 32, large);
     cr(0, 0x00800000n);
     expect(m.translate(ADDRESS, FETCH)).not.toBe(0x105678);
+  });
+
+  it("bring protection by region entries with them", () => {
+    const edat = createMachine({ edat1: true });
+    edat.setU64(REGION_THIRD, BigInt(SEGMENT) | 0x207n); // protected, TT 01, TL 3
+    edat.setU64(SEGMENT + 32, BigInt(PAGE));
+    edat.setU64(PAGE + 40, FRAME);
+    edat.state.setCr(1, BigInt(REGION_THIRD) | 0x7n);
+    edat.setPsw(DAT_ON | MASK64, 0n);
+    expect(edat.translate(0x405678n, STORE)).toBe(0x50678);
+    edat.state.setCr(0, 0x00800000n);
+    expect(edat.translate(0x405678n, STORE)).toBe(-1);
+    expect(edat.state.i32(Cpu.programCode)).toBe(0x04);
+    expect(edat.translate(0x405678n, FETCH)).toBe(0x50678);
   });
 
   it("map 1 MiB when EDAT is announced and enabled", () => {

@@ -99,6 +99,23 @@ describe("storage operands", () => {
     expect(m.sys.guest.fetch(new Uint8Array(8192), 8192)).toBe(false);
   });
 
+  it("an operand across 4 GiB goes on in the next region", () => {
+    m.state.setCr(1, 0x20007n); // region-third table
+    for (let n = 0; n < 8; n++) m.setU64(0x20000 + n * 8, 0x20n | 4n);
+    m.setU64(0x20008, 0x22000n | 7n); // 2-4 GiB: segments
+    m.setU64(0x20010, 0x28000n | 7n); // 4-6 GiB
+    m.setU64(0x22000 + 0x7ff * 8, 0x2c000n);
+    m.setU64(0x28000, 0x2d000n);
+    m.setU64(0x2c000 + 255 * 8, 0x61000n);
+    m.setU64(0x2d000, 0x60000n);
+    m.setPsw(MASK64 | DAT_ON, 0n);
+    m.sys.guest.addressHigh = 0;
+    m.sys.guest.addressLow = -4;
+    expect(m.sys.guest.store(bytes.subarray(0, 8), 8)).toBe(true);
+    expect(m.ram.u32(0x61ffc)).toBe(0x00070e15);
+    expect(m.ram.u32(0x60000)).toBe(0x1c232a31);
+  });
+
   it("an operand that wraps at 2 GiB in the 31-bit mode goes on at address 0", () => {
     m.setPsw(0x80000000n | DAT_ON, 0n);
     m.state.setCr(1, 0x20003n); // segment table of 2048 entries
@@ -186,6 +203,18 @@ describe("moves between spaces", () => {
     expect(m.u64(0x61010)).toBe(0n);
     // TEID: page 2, store, secondary space
     expect(m.state.u64(Cpu.teid)).toBe(0x2402n);
+  });
+
+  it("MVCOS refuses a first operand in the home space to the problem state", () => {
+    m.setPsw(MASK64 | DAT_ON | PROBLEM, 0n);
+    m.state.setCr(3, 0x80000000n); // key 0 permitted
+    m.state.setGr(3, 0n);
+    m.state.setGr(0, 0x00c10000n);
+    expect(m.execute("c830 5000 6000")).toBe(0x13);
+    m.state.setGr(0, 0xc1n);
+    expect(m.execute("c830 5000 6000")).toBe(0);
+    m.state.setGr(0, 0x50020000n); // key 5 for the first operand
+    expect(m.execute("c830 5000 6000")).toBe(0x02);
   });
 
   it("MVCOS needs DAT and, for the secondary space, its control bit", () => {

@@ -60,6 +60,9 @@ describe("facilities", () => {
     // bits 32-35 and 45 of the first doubleword
     expect(m.u64(OPERAND)).toBe(0xf1002450f0040000n);
     expect(m.u64(OPERAND + 8)).toBe(0n);
+    m.state.setGr(0, 1n); // exactly as many as there are
+    expect(m.execute("b2b0 5000")).toBe(0);
+    expect(m.state.i32(Cpu.cc)).toBe(0);
     m.state.setGr(0, 0x0fn);
     expect(m.execute("b2b0 5000")).toBe(0);
     expect(m.state.i32(Cpu.cc)).toBe(0);

@@ -90,8 +90,8 @@ export function createMachine(options: MachineOptions = {}) {
       return (BigInt(psw.maskHigh >>> 0) << 32n) | BigInt(psw.maskLow >>> 0);
     },
 
-    /** Executes one control instruction as the core does, at AT; returns the program-interruption code. */
-    execute(hex: string): number {
+    /** Executes one control instruction as the core does; returns the program-interruption code. */
+    execute(hex: string, instructionAddress = BigInt(AT)): number {
       const bytes = hex.replaceAll(" ", "").padEnd(12, "0");
       const high = Number.parseInt(bytes.slice(0, 8), 16) | 0;
       const low = Number.parseInt(bytes.slice(8, 12), 16) << 16;
@@ -100,7 +100,7 @@ export function createMachine(options: MachineOptions = {}) {
       state.setI32(Cpu.instructionLow, low);
       state.setI32(Cpu.ilc, length);
       state.setI32(Cpu.programCode, 0);
-      state.setHalves(Cpu.pswAddress, 0, AT + length);
+      state.setU64(Cpu.pswAddress, instructionAddress + BigInt(length));
       const body = systemInstructions.get(keyOf(high, low));
       if (body === undefined) throw new Error(`no control instruction ${hex}`);
       body(sys);
