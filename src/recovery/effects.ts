@@ -279,9 +279,9 @@ export class FunctionEffects {
     this.words.reach(DrainStep.reported);
   }
 
-  /** A successor does not know how far the report got. */
+  /** A successor does not know how far the report got: always, see `ChannelReport.repost`. */
   repost(): void {
-    if (this.ring.free() !== CCDF_RING_SLOTS) this.#report.repost(this.index);
+    this.#report.repost(this.index);
     this.words.set(Scratch.unreported, 0);
     this.words.reach(DrainStep.reported);
   }
