@@ -15,9 +15,10 @@
  * would push one): its successor calls `repost`, which ends in a raised machine check whatever it finds. A
  * guest answers one too many with STCRW cc 1. Model: test/model.
  */
+import { at } from "../base/bits.ts";
 import type { InterruptSink } from "../ports/interrupt-sink.ts";
-import { and, exchange, load, or, store } from "./atomics.ts";
-import { VmBlock } from "./blocks.ts";
+import { and, exchange, load, notify, or, store } from "./atomics.ts";
+import { VcpuHeader, VmBlock } from "./blocks.ts";
 import type { VmMemory } from "./vm-memory.ts";
 
 export class ChannelReport {
@@ -26,6 +27,7 @@ export class ChannelReport {
   readonly #enabled: number;
   readonly #sei: number;
   readonly #summary: number;
+  readonly #vcpus: readonly number[];
   readonly #sink: InterruptSink;
 
   constructor(vm: VmMemory, sink: InterruptSink) {
@@ -35,6 +37,7 @@ export class ChannelReport {
     this.#enabled = base + VmBlock.machineCheckEnabled;
     this.#sei = base + VmBlock.seiPending;
     this.#summary = base + VmBlock.ccdfSummary;
+    this.#vcpus = vm.map.vcpuAreas;
     this.#sink = sink;
   }
 
@@ -59,8 +62,10 @@ export class ChannelReport {
   }
 
   /**
-   * Successor of a poster that died, when the CCDF ring of `functionIndex` is not empty: announces its
-   * records whether or not the predecessor got to it.
+   * Successor of a poster that died, always: announces the records of `functionIndex` whether or not the
+   * predecessor got to it. An empty ring is no reason to leave it out (the predecessor may have set
+   * seiPending and died before the CRW while the guest, scanning anyway, took the record); nor is a sleeping
+   * word of 0 a reason not to notify.
    */
   repost(functionIndex: number): void {
     this.setSummary(functionIndex);
@@ -68,6 +73,11 @@ export class ChannelReport {
     store(this.#words, this.#crw, 1);
     store(this.#words, this.#enabled, 0);
     this.#sink.channelReport();
+    for (let n = 0; n < this.#vcpus.length; n++) {
+      const sleeping = at(this.#vcpus, n) / 4 + VcpuHeader.sleeping;
+      store(this.#words, sleeping, 0);
+      notify(this.#words, sleeping);
+    }
   }
 
   #push(): void {

@@ -11,7 +11,9 @@
  * What the work bits announce must have been published by an atomic store or read-modify-write: `ring`
  * may find its bits still set and then leaves the summary alone. A wait that ends early (a notify meant for
  * an earlier sleep, a timeout) is harmless: the owner looks and sleeps again. An owner that dies takes
- * along the bits it had taken: its successor treats all work as possible once. A vCPU's enabled wait is a
+ * along the bits it had taken: its successor treats all work as possible once. A ringer that dies between
+ * the exchange and the notify costs the owner the rest of its timeout, so sleeps of an owner whose ringers can
+ * die have one. A vCPU's enabled wait is a
  * Doorbell over `VcpuHeader.sleeping` and `VcpuHeader.pending`.
  */
 import { exchange, load, notify, or, store, wait } from "./atomics.ts";

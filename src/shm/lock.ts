@@ -1,7 +1,8 @@
 /**
  * Lock for what several vCPUs share: 0 free, 1 held, 2 held and somebody may sleep. The holder that sees
  * 2 at release wakes one sleeper; a sleeper takes the lock as 2, because others may sleep behind it. The
- * sleep has a time limit, so a holder that died costs delay and never a silent hang of the waiter's loop.
+ * sleep has a time limit, so a thread that died before its notify costs delay only. Holders are vCPUs: one
+ * that dies holding the lock has ended its VM anyway.
  */
 import { compareExchange, exchange, notify, wait } from "./atomics.ts";
 
