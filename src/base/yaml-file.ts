@@ -2,7 +2,7 @@
  * Reads a YAML text against a zod schema and reports every problem at once, each with file, line and key;
  * an unknown key or value suggests the nearest known one. Cold path.
  */
-import { isNode, LineCounter, parseDocument } from "yaml";
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { type ErrorCode, ZmendError } from "./errors.ts";
 import { suggestion } from "./nearest.ts";
@@ -27,7 +27,11 @@ export function parseYaml<S extends z.ZodType>(
       ),
     );
   }
-  const result = schema.safeParse(document.toJS() ?? {});
+  const plain = plainValue(document);
+  if (plain.problem !== undefined) {
+    throw problems(code, [`${file}:${lines.linePos(plain.offset).line}: ${plain.problem}`]);
+  }
+  const result = schema.safeParse(plain.value ?? {});
   if (result.success) return result.data;
   const lineOf = (path: readonly PropertyKey[]): number => {
     for (let depth = path.length; depth >= 0; depth--) {
@@ -36,18 +40,48 @@ export function parseYaml<S extends z.ZodType>(
     }
     return 1;
   };
+  const lineOfKey = (path: readonly PropertyKey[], key: string): number => {
+    const map = document.getIn(path, true);
+    const pairs = isMap(map) ? map.items : [];
+    const found = pairs
+      .map((pair) => pair.key)
+      .find((node) => isScalar(node) && node.value === key);
+    return isScalar(found) && found.range ? lines.linePos(found.range[0]).line : lineOf(path);
+  };
   const known = schemaKeys(schema);
   throw problems(
     code,
-    result.error.issues.map((issue) => {
-      const where = `${file}:${lineOf(issue.path)}`;
+    result.error.issues.flatMap((issue) => {
       if (issue.code === "unrecognized_keys") {
-        const list = issue.keys.map((key) => `'${key}'${suggestion(key, known)}`).join(", ");
-        return `${where}: ${keyName(issue.path)}unknown key ${list}`;
+        return issue.keys.map(
+          (key) =>
+            `${file}:${lineOfKey(issue.path, key)}: ${keyName(issue.path)}unknown key '${key}'${suggestion(key, known)}`,
+        );
       }
-      return `${where}: ${keyName(issue.path)}${oneLine(issue.message)}`;
+      return [`${file}:${lineOf(issue.path)}: ${keyName(issue.path)}${oneLine(issue.message)}`];
     }),
   );
+}
+
+/** The document without YAML's aliases, of which three kinds cannot be resolved; `offset` of the first one. */
+function plainValue(document: Document): { value: unknown; problem?: string; offset: number } {
+  let offset = 0;
+  try {
+    const value: unknown = document.toJS();
+    JSON.stringify(value);
+    return { value, offset };
+  } catch (error) {
+    visit(document, {
+      Alias(_, node) {
+        offset = node.range?.[0] ?? 0;
+        return visit.BREAK;
+      },
+    });
+    // Not set, or a bomb: the library says so. What contains itself has no JSON form.
+    const problem =
+      error instanceof ReferenceError ? oneLine(error.message) : "an alias contains itself";
+    return { value: undefined, problem, offset };
+  }
 }
 
 function problems(code: ErrorCode, list: readonly string[]): ZmendError {
