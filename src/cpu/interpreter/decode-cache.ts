@@ -1,0 +1,203 @@
+/**
+ * Decoded instructions of one vCPU: slots for pages of guest RAM, the instruction TLB that leads to them,
+ * scratch entries for execute targets and for instructions that cross a page. Decoding itself is a row of
+ * the instruction table plus `decodeOperands`.
+ */
+import { at } from "../../base/bits.ts";
+import type { VmMemory } from "../../shm/vm-memory.ts";
+import {
+  Core,
+  Entry,
+  INSTRUCTION_TLB_BYTES,
+  InstructionTlbEntry,
+  PAGE_BYTES,
+  SCRATCH_ENTRIES,
+  SLOT_BYTES,
+  SLOT_COUNT,
+  TLB_ENTRIES,
+} from "../core-layout.ts";
+import { decodeOperands, isRelative } from "../table/formats.ts";
+import { instructionLength, opcodeKey, type Row } from "../table/row.ts";
+import { FIRST_ROW_HANDLER, HANDLER_PAGE_END } from "./dispatch.ts";
+import { HANDLER_CROSS, HANDLER_SLOW, handlerRows } from "./module.ts";
+
+/** Longest distance that the dispatch loop's comparison reads beyond an instruction's start. */
+const COMPARE_BYTES = 8;
+
+interface Decoded {
+  readonly row: Row;
+  readonly handler: number;
+  readonly relative: boolean;
+}
+
+const rowsByKey: ReadonlyMap<number, Decoded> = new Map(
+  handlerRows.map((row, index) => [
+    row.key,
+    { row, handler: FIRST_ROW_HANDLER + index, relative: isRelative(row.format) },
+  ]),
+);
+
+export class DecodeCache {
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #area: number;
+  readonly #ram: number;
+  readonly #end: number;
+  readonly #has: (facility: number) => boolean;
+  readonly #slowIndex: (key: number) => number;
+  /** Slot index + 1 of each page of RAM, 0 = none. */
+  readonly #slotOfPage: Uint16Array;
+  /** Page of each slot, absolute address; -1 = unused. */
+  readonly #pageOfSlot = new Float64Array(SLOT_COUNT).fill(-1);
+  #nextSlot = 0;
+  // The instruction that `#fetch` read last
+  #high = 0;
+  #low = 0;
+
+  /**
+   * @param has whether the CPU model has a facility; rows of others stay undefined
+   * @param slowIndex index of the TypeScript handler for an opcode key that has no row
+   */
+  constructor(
+    vm: VmMemory,
+    vcpu: number,
+    has: (facility: number) => boolean,
+    slowIndex: (key: number) => number,
+  ) {
+    this.#view = vm.view;
+    this.#bytes = vm.bytes;
+    this.#area = at(vm.map.vcpuAreas, vcpu);
+    this.#ram = vm.map.ramOffset;
+    this.#end = vm.map.totalBytes;
+    this.#has = has;
+    this.#slowIndex = slowIndex;
+    this.#slotOfPage = new Uint16Array(Math.ceil(vm.map.ramBytes / PAGE_BYTES));
+  }
+
+  /** Forgets which logical pages lead to which slots. */
+  purgeTranslations(): void {
+    const start = this.#area + Core.instructionTlb;
+    this.#bytes.fill(0, start, start + INSTRUCTION_TLB_BYTES);
+  }
+
+  /** Host address of the slot for the page at absolute address `page`; makes one if there is none. */
+  slotOf(page: number): number {
+    const known = at(this.#slotOfPage, page / PAGE_BYTES);
+    if (known !== 0) return this.#slotAddress(known - 1);
+    const slot = this.#nextSlot;
+    this.#nextSlot = (slot + 1) % SLOT_COUNT;
+    const before = at(this.#pageOfSlot, slot);
+    if (before >= 0) {
+      this.#slotOfPage[before / PAGE_BYTES] = 0;
+      this.purgeTranslations();
+    }
+    this.#pageOfSlot[slot] = page;
+    this.#slotOfPage[page / PAGE_BYTES] = slot + 1;
+    const start = this.#slotAddress(slot);
+    this.#bytes.fill(0, start, start + SLOT_BYTES);
+    // The entry behind the page compares a zero with a zero, so it always matches.
+    const last = start + SLOT_BYTES - Entry.size;
+    this.#view.setUint16(last + Entry.handler, HANDLER_PAGE_END, true);
+    this.#view.setInt32(last + Entry.code, this.#area + Core.zero, true);
+    return start;
+  }
+
+  /** Enters a logical page into the instruction TLB. */
+  enter(high: number, low: number, slot: number): void {
+    const tag = this.#view.getInt32(this.#area + Core.instructionTag, true);
+    const line =
+      this.#area +
+      Core.instructionTlb +
+      ((low >>> 12) & (TLB_ENTRIES - 1)) * InstructionTlbEntry.bytes;
+    this.#view.setInt32(line + InstructionTlbEntry.tag, (low & ~0xfff) | tag, true);
+    this.#view.setInt32(line + InstructionTlbEntry.tag + 4, high, true);
+    this.#view.setInt32(line + InstructionTlbEntry.slot, slot, true);
+  }
+
+  /** Decodes the instruction that `entry` of a slot stands for. */
+  decode(entry: number): void {
+    const index = Math.floor((entry - this.#area - Core.slots) / SLOT_BYTES);
+    const start = this.#slotAddress(index);
+    const offset = (entry - start) / (Entry.size / 2);
+    const code = this.#ram + at(this.#pageOfSlot, index) + offset;
+    const length = instructionLength(this.#view.getUint8(code));
+    if (offset + length > PAGE_BYTES || code + COMPARE_BYTES > this.#end) {
+      this.#decodeCrossing(entry, code, PAGE_BYTES - offset);
+      return;
+    }
+    this.#high = this.#view.getInt32(code);
+    this.#low = length === 6 ? this.#view.getUint16(code + 4) << 16 : 0;
+    if (length === 2) this.#high &= 0xffff0000;
+    this.#fill(entry, code, length);
+    const relative = rowsByKey.get(opcodeKey(this.#high, this.#low))?.relative ?? false;
+    if (!relative) return;
+    const target = offset + 2 * this.#view.getInt32(entry + Entry.d, true);
+    if (target < 0 || target >= PAGE_BYTES) return;
+    this.#view.setInt32(entry + Entry.c, start + target * (Entry.size / 2), true);
+  }
+
+  /** Absolute address of the instruction that `entry` of a slot stands for. */
+  absoluteOf(entry: number): number {
+    const index = Math.floor((entry - this.#area - Core.slots) / SLOT_BYTES);
+    return at(this.#pageOfSlot, index) + (entry - this.#slotAddress(index)) / (Entry.size / 2);
+  }
+
+  /** A decoded scratch entry for an instruction given by its bytes; reused while they are the same. */
+  scratch(high: number, low: number): number {
+    const length = instructionLength(high >>> 24);
+    const cleanHigh = length === 2 ? high & 0xffff0000 : high;
+    const cleanLow = length === 6 ? low & 0xffff0000 : 0;
+    const hash = Math.imul(cleanHigh ^ (cleanLow >>> 7), 0x9e3779b1) >>> 26;
+    const entry = this.#area + Core.scratch + (hash % SCRATCH_ENTRIES) * Entry.size;
+    const view = this.#view;
+    const same =
+      view.getInt32(entry + Entry.bytes) === cleanHigh &&
+      view.getInt32(entry + Entry.bytes + 4) === cleanLow &&
+      view.getUint8(entry + Entry.shift) === 64 - 8 * length;
+    if (!same) {
+      this.#high = cleanHigh;
+      this.#low = cleanLow;
+      this.#fill(entry, 0, length);
+    }
+    return entry;
+  }
+
+  #slotAddress(index: number): number {
+    return this.#area + Core.slots + index * SLOT_BYTES;
+  }
+
+  /**
+   * The instruction goes on in another page, or stands so near the end of memory that eight bytes cannot
+   * be read: its bytes are put together at each execution. What is compared is what this page has of it.
+   */
+  #decodeCrossing(entry: number, code: number, here: number): void {
+    const near = code + COMPARE_BYTES > this.#end;
+    const from = near ? this.#end - COMPARE_BYTES : code;
+    const view = this.#view;
+    view.setUint16(entry + Entry.handler, HANDLER_CROSS, true);
+    view.setUint8(entry + Entry.shift, near ? 0 : 64 - 8 * here);
+    view.setInt32(entry + Entry.code, from, true);
+    for (let i = 0; i < COMPARE_BYTES; i++) {
+      view.setUint8(entry + Entry.bytes + i, view.getUint8(from + i));
+    }
+  }
+
+  #fill(entry: number, code: number, length: number): void {
+    const view = this.#view;
+    const key = opcodeKey(this.#high, this.#low);
+    const known = rowsByKey.get(key);
+    const usable =
+      known !== undefined && (known.row.facility === undefined || this.#has(known.row.facility));
+    view.setUint8(entry + Entry.shift, 64 - 8 * length);
+    view.setInt32(entry + Entry.code, code, true);
+    view.setInt32(entry + Entry.bytes, this.#high);
+    view.setInt32(entry + Entry.bytes + 4, this.#low);
+    if (usable) {
+      view.setUint16(entry + Entry.handler, known.handler, true);
+      decodeOperands(view, this.#area, entry, known.row.format, this.#high, this.#low);
+    } else {
+      view.setUint16(entry + Entry.handler, HANDLER_SLOW, true);
+      view.setInt32(entry + Entry.d, this.#slowIndex(key), true);
+    }
+  }
+}

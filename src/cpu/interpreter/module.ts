@@ -1,0 +1,96 @@
+/**
+ * Builds the interpreter's WebAssembly module from the instruction table: imports, helpers, one function
+ * per row, the dispatch function. The bytes are the same in every thread; compile them once per process
+ * and hand the `WebAssembly.Module` to the workers.
+ */
+
+import { hotMnemonics, instructionTable } from "../table/index.ts";
+import type { Row } from "../table/row.ts";
+import { FunctionBuilder, ModuleBuilder, VALUE_I32 } from "../wasm/index.ts";
+import { ColdBody, type ColdContext } from "./cold-body.ts";
+import { dispatchFunction, FIRST_ROW_HANDLER } from "./dispatch.ts";
+import { defineHelpers, type Imports } from "./helpers.ts";
+
+/** Rows in the order of their handler numbers; the hot ones first. */
+export const handlerRows: readonly Row[] = orderRows();
+/** Handlers behind the rows: instructions written in TypeScript, and those that cross a page. */
+export const HANDLER_SLOW = FIRST_ROW_HANDLER + handlerRows.length;
+export const HANDLER_CROSS = HANDLER_SLOW + 1;
+
+export interface InterpreterModule {
+  readonly bytes: Uint8Array;
+  /** Size of the dispatch function's body; performance.md 2.6 wants it below 30 KiB. */
+  readonly dispatchBytes: number;
+  readonly largestRowBytes: number;
+}
+
+/** Functions the module imports from "cpu", all over i32. */
+export interface InterpreterImports {
+  fill(high: number, low: number, kind: number): number;
+  lookup(high: number, low: number): number;
+  decode(entry: number): void;
+  slow(entry: number): number;
+  execute(high: number, low: number, modifier: number): number;
+  cross(entry: number): number;
+}
+
+export function buildInterpreterModule(): InterpreterModule {
+  const module = new ModuleBuilder();
+  // Any shared memory fits these limits.
+  module.importMemory("vm", "memory", 1, 65536);
+  module.importGlobal32("vm", "area");
+  const imports = declareImports(module);
+  const helpers = defineHelpers(module, imports);
+  const rowType = module.type({ parameters: [VALUE_I32], results: [VALUE_I32] });
+  const context: ColdContext = { helpers, imports, rowType };
+
+  const signature = { parameters: [VALUE_I32], results: [VALUE_I32] } as const;
+  const sizes: number[] = [];
+  const define = (emit: (body: ColdBody) => void, format: Row["format"]): number => {
+    const index = module.declare(signature);
+    const fn = new FunctionBuilder(signature.parameters);
+    emit(new ColdBody(fn, format, context));
+    fn.emit([0x41, 0x00]); // Status.next
+    sizes.push(module.define(index, fn));
+    return index;
+  };
+  const rows = handlerRows.map((row) => define(row.body, row.format));
+  const largestRowBytes = Math.max(...sizes);
+  const slow = define((body) => body.slow(), "slow");
+  const cross = define((body) => body.cross(), "slow");
+  // Handlers 0 and 1 belong to the dispatch function and are never called.
+  module.setTable([slow, slow, ...rows, slow, cross]);
+
+  const run = module.declare(signature);
+  const hotRows = handlerRows.slice(0, hotMnemonics.length);
+  const dispatchBytes = module.define(run, dispatchFunction(hotRows, context));
+  module.exportFunction("run", run);
+  return { bytes: module.finish(), dispatchBytes, largestRowBytes };
+}
+
+function declareImports(module: ModuleBuilder): Imports {
+  const declare = (name: string, parameters: number, result: boolean): number =>
+    module.importFunction("cpu", name, {
+      parameters: new Array(parameters).fill(VALUE_I32),
+      results: result ? [VALUE_I32] : [],
+    });
+  return {
+    fill: declare("fill", 3, true),
+    lookup: declare("lookup", 2, true),
+    decode: declare("decode", 1, false),
+    slow: declare("slow", 1, true),
+    execute: declare("execute", 3, true),
+    cross: declare("cross", 1, true),
+  };
+}
+
+function orderRows(): Row[] {
+  const byName = new Map(instructionTable.map((row) => [row.mnemonic, row]));
+  const hot = hotMnemonics.map((mnemonic) => {
+    const row = byName.get(mnemonic);
+    if (!row) throw new Error(`hot instruction ${mnemonic} is not in the table`);
+    return row;
+  });
+  const chosen = new Set(hot);
+  return [...hot, ...instructionTable.filter((row) => !chosen.has(row))];
+}

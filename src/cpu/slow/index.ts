@@ -1,0 +1,36 @@
+/** Instructions written in TypeScript by opcode key: rare, long or interruptible ones. */
+import { Cpu } from "../state.ts";
+import type { SlowContext, SlowInstruction } from "./context.ts";
+import * as decimal from "./decimal.ts";
+import * as long from "./long-operands.ts";
+
+export { SlowContext, type SlowInstruction, type SlowParts } from "./context.ts";
+
+function supervisorCall(c: SlowContext): void {
+  c.interrupts.deliverSupervisorCall(c.state.i32(Cpu.instructionHigh) >>> 16);
+}
+
+const rows: readonly (readonly [number, string, SlowInstruction])[] = [
+  [0x0a, "SVC", supervisorCall],
+  [0x0e, "MVCL", long.mvcl],
+  [0x0f, "CLCL", long.clcl],
+  [0xa8, "MVCLE", long.mvcle],
+  [0xa9, "CLCLE", long.clcle],
+  [0x4f, "CVB", decimal.cvb],
+  [0xe306, "CVBY", decimal.cvb],
+  [0xe30e, "CVBG", decimal.cvbg],
+  [0x4e, "CVD", decimal.cvd],
+  [0xe326, "CVDY", decimal.cvd],
+  [0xe32e, "CVDG", decimal.cvdg],
+  [0xf1, "MVO", decimal.mvo],
+  [0xf2, "PACK", decimal.pack],
+  [0xf3, "UNPK", decimal.unpk],
+];
+
+export const slowInstructions: ReadonlyMap<number, SlowInstruction> = new Map(
+  rows.map(([key, , body]) => [key, body]),
+);
+
+export const slowMnemonics: ReadonlyMap<number, string> = new Map(
+  rows.map(([key, mnemonic]) => [key, mnemonic]),
+);

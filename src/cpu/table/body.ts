@@ -1,0 +1,388 @@
+/**
+ * What an instruction's body may say: operands, condition code, guest storage, branches, exceptions.
+ * The operations that all readers share stand here; a reader (`../interpreter/*`) supplies where the
+ * condition code lives, how a guest address becomes a host address, and how control leaves the body.
+ *
+ * Order inside a body: translate every storage operand, then change registers, condition code, storage.
+ */
+
+import { Entry } from "../core-layout.ts";
+import { Cpu } from "../state.ts";
+import {
+  type Code,
+  type FunctionBuilder,
+  type I32,
+  type I64,
+  i32,
+  i64,
+  type Label,
+  type Local,
+} from "../wasm/index.ts";
+import { type Format, fieldsOf, type RegisterField } from "./formats.ts";
+
+export type Width = 1 | 2 | 4 | 8;
+
+/** Program-interruption codes raised by bodies (SA22-7832, figure 6-1). */
+export const Program = {
+  operation: 0x01,
+  privileged: 0x02,
+  execute: 0x03,
+  specification: 0x06,
+  data: 0x07,
+  fixedOverflow: 0x08,
+  fixedDivide: 0x09,
+} as const;
+
+const FIXED_OVERFLOW_MASK = 0x800; // PSW bit 20 in the upper half
+
+export abstract class Body {
+  readonly fn: FunctionBuilder;
+  readonly format: Format;
+  /** Host address of the vCPU area. */
+  abstract readonly area: I32;
+  /** Host address of the decoded entry. */
+  abstract readonly entry: I32;
+  /** Constants of the byte swap, cheap to repeat. */
+  protected abstract readonly byteMask: I64;
+  protected abstract readonly halfMask: I64;
+  /** Wraps addresses as the addressing mode asks; all ones in 64-bit mode. */
+  abstract readonly addressMask: I64;
+  /** Address of the next sequential instruction (behind EXECUTE for an execute target). */
+  abstract readonly nextAddress: I64;
+  /** What relative operands count from: the instruction itself, or the target of EXECUTE. */
+  abstract readonly relativeBase: I64;
+
+  constructor(fn: FunctionBuilder, format: Format) {
+    this.fn = fn;
+    this.format = format;
+  }
+
+  abstract cc(): I32;
+  abstract setCc(value: I32): void;
+  /** Host address of `bytes` readable bytes (at most 128) at a guest address; leaves on a fault. */
+  abstract readable(address: I64, bytes: I32 | number): I32;
+  /**
+   * Host address of `bytes` (at most 128) at a guest address that may be stored into; they hold the
+   * operand's present bytes. `change` does the stores; it must not leave the body.
+   */
+  abstract change(address: I64, bytes: I32 | number, change: (host: I32) => void): void;
+  /** Stores the low `width` bytes of an operand in host order, swapping them. */
+  abstract store(width: Width, address: I64, value: I32 | I64): void;
+  /** Host address of an operand of up to 256 bytes, or 0 when it crosses a page; leaves on a fault. */
+  abstract inPlace(address: I64, bytes: I32): I32;
+  /** The same for an operand that will be stored into. */
+  abstract inPlaceForChange(address: I64, bytes: I32): I32;
+  /** Makes sure that all of an operand of up to 256 bytes can be stored into; leaves on a fault. */
+  abstract probe(address: I64, bytes: I32): void;
+  /** Host address of one readable byte, or 0 with the fault recorded. */
+  abstract tryReadable(address: I64): I32;
+  abstract tryChangeable(address: I64): I32;
+  /** Copies as if byte by byte from left to right. */
+  abstract copyForward(target: I32, source: I32, bytes: I32): void;
+  /** The same for logical addresses of which at least one operand crosses a page; leaves on a fault. */
+  abstract moveAcrossPages(target: I64, source: I64, bytes: I32): void;
+  /** Taken branch to an absolute address, already wrapped. Does not come back. */
+  abstract jump(target: I64): void;
+  /** Taken branch to the target of a relative format. Does not come back. */
+  abstract jumpRelative(): void;
+  /** After `Core.addressMask` and the PSW's mode bits were changed: branch, or just go on. */
+  abstract jumpInNewMode(target: I64): void;
+  abstract continueInNewMode(next: I64): void;
+  /** Address of the instruction, or of the EXECUTE that runs it. */
+  abstract readonly startAddress: I64;
+  /** EXECUTE: runs the instruction at `target` with `modifier` ORed into its second byte. */
+  abstract execute(target: I64, modifier: I32): void;
+  /** Halfwords of the instruction, or of the EXECUTE that runs it. */
+  abstract executedLength(halfwords: number): I32;
+  /** Ends the body: `Cpu.programCode` and the rest are recorded. */
+  abstract fault(): void;
+  /** Records a program interruption: `nullify` as in state.ts. */
+  protected abstract raise(code: number, nullify: number): void;
+
+  // Values in temporaries
+
+  let32(value: I32): I32 {
+    return this.fn.let32(value);
+  }
+
+  let64(value: I64): I64 {
+    return this.fn.let64(value);
+  }
+
+  variable32(value: I32): Local<I32> {
+    const local = this.fn.temp32();
+    this.fn.set(local, value);
+    return local;
+  }
+
+  variable64(value: I64): Local<I64> {
+    const local = this.fn.temp64();
+    this.fn.set(local, value);
+    return local;
+  }
+
+  set<T extends Code>(local: Local<T>, value: T): void {
+    this.fn.set(local, value);
+  }
+
+  if(condition: I32, then: () => void, otherwise?: () => void): void {
+    this.fn.if(condition, then, otherwise);
+  }
+
+  loop(body: (start: Label) => void): void {
+    this.fn.loop(body);
+  }
+
+  // Operand fields of the decoded entry
+
+  pointer(field: RegisterField): I32 {
+    const slot = fieldsOf(this.format)[field];
+    if (slot === undefined) throw new Error(`format ${this.format} has no ${field}`);
+    return i32.load(this.entry, Entry[slot]);
+  }
+
+  get d(): I32 {
+    return i32.load(this.entry, Entry.d);
+  }
+
+  get extra(): I32 {
+    return i32.load8U(this.entry, Entry.extra);
+  }
+
+  get immediate(): I32 {
+    return i32.load(this.entry, Entry[fieldsOf(this.format).immediate ?? "d"]);
+  }
+
+  get immediateS64(): I64 {
+    return i64.load32S(this.entry, Entry[fieldsOf(this.format).immediate ?? "d"]);
+  }
+
+  get immediateU64(): I64 {
+    return i64.load32U(this.entry, Entry[fieldsOf(this.format).immediate ?? "d"]);
+  }
+
+  // Registers; `odd` reads the second register of an even-odd pair
+
+  gr(field: RegisterField, odd = false): I64 {
+    return i64.load(this.pointer(field), odd ? 8 : 0);
+  }
+
+  gr32(field: RegisterField, odd = false): I32 {
+    return i32.load(this.pointer(field), odd ? 8 : 0);
+  }
+
+  gr32S64(field: RegisterField): I64 {
+    return i64.load32S(this.pointer(field));
+  }
+
+  gr32U64(field: RegisterField): I64 {
+    return i64.load32U(this.pointer(field));
+  }
+
+  grHigh(field: RegisterField): I32 {
+    return i32.load(this.pointer(field), 4);
+  }
+
+  setGr(field: RegisterField, value: I64, odd = false): void {
+    this.fn.emit(i64.store(this.pointer(field), value, odd ? 8 : 0));
+  }
+
+  setGr32(field: RegisterField, value: I32, odd = false): void {
+    this.fn.emit(i32.store(this.pointer(field), value, odd ? 8 : 0));
+  }
+
+  setGrHigh(field: RegisterField, value: I32): void {
+    this.fn.emit(i32.store(this.pointer(field), value, 4));
+  }
+
+  /** General register by number, for instructions with implied registers. */
+  implied(n: number): I64 {
+    return i64.load(this.area, Cpu.gr + n * 8);
+  }
+
+  /** Address in a register under the addressing mode. */
+  registerAddress(field: RegisterField): I64 {
+    return i64.and(this.gr(field), this.addressMask);
+  }
+
+  /** Writes an address as LA does: bits 0-31 stay unless the mode is 64-bit. */
+  setAddress(field: RegisterField, address: I64): void {
+    const value = this.let64(i64.and(address, this.addressMask));
+    this.if(
+      this.in64BitMode(),
+      () => this.setGr(field, value),
+      () => this.setGr32(field, i32.wrap(value)),
+    );
+  }
+
+  in64BitMode(): I32 {
+    return i64.eq(this.addressMask, i64.const(-1));
+  }
+
+  // Condition code
+
+  /** Zero, negative, positive: 0, 1, 2. */
+  setCcSigned32(value: I32): void {
+    this.setCc(
+      i32.or(i32.shl(i32.gtS(value, i32.const(0)), i32.const(1)), i32.ltS(value, i32.const(0))),
+    );
+  }
+
+  setCcSigned64(value: I64): void {
+    this.setCc(
+      i32.or(i32.shl(i64.gtS(value, i64.const(0)), i32.const(1)), i64.ltS(value, i64.const(0))),
+    );
+  }
+
+  setCcCompare32(a: I32, b: I32, unsigned: boolean): void {
+    const low = unsigned ? i32.ltU(a, b) : i32.ltS(a, b);
+    const high = unsigned ? i32.gtU(a, b) : i32.gtS(a, b);
+    this.setCc(i32.or(i32.shl(high, i32.const(1)), low));
+  }
+
+  setCcCompare64(a: I64, b: I64, unsigned: boolean): void {
+    const low = unsigned ? i64.ltU(a, b) : i64.ltS(a, b);
+    const high = unsigned ? i64.gtU(a, b) : i64.gtS(a, b);
+    this.setCc(i32.or(i32.shl(high, i32.const(1)), low));
+  }
+
+  /** Whether the mask in `extra` selects the present condition code. */
+  maskSelectsCc(): I32 {
+    return i32.and(i32.shrU(i32.const(8), this.cc()), this.extra);
+  }
+
+  /** Condition code 3 and the fixed-point-overflow interruption if the program mask asks for it. */
+  overflow(): void {
+    this.setCc(i32.const(3));
+    this.if(i32.and(i32.load(this.area, Cpu.pswMask + 4), i32.const(FIXED_OVERFLOW_MASK)), () =>
+      this.program(Program.fixedOverflow),
+    );
+  }
+
+  // Exceptions
+
+  /** Program interruption whose old PSW points past the instruction (suppression, completion). */
+  program(code: number): void {
+    this.raise(code, 0);
+    this.fault();
+  }
+
+  specificationIf(condition: I32): void {
+    this.if(condition, () => this.program(Program.specification));
+  }
+
+  dataException(dxc: number): void {
+    this.fn.emit(i32.store(this.area, i32.const(dxc), Cpu.dxc));
+    this.program(Program.data);
+  }
+
+  // Storage
+
+  /** Effective address of the storage operand, wrapped. */
+  address(): I64 {
+    const fields = fieldsOf(this.format);
+    let sum = i64.load32S(this.entry, Entry.d);
+    if (fields.base) sum = i64.add(i64.load(i32.load(this.entry, Entry[fields.base])), sum);
+    if (fields.index) sum = i64.add(i64.load(i32.load(this.entry, Entry[fields.index])), sum);
+    return i64.and(sum, this.addressMask);
+  }
+
+  /** Address of an operand beside the instruction (LARL and its relatives), wrapped. */
+  relativeAddress(): I64 {
+    return i64.and(
+      i64.add(this.relativeBase, i64.shl(i64.load32S(this.entry, Entry.d), i64.const(1))),
+      this.addressMask,
+    );
+  }
+
+  load8(address: I64): I32 {
+    return i32.load8U(this.readable(address, 1));
+  }
+
+  load16(address: I64): I32 {
+    const value = this.let32(i32.load16U(this.readable(address, 2)));
+    return i32.or(
+      i32.shl(i32.and(value, i32.const(0xff)), i32.const(8)),
+      i32.shrU(value, i32.const(8)),
+    );
+  }
+
+  load16S(address: I64): I32 {
+    return i32.extend16S(this.load16(address));
+  }
+
+  load32(address: I64): I32 {
+    return this.swap32(i32.load(this.readable(address, 4)));
+  }
+
+  load64(address: I64): I64 {
+    return this.swap64(i64.load(this.readable(address, 8)));
+  }
+
+  swap16(value: I32): I32 {
+    const v = this.let32(value);
+    return i32.or(
+      i32.shl(i32.and(v, i32.const(0xff)), i32.const(8)),
+      i32.and(i32.shrU(v, i32.const(8)), i32.const(0xff)),
+    );
+  }
+
+  swap32(value: I32): I32 {
+    const v = this.let32(value);
+    return i32.or(
+      i32.and(i32.rotl(v, i32.const(8)), i32.const(0x00ff00ff)),
+      i32.and(i32.rotr(v, i32.const(8)), i32.const(0xff00ff00)),
+    );
+  }
+
+  swap64(value: I64): I64 {
+    const v = this.variable64(value);
+    for (const [mask, bits] of [
+      [this.byteMask, 8],
+      [this.halfMask, 16],
+    ] as const) {
+      this.set(
+        v,
+        i64.or(
+          i64.shl(i64.and(v.get, mask), i64.const(bits)),
+          i64.and(i64.shrU(v.get, i64.const(bits)), mask),
+        ),
+      );
+    }
+    return i64.rotl(v.get, i64.const(32));
+  }
+
+  /** Link information of a branch-and-save: what the addressing mode leaves in r1. */
+  setLink(field: RegisterField, value: I64): void {
+    this.if(
+      this.in64BitMode(),
+      () => this.setGr(field, value),
+      () =>
+        this.setGr32(field, i32.or(i32.wrap(value), i32.shl(this.in31BitMode(), i32.const(31)))),
+    );
+  }
+
+  /** Meaningful outside 64-bit mode only. */
+  in31BitMode(): I32 {
+    return i64.eq(this.addressMask, i64.const(0x7fffffff));
+  }
+
+  host(offset: number): I32 {
+    return i32.add(this.area, i32.const(offset));
+  }
+
+  /** `setAddress` for a register that the instruction implies. */
+  setImpliedAddress(n: number, address: I64): void {
+    const value = this.let64(i64.and(address, this.addressMask));
+    this.if(
+      this.in64BitMode(),
+      () => this.fn.emit(i64.store(this.area, value, Cpu.gr + n * 8)),
+      () => this.fn.emit(i32.store(this.area, i32.wrap(value), Cpu.gr + n * 8)),
+    );
+  }
+
+  /** Takes back a recorded access exception. */
+  forgetFault(): void {
+    this.fn.emit(i32.store(this.area, i32.const(0), Cpu.programCode));
+  }
+}

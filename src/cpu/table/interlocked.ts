@@ -1,0 +1,233 @@
+/**
+ * Interlocked updates. Aligned storage is changed with wasm atomics on the swapped operands, so the
+ * update is seen as one by other CPUs and by devices; misalignment is a specification exception, as the
+ * architecture has it. SA22-7832 chapter 7; byte order: performance.md 3.2.
+ *
+ * Sixteen-byte operands (CDSG, LPQ, STPQ) are two accesses: wasm has no wider atomic. They are
+ * single-copy atomic among the instructions of one CPU only.
+ */
+import { type I32, type I64, i32, i64 } from "../wasm/index.ts";
+import type { Body } from "./body.ts";
+import { Facility, type Row, row } from "./row.ts";
+import { isOdd } from "./shift-rotate.ts";
+import { ZERO32, ZERO64 } from "./sources.ts";
+
+const HW = Facility.z196;
+
+/** The storage operand's address after the alignment check. */
+function aligned(b: Body, bytes: number): I64 {
+  const address = b.let64(b.address());
+  b.specificationIf(i32.and(i32.wrap(address), i32.const(bytes - 1)));
+  return address;
+}
+
+function compareAndSwap32(b: Body): void {
+  b.change(aligned(b, 4), 4, (host) => {
+    const expected = b.let32(b.swap32(b.gr32("r1")));
+    const next = b.swap32(b.gr32("r3"));
+    const seen = b.let32(i32.atomicCompareExchange(host, expected, next));
+    const different = b.let32(i32.ne(seen, expected));
+    b.setCc(different);
+    b.if(different, () => {
+      const value = b.swap32(seen);
+      b.setGr32("r1", value);
+    });
+  });
+}
+
+function compareAndSwap64(b: Body): void {
+  b.change(aligned(b, 8), 8, (host) => {
+    const expected = b.let64(b.swap64(b.gr("r1")));
+    const next = b.swap64(b.gr("r3"));
+    const seen = b.let64(i64.atomicCompareExchange(host, expected, next));
+    const different = b.let32(i64.ne(seen, expected));
+    b.setCc(different);
+    b.if(different, () => {
+      const value = b.swap64(seen);
+      b.setGr("r1", value);
+    });
+  });
+}
+
+function wordPair(b: Body, field: "r1" | "r3"): I64 {
+  return i64.or(i64.shl(b.gr32U64(field), i64.const(32)), i64.load32U(b.pointer(field), 8));
+}
+
+function evenPairs(b: Body): void {
+  b.specificationIf(i32.or(isOdd(b, "r1"), isOdd(b, "r3")));
+}
+
+/** CDS: two words, one aligned doubleword. */
+function compareDoubleAndSwap(b: Body): void {
+  evenPairs(b);
+  b.change(aligned(b, 8), 8, (host) => {
+    const expected = b.let64(b.swap64(wordPair(b, "r1")));
+    const next = b.swap64(wordPair(b, "r3"));
+    const seen = b.let64(i64.atomicCompareExchange(host, expected, next));
+    const different = b.let32(i64.ne(seen, expected));
+    b.setCc(different);
+    b.if(different, () => {
+      const value = b.let64(b.swap64(seen));
+      b.setGr32("r1", i32.wrap(i64.shrU(value, i64.const(32))));
+      b.setGr32("r1", i32.wrap(value), true);
+    });
+  });
+}
+
+/** CDSG: sixteen bytes. */
+function compareDoubleAndSwap64(b: Body): void {
+  evenPairs(b);
+  b.change(aligned(b, 16), 16, (host) => {
+    const high = b.let64(b.swap64(i64.load(host)));
+    const low = b.let64(b.swap64(i64.load(host, 8)));
+    const different = b.let32(i32.or(i64.ne(high, b.gr("r1")), i64.ne(low, b.gr("r1", true))));
+    b.setCc(different);
+    b.if(
+      different,
+      () => {
+        b.setGr("r1", high);
+        b.setGr("r1", low, true);
+      },
+      () => {
+        b.fn.emit(i64.store(host, b.swap64(b.gr("r3"))));
+        b.fn.emit(i64.store(host, b.swap64(b.gr("r3", true)), 8));
+      },
+    );
+  });
+}
+
+function loadPair(b: Body): void {
+  b.specificationIf(isOdd(b, "r1"));
+  const host = b.readable(aligned(b, 16), 16);
+  const high = b.let64(b.swap64(i64.load(host)));
+  const low = b.let64(b.swap64(i64.load(host, 8)));
+  b.setGr("r1", high);
+  b.setGr("r1", low, true);
+}
+
+function storePair(b: Body): void {
+  b.specificationIf(isOdd(b, "r1"));
+  b.change(aligned(b, 16), 16, (host) => {
+    b.fn.emit(i64.store(host, b.swap64(b.gr("r1"))));
+    b.fn.emit(i64.store(host, b.swap64(b.gr("r1", true)), 8));
+  });
+}
+
+type Logic = "And" | "Or" | "Xor";
+const plain = { And: "and", Or: "or", Xor: "xor" } as const;
+
+/** LOAD AND AND / OR / EXCLUSIVE OR: r1 = the old value, cc from the new one. */
+function loadAndLogic32(op: Logic) {
+  return (b: Body): void =>
+    b.change(aligned(b, 4), 4, (host) => {
+      const operand = b.let32(b.swap32(b.gr32("r3")));
+      const old = b.let32(i32[`atomic${op}`](host, operand));
+      b.setCc(i32.ne(i32[plain[op]](old, operand), ZERO32));
+      const value = b.swap32(old);
+      b.setGr32("r1", value);
+    });
+}
+
+function loadAndLogic64(op: Logic) {
+  return (b: Body): void =>
+    b.change(aligned(b, 8), 8, (host) => {
+      const operand = b.let64(b.swap64(b.gr("r3")));
+      const old = b.let64(i64[`atomic${op}`](host, operand));
+      b.setCc(i64.ne(i64[plain[op]](old, operand), ZERO64));
+      const value = b.swap64(old);
+      b.setGr("r1", value);
+    });
+}
+
+/** Adds in guest byte order, so the exchange is repeated until nobody came between. */
+function atomicAdd32(b: Body, host: I32, amount: I32): I32 {
+  const old = b.fn.temp32();
+  b.loop((again) => {
+    const seen = b.let32(i32.load(host));
+    b.set(old, b.swap32(seen));
+    const next = b.swap32(i32.add(old.get, amount));
+    b.fn.brIf(again, i32.ne(i32.atomicCompareExchange(host, seen, next), seen));
+  });
+  return old.get;
+}
+
+function atomicAdd64(b: Body, host: I32, amount: I64): I64 {
+  const old = b.fn.temp64();
+  b.loop((again) => {
+    const seen = b.let64(i64.load(host));
+    b.set(old, b.swap64(seen));
+    const next = b.swap64(i64.add(old.get, amount));
+    b.fn.brIf(again, i64.ne(i64.atomicCompareExchange(host, seen, next), seen));
+  });
+  return old.get;
+}
+
+function loadAndAdd32(logical: boolean) {
+  return (b: Body): void => {
+    const amount = b.let32(b.gr32("r3"));
+    const old = b.variable32(ZERO32);
+    b.change(aligned(b, 4), 4, (host) => b.set(old, atomicAdd32(b, host, amount)));
+    const sum = b.let32(i32.add(old.get, amount));
+    b.setGr32("r1", old.get);
+    if (logical) {
+      b.setCc(i32.or(i32.shl(i32.ltU(sum, amount), i32.const(1)), i32.ne(sum, ZERO32)));
+      return;
+    }
+    const overflow = i32.and(i32.xor(old.get, sum), i32.xor(amount, sum));
+    b.if(
+      i32.ltS(overflow, ZERO32),
+      () => b.overflow(),
+      () => b.setCcSigned32(sum),
+    );
+  };
+}
+
+function loadAndAdd64(logical: boolean) {
+  return (b: Body): void => {
+    const amount = b.let64(b.gr("r3"));
+    const old = b.variable64(ZERO64);
+    b.change(aligned(b, 8), 8, (host) => b.set(old, atomicAdd64(b, host, amount)));
+    const sum = b.let64(i64.add(old.get, amount));
+    b.setGr("r1", old.get);
+    if (logical) {
+      b.setCc(i32.or(i32.shl(i64.ltU(sum, amount), i32.const(1)), i64.ne(sum, ZERO64)));
+      return;
+    }
+    const overflow = i64.and(i64.xor(old.get, sum), i64.xor(amount, sum));
+    b.if(
+      i64.ltS(overflow, ZERO64),
+      () => b.overflow(),
+      () => b.setCcSigned64(sum),
+    );
+  };
+}
+
+/** TEST AND SET: cc = leftmost bit; the byte becomes all ones. */
+function testAndSet(b: Body): void {
+  b.change(b.address(), 1, (host) => {
+    const old = i32.atomicExchange8(host, i32.const(0xff));
+    b.setCc(i32.shrU(old, i32.const(7)));
+  });
+}
+
+export const interlockedRows: readonly Row[] = [
+  row("CS", 0xba, "RS", compareAndSwap32),
+  row("CSY", 0xeb14, "RSY", compareAndSwap32),
+  row("CSG", 0xeb30, "RSY", compareAndSwap64),
+  row("CDS", 0xbb, "RS", compareDoubleAndSwap),
+  row("CDSY", 0xeb31, "RSY", compareDoubleAndSwap),
+  row("CDSG", 0xeb3e, "RSY", compareDoubleAndSwap64),
+  row("TS", 0x93, "S", testAndSet),
+  row("LPQ", 0xe38f, "RXY", loadPair),
+  row("STPQ", 0xe38e, "RXY", storePair),
+  row("LAA", 0xebf8, "RSY", loadAndAdd32(false), HW),
+  row("LAAG", 0xebe8, "RSY", loadAndAdd64(false), HW),
+  row("LAAL", 0xebfa, "RSY", loadAndAdd32(true), HW),
+  row("LAALG", 0xebea, "RSY", loadAndAdd64(true), HW),
+  row("LAN", 0xebf4, "RSY", loadAndLogic32("And"), HW),
+  row("LANG", 0xebe4, "RSY", loadAndLogic64("And"), HW),
+  row("LAO", 0xebf6, "RSY", loadAndLogic32("Or"), HW),
+  row("LAOG", 0xebe6, "RSY", loadAndLogic64("Or"), HW),
+  row("LAX", 0xebf7, "RSY", loadAndLogic32("Xor"), HW),
+  row("LAXG", 0xebe7, "RSY", loadAndLogic64("Xor"), HW),
+];
