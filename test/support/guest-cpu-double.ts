@@ -34,7 +34,9 @@ export class GuestCpuDouble implements GuestCpu {
   }
 
   gr(n: number): bigint {
-    return (BigInt(this.#high[n] as number) << 32n) | BigInt((this.#low[n] as number) >>> 0);
+    return (
+      (BigInt((this.#high[n] as number) >>> 0) << 32n) | BigInt((this.#low[n] as number) >>> 0)
+    );
   }
 
   setRegister(n: number, value: bigint): void {
