@@ -7,9 +7,10 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { CcdfErr } from "../abi/ccdf.ts";
+import { readField } from "../abi/layout.ts";
 import type { CcdfSpec, FaultAction } from "../backend/sim/index.ts";
 import { ZmendError } from "../base/errors.ts";
-import { hexBytes } from "../base/hex.ts";
+import { hex, hexBytes } from "../base/hex.ts";
 import { suggestion } from "../base/nearest.ts";
 import { packageRoot } from "../base/version.ts";
 import { parseYaml } from "../base/yaml-file.ts";
@@ -26,7 +27,7 @@ const sequenceSchema = z.strictObject({
         atUs: z.number().min(0),
         offset: z.number().int().min(0).multipleOf(CcdfErr.size),
         contentCode: z.literal(1),
-        pec: z.string(),
+        pec: z.string().regex(/^0x[0-9a-f]{4}$/, "expected four hex digits such as 0x003a"),
         handle: z.enum(["own", "stale"]),
         origin: z.enum(["recorded", "reconstructed", "constructed"]),
       }),
@@ -66,28 +67,16 @@ export function loadCcdfSequence(nameOrFile: string): TimedAction[] {
   }
   const file = isPath ? nameOrFile : join(folder(), `${nameOrFile}.json`);
   const shown = isPath ? nameOrFile : `guest-fixtures/ccdf/${nameOrFile}.json`;
-  const sequence = parseYaml(
-    read(file, shown).toString("utf8"),
-    shown,
-    sequenceSchema,
-    "CCDF_FILE_INVALID",
+  const text = read(file, shown).toString("utf8");
+  const sequence = parseYaml(text, shown, sequenceSchema, "CCDF_FILE_INVALID");
+  const records = readRecords(
+    join(dirname(file), sequence.file),
+    join(dirname(shown), sequence.file),
   );
-  const binary = join(dirname(file), sequence.file);
-  const records = read(binary, join(dirname(shown), sequence.file));
-  if (records.length === 0 || records.length % CcdfErr.size !== 0) {
-    throw new ZmendError(
-      "CCDF_FILE_INVALID",
-      `CCDF file ${join(dirname(shown), sequence.file)} has ${records.length} bytes; it must hold records of ${CcdfErr.size} bytes each.`,
-    );
-  }
+  // Once more with the records at hand, so that a disagreement is reported with its line.
+  parseYaml(text, shown, sequenceSchema.check(agreement(records)), "CCDF_FILE_INVALID");
   const groups = new Map<number, CcdfSpec[]>();
-  for (const [index, event] of sequence.events.entries()) {
-    if (event.offset + CcdfErr.size > records.length) {
-      throw new ZmendError(
-        "CCDF_FILE_INVALID",
-        `${shown}: events[${index}].offset: ${event.offset} is beyond the ${records.length} bytes of ${sequence.file}.`,
-      );
-    }
+  for (const event of sequence.events) {
     const ccdf = hexBytes(records.subarray(event.offset, event.offset + CcdfErr.size));
     const group = groups.get(event.atUs) ?? [];
     group.push({ ccdf, stale: event.handle === "stale" });
@@ -100,6 +89,35 @@ function actionOf(ccdfs: readonly CcdfSpec[]): FaultAction {
   const [only] = ccdfs;
   if (ccdfs.length === 1 && only !== undefined) return { type: "ccdf", ...only };
   return { type: "burst", ccdfs };
+}
+
+/** @throws ZmendError when the file is no series of whole records */
+function readRecords(file: string, shown: string): Buffer {
+  const records = read(file, shown);
+  if (records.length > 0 && records.length % CcdfErr.size === 0) return records;
+  throw new ZmendError(
+    "CCDF_FILE_INVALID",
+    `CCDF file ${shown} has ${records.length} bytes; it must hold records of ${CcdfErr.size} bytes each.`,
+  );
+}
+
+/** What the time line says of each record must be so. */
+function agreement(records: Buffer) {
+  return (context: z.core.ParsePayload<z.output<typeof sequenceSchema>>): void => {
+    const view = new DataView(records.buffer, records.byteOffset, records.length);
+    const problem = (index: number, key: string, message: string): void => {
+      const path = ["events", index, key];
+      context.issues.push({ code: "custom", input: context.value, path, message });
+    };
+    for (const [index, { offset, pec }] of context.value.events.entries()) {
+      if (offset + CcdfErr.size > records.length) {
+        problem(index, "offset", `${offset} is beyond the ${records.length} bytes of the file`);
+        continue;
+      }
+      const stored = hex(readField(view, offset, CcdfErr.fields.pec, CcdfErr.byteOrder), 4);
+      if (stored !== pec) problem(index, "pec", `is ${pec}, the record at ${offset} has ${stored}`);
+    }
+  };
 }
 
 function read(file: string, shown: string): Buffer {

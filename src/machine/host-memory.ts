@@ -1,6 +1,7 @@
 /**
- * How much memory this host can still give. Shared wasm memory is reserved, not committed, so the
- * allocation itself does not fail: the check has to be made before (issue: compare with MemAvailable and the cgroup limit).
+ * How much memory this host can still give. Shared wasm memory is reserved, not committed, so the allocation
+ * itself does not fail: the check has to be made before. Source of the files: Linux Documentation,
+ * filesystems/proc.rst (MemAvailable), admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
  */
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
@@ -8,10 +9,16 @@ import { ZmendError } from "../base/errors.ts";
 
 const MIB = 1024 * 1024;
 
-/** Bytes available: the smaller of /proc/meminfo MemAvailable and what the cgroup has left. */
-export function availableMemoryBytes(): number {
-  const limits = [memAvailable(), cgroupLeft()].filter((value) => value !== undefined);
-  return limits.length > 0 ? Math.min(...limits) : freemem();
+/** A file's text, empty when it cannot be read. */
+export type FileReader = (path: string) => string;
+
+/** Bytes available: the smaller of /proc/meminfo MemAvailable and what the process's cgroups have left. */
+export function availableMemoryBytes(
+  read: FileReader = readOptional,
+  free: () => number = freemem,
+): number {
+  const left = [memAvailable(read), ...cgroupsLeft(read)].filter((value) => value !== undefined);
+  return left.length > 0 ? Math.min(...left) : free();
 }
 
 /** @throws ZmendError NOT_ENOUGH_MEMORY when `neededBytes` exceeds what is available */
@@ -29,22 +36,62 @@ export function requireMemory(
   );
 }
 
-function memAvailable(): number | undefined {
-  const match = /^MemAvailable:\s+(\d+) kB/m.exec(readOptional("/proc/meminfo"));
+function memAvailable(read: FileReader): number | undefined {
+  const match = /^MemAvailable:\s+(\d+) kB/m.exec(read("/proc/meminfo"));
   return match?.[1] === undefined ? undefined : Number(match[1]) * 1024;
 }
 
-function cgroupLeft(): number | undefined {
-  const pairs = [
-    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"],
-    ["/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"],
-  ] as const;
-  for (const [limitFile, usageFile] of pairs) {
-    const limit = Number(readOptional(limitFile).trim() || Number.NaN);
-    const usage = Number(readOptional(usageFile).trim() || Number.NaN);
-    if (Number.isFinite(limit) && Number.isFinite(usage)) return Math.max(0, limit - usage);
-  }
-  return undefined;
+interface Hierarchy {
+  readonly root: string;
+  readonly limit: string;
+  readonly usage: string;
+  /** Key in memory.stat of file cache that the kernel takes back first. */
+  readonly reclaimable: string;
+  /** The process's path in this hierarchy, from /proc/self/cgroup. */
+  readonly own: RegExp;
+}
+
+const hierarchies: readonly Hierarchy[] = [
+  {
+    root: "/sys/fs/cgroup",
+    limit: "memory.max",
+    usage: "memory.current",
+    reclaimable: "inactive_file",
+    own: /^0::(\/.*)$/m,
+  },
+  {
+    root: "/sys/fs/cgroup/memory",
+    limit: "memory.limit_in_bytes",
+    usage: "memory.usage_in_bytes",
+    reclaimable: "total_inactive_file",
+    own: /^\d+:(?:[^:\n]*,)?memory(?:,[^:\n]*)?:(\/.*)$/m,
+  },
+];
+
+/** A limit may stand at the process's own group or at any above it; each counts. */
+function cgroupsLeft(read: FileReader): (number | undefined)[] {
+  const membership = read("/proc/self/cgroup");
+  return hierarchies.flatMap((hierarchy) => {
+    const own = hierarchy.own.exec(membership)?.[1] ?? "/";
+    const parts = own.split("/").filter((part) => part !== "");
+    const paths = parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
+    return ["", ...paths].map((path) => left(read, `${hierarchy.root}${path}`, hierarchy));
+  });
+}
+
+function left(read: FileReader, folder: string, hierarchy: Hierarchy): number | undefined {
+  const limit = numberIn(read(`${folder}/${hierarchy.limit}`)); // "max" is no number: no limit
+  const usage = numberIn(read(`${folder}/${hierarchy.usage}`));
+  if (limit === undefined || usage === undefined) return undefined;
+  const stat = read(`${folder}/memory.stat`);
+  const cache = numberIn(
+    new RegExp(`^${hierarchy.reclaimable} (\\d+)$`, "m").exec(stat)?.[1] ?? "",
+  );
+  return Math.max(0, limit - Math.max(0, usage - (cache ?? 0)));
+}
+
+function numberIn(text: string): number | undefined {
+  return /^\d+$/.test(text.trim()) ? Number(text.trim()) : undefined;
 }
 
 function readOptional(path: string): string {

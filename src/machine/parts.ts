@@ -1,4 +1,5 @@
 /** Builds the acting objects of a VM over its shared memory: the same ones for threads and for one thread. */
+import { TraceKind } from "../abi/records.ts";
 import {
   prepareHostArea,
   SimHostFunction,
@@ -26,7 +27,8 @@ import type { VmSpec } from "./vm-spec.ts";
 export function prepareVm(vm: VmMemory, spec: VmSpec): void {
   for (const [index, config] of spec.functions.entries()) {
     prepareHostArea(vm, index, config);
-    plugFunction(vm, index, { fid: config.fid, uid: config.uid });
+    const identity = { fid: config.fid, uid: config.uid };
+    plugFunction(vm, index, identity, new SimHostRegions(vm, index));
   }
   new ChannelReport(vm, new FloatingInterrupts(vm)).reset();
 }
@@ -103,6 +105,7 @@ export function buildVcpu(
   console: (bytes: Uint8Array) => void,
 ): Vcpu {
   const floating = new FloatingInterrupts(vm);
+  const trace = new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock);
   const hosts = spec.functions.map((config, n) => new SimHostFunction(vm, n, config));
   const mailbox = new GuestErrorMailbox(vm);
   const devices = createDevices({
@@ -113,7 +116,7 @@ export function buildVcpu(
     clearError: hosts.map((host) => host.clearError),
     floating,
     channelReport: new ChannelReport(vm, floating),
-    trace: new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock),
+    trace,
     clock,
     console,
     sclpFacts: { ramBytes: vm.map.ramBytes, cpuCount: vm.map.vcpuCount },
@@ -126,6 +129,7 @@ export function buildVcpu(
     clock,
     model: spec.cpuModel,
     epochMs: spec.epochMs,
+    machineCheckTaken: () => trace.write(TraceKind.machineCheck, -1, 0, 0, 0, 0, 0, 0),
   });
 }
 

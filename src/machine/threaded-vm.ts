@@ -51,7 +51,7 @@ export class ThreadedVm {
 
   /** Starts every thread. Guest storage and the vCPU's PSW must be ready. */
   start(): void {
-    this.#startActor("platform", "io", {});
+    void this.#startActor("platform", "io", {});
     for (let index = 0; index < this.spec.functions.length; index++) this.#startRecovery(index, 0);
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (bytes: Uint8Array) => this.#onConsole(bytes));
