@@ -60,6 +60,9 @@ export const FunctionBlock = wordBlock([
   "uid",
   "index",
   "guestHandle",
+  // First 64 bytes of config space as last read from a healthy function, in PCI byte order (machine at
+  // plug, then the vCPU): what CLP shows while the function reads as all ones
+  "configHeader:16",
   // {generation << 8 | state}: vCPU and recovery worker, compare-and-swap only
   "!stateWord",
   // FIB as registered (vCPU)

@@ -157,7 +157,7 @@ export function deviceMachine(options: MachineOptions = {}) {
     },
   });
   FIDS.forEach((fid, index) => {
-    plugFunction(vm, index, { fid, uid: index + 1 });
+    plugFunction(vm, index, { fid, uid: index + 1 }, regions[index] as ScriptedRegions);
   });
   channelReport.reset();
   const cpu = new GuestCpuDouble(ram);

@@ -27,6 +27,7 @@ const DESIGNATION_REGION_THIRD = 0x40;
 /** Groups from here on are not handed out; their functions are in the default group. */
 const GROUP_RESERVED_FIRST = 0xf0;
 const GROUP_DEFAULT = 0xff;
+const ALL_ONES = -1;
 /** QEMU's default group. */
 const defaultGroup = {
   noi: 128,
@@ -141,28 +142,19 @@ export function maxStoreBlock(facts: HostFacts): number {
   return groupOf(facts) === GROUP_DEFAULT ? defaultGroup.maxstbl : facts.maxstbl;
 }
 
-/** Configuration words as last read from the function while it was not in error. */
-const lastSeen = new WeakMap<ZpciFunction, Map<number, number>>();
-
 /**
- * Four config bytes in PCI order (unsigned). A function in error reads as all ones; identity and BARs
- * are then what they were before.
+ * Four bytes of the config header in PCI order (unsigned). A function in error reads as all ones; its
+ * identity and BARs are then what they were before.
  */
 function configWord(target: ZpciFunction, offset: number): number {
-  let cache = lastSeen.get(target);
-  if (cache === undefined) {
-    cache = new Map();
-    lastSeen.set(target, cache);
-  }
+  const word = FunctionBlock.configHeader + offset / 4;
   const state = target.state();
   const inError = state === FunctionState.ERROR || state === FunctionState.PERMANENT_ERROR;
-  const known = cache.get(offset);
-  if (inError && known !== undefined) return known;
   const { regions } = target;
-  const loaded = regions.load(PCIAS_CONFIG, offset, 4) === 0 ? regions.valueLow >>> 0 : 0;
-  if (loaded === 0xffffffff && known !== undefined) return known;
-  if (loaded !== 0xffffffff) cache.set(offset, loaded);
-  return loaded;
+  if (!inError && regions.load(PCIAS_CONFIG, offset, 4) === 0 && regions.valueLow !== ALL_ONES) {
+    target.set(word, regions.valueLow);
+  }
+  return target.get(word) >>> 0;
 }
 
 function padded(values: readonly number[], size: number): Uint8Array {

@@ -4,7 +4,7 @@
  * may look at the same function. Thread: the vCPU that executes the instruction, under the device lock.
  */
 
-import { FH_ENABLE, FH_INDEX_MASK, FH_SHM_VFIO } from "../../abi/pci-insn.ts";
+import { FH_ENABLE, FH_INDEX_MASK, FH_SHM_VFIO, PCIAS_CONFIG } from "../../abi/pci-insn.ts";
 import { REQUEST_RING_SLOTS } from "../../base/limits.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { HostFacts, HostRegions } from "../../ports/host-function.ts";
@@ -28,6 +28,8 @@ import type { VmMemory } from "../../shm/vm-memory.ts";
 
 /** Looks at `dmaActive` before a taken-away translation is trusted to be out of use: about a millisecond. */
 const QUIET_LOOKS_MAX = 200_000;
+
+const CONFIG_HEADER_BYTES = 64;
 
 /** What an instruction needs besides the function's own words. */
 export interface FunctionParts {
@@ -256,17 +258,23 @@ export class FunctionTable {
 /**
  * Machine build: gives function `index` its identity and plugs it (RESERVED -> DISABLED, zpci-guest.md
  * 4.2). Handle: not enabled, kind "passed through with interception", index = table slot.
+ * @param regions the function while it is healthy: its config header is kept for CLP
  */
 export function plugFunction(
   vm: VmMemory,
   index: number,
   identity: { readonly fid: number; readonly uid: number },
+  regions: HostRegions,
 ): void {
   const base = (vm.map.functionBlocks[index] as number) / 4;
   store(vm.words, base + FunctionBlock.fid, identity.fid);
   store(vm.words, base + FunctionBlock.uid, identity.uid);
   store(vm.words, base + FunctionBlock.index, index);
   store(vm.words, base + FunctionBlock.guestHandle, FH_SHM_VFIO | index);
+  for (let offset = 0; offset < CONFIG_HEADER_BYTES; offset += 4) {
+    const loaded = regions.load(PCIAS_CONFIG, offset, 4) === 0 ? regions.valueLow : 0;
+    store(vm.words, base + FunctionBlock.configHeader + offset / 4, loaded);
+  }
   const seen = load(vm.words, base + FunctionBlock.stateWord);
   store(
     vm.words,

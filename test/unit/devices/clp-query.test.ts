@@ -39,6 +39,12 @@ describe("List PCI functions", () => {
     expect(list.getUint32(44)).toBe(machine.handle(0));
   });
 
+  test("knows the ids of a function that broke before the guest first asked", () => {
+    const machine = deviceMachine();
+    machine.regions[0]?.config.fill(0xff);
+    expect(query(machine, 2, 0, 4064).getUint32(32)).toBe(0x00101b36);
+  });
+
   test("resumes from any token it handed out, also across functions that are not listed", () => {
     const machine = deviceMachine();
     machine.setState(1, FunctionState.RESERVED);
