@@ -12,6 +12,9 @@ export const Sccb = layout("sccb_header", 8, "big", "Linux drivers/s390/char/scl
   responseCode: u16(6),
 });
 
+/** Third control-mask byte: the machine may shorten the SCCB to what it stored, and takes the bit back. */
+export const SCCB_VARIABLE_LENGTH = 0x80;
+
 /** Commands as compared: bits 16-23 of the command word are a parameter and are masked off. */
 export const SclpCommand = {
   readScpInfo: 0x00020001,

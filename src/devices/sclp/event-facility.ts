@@ -17,6 +17,7 @@ import {
   MDB_TAG,
   MDB_TEXT_HEADER_BYTES,
   ReportEvent,
+  SCCB_VARIABLE_LENGTH,
   Sccb,
   SclpCode,
 } from "../../abi/sclp.ts";
@@ -156,8 +157,11 @@ export class EventFacility {
       bytes.fill(0, at, at + EventHeader.size);
       bytes[at + EventHeader.size] = VT220_INPUT_DATA;
       const count = this.#events.takeInput(bytes, at + EventHeader.size + 1, room);
-      writeHeader(view, at, EventHeader.size + 1 + count, EventType.vt220);
+      const size = EventHeader.size + 1 + count;
+      writeHeader(view, at, size, EventType.vt220);
+      at += size;
     }
+    shorten(view, at);
     return SclpCode.normal;
   }
 
@@ -177,6 +181,14 @@ export class EventFacility {
         return -SclpCode.invalidFunction;
     }
   }
+}
+
+/** A guest that allows a variable-length response gets the length of what was stored. */
+function shorten(view: DataView, end: number): void {
+  const control = Sccb.fields.controlMask.offset + 2;
+  if ((view.getUint8(control) & SCCB_VARIABLE_LENGTH) === 0) return;
+  view.setUint8(control, view.getUint8(control) & ~SCCB_VARIABLE_LENGTH);
+  view.setUint16(Sccb.fields.length.offset, end);
 }
 
 /** Event buffers must fill the SCCB exactly. */

@@ -183,6 +183,18 @@ describe("events from outside", () => {
     expect(readEvent(machine)).toBe(0x60f0);
   });
 
+  test("a variable-length answer says in the SCCB's length what was stored", () => {
+    const machine = deviceMachine();
+    setMasks(machine, 0x48);
+    machine.devices.sclp.requestQuiesce();
+    machine.ram.fill(BLOCK, 4096, 0);
+    machine.ram.setU16(BLOCK, 4096);
+    machine.ram.setU8(BLOCK + 5, 0x80);
+    expect(servc(machine, 0x00770005)).toBe(0x0020);
+    expect(machine.ram.u16(BLOCK)).toBe(8 + 9);
+    expect(machine.ram.u8(BLOCK + 5)).toBe(0);
+  });
+
   test("input beyond the queue is refused to its sender, and the queue wraps", () => {
     const machine = deviceMachine();
     setMasks(machine, 0x48);
