@@ -4,7 +4,7 @@ export function alignUp(value: number, unit: number): number {
 }
 
 export function isPowerOfTwo(value: number): boolean {
-  return value >= 1 && value === 2 ** Math.round(Math.log2(value));
+  return Number.isSafeInteger(value) && value > 0 && value === 2 ** Math.round(Math.log2(value));
 }
 
 /** Array element that is known to exist: for hot reads where a bound was checked before. */
