@@ -1,10 +1,14 @@
 /** Doorway of the platform's thread: hardware and the interrupt side of the simulated host kernel. */
-import { hostClock } from "../src/base/clock.ts";
+import { HostClock } from "../src/base/clock.ts";
 import { buildPlatform } from "../src/machine/parts.ts";
+import { passGate } from "../src/machine/start-gate.ts";
 import type { ActorTask } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
 export default function platformLife(task: ActorTask): void {
   const vm = attachVmMemory(task.map, task.memory);
-  buildPlatform(vm, task.spec, hostClock(task.originUs)).run(vm);
+  const clock = new HostClock();
+  const platform = buildPlatform(vm, task.spec, clock);
+  passGate(vm, clock);
+  platform.run(vm);
 }

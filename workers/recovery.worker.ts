@@ -1,6 +1,7 @@
 /** Doorway of one function's recovery worker. */
-import { hostClock } from "../src/base/clock.ts";
+import { HostClock } from "../src/base/clock.ts";
 import { buildRecovery } from "../src/machine/parts.ts";
+import { passGate } from "../src/machine/start-gate.ts";
 import type { ActorTask } from "../src/machine/vm-spec.ts";
 import { runRecoveryLoop } from "../src/recovery/index.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
@@ -10,8 +11,12 @@ const KILLED_BY_HOOK = 70;
 
 export default function recoveryLife(task: ActorTask & { readonly index: number }): void {
   const vm = attachVmMemory(task.map, task.memory);
-  const clock = hostClock(task.originUs);
+  const clock = new HostClock();
   // In a worker, process.exit ends this thread only, at once.
   const onKill = (): never => process.exit(KILLED_BY_HOOK);
-  runRecoveryLoop(buildRecovery(vm, task.spec, task.index, clock, onKill), clock);
+  const unit = buildRecovery(vm, task.spec, task.index, clock, onKill);
+  // The first pass opens the host function and arms its error signal, before the platform's time begins.
+  unit.step();
+  passGate(vm, clock);
+  runRecoveryLoop(unit, clock);
 }

@@ -1,7 +1,8 @@
 /** Doorway of one vCPU's thread. */
 import type { MessagePort } from "node:worker_threads";
-import { hostClock } from "../src/base/clock.ts";
+import { HostClock } from "../src/base/clock.ts";
 import { buildVcpu } from "../src/machine/parts.ts";
+import { passGate } from "../src/machine/start-gate.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
 import type { ActorTask } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
@@ -11,6 +12,9 @@ export default function vcpuLife(
 ): void {
   const vm = attachVmMemory(task.map, task.memory);
   const write = (bytes: Uint8Array): void => task.console.postMessage(bytes);
-  runVcpu(buildVcpu(vm, task.spec, task.index, hostClock(task.originUs), write), vm);
+  const clock = new HostClock();
+  const vcpu = buildVcpu(vm, task.spec, task.index, clock, write);
+  passGate(vm, clock);
+  runVcpu(vcpu, vm);
   task.console.close();
 }

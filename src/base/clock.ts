@@ -28,10 +28,21 @@ export function monotonicNowUs(): number {
   return threadOriginUs() + performance.now() * 1e3;
 }
 
-/** Real time in microseconds since `originUs`; allocates nothing per reading. */
-export function hostClock(originUs: number): Clock {
-  const offsetUs = threadOriginUs() - originUs;
-  return { nowUs: () => performance.now() * 1e3 + offsetUs };
+/** Real time in microseconds since an origin; 0 until it is started. Allocates nothing per reading. */
+export class HostClock implements Clock {
+  #offsetUs = 0;
+  #running = false;
+
+  /** @param originUs the time 0, as `monotonicNowUs` gave it on any thread */
+  start(originUs: number): this {
+    this.#offsetUs = threadOriginUs() - originUs;
+    this.#running = true;
+    return this;
+  }
+
+  nowUs(): number {
+    return this.#running ? performance.now() * 1e3 + this.#offsetUs : 0;
+  }
 }
 
 /** A clock that moves only when told to: deterministic runs, experiments and tests. */

@@ -127,7 +127,7 @@ class DemoRun {
       interrupted = true;
     };
     process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-    machine.start();
+    await machine.start();
     let ending: Ending = "running";
     while (ending === "running" || ending === "quiescing") {
       await new Promise((resolve) => setTimeout(resolve, PUMP_INTERVAL_MS));
@@ -152,7 +152,7 @@ class DemoRun {
   /** One thread and virtual time: the same ledger on every run. */
   deterministic(image: Uint8Array, imageFile: string): number {
     const lines = new ConsoleLines((line) =>
-      this.#consoleLine(ledger, machine.clock.nowUs(), line),
+      this.#consoleLine(ledger, machine.guestClock.nowUs(), line),
     );
     const machine = new DeterministicVm(this.#spec, (bytes) => lines.push(bytes));
     const ledger = new Ledger(machine.vm);

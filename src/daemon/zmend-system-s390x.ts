@@ -81,7 +81,7 @@ async function run(kernel: string, spec: VmSpec): Promise<number> {
     interrupted = true;
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-  vm.start();
+  await vm.start();
   while (vm.stopped() === VCPU_RUNNING && !interrupted && vm.failure === undefined) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

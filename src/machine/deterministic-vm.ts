@@ -4,6 +4,7 @@
  */
 import { VirtualClock } from "../base/clock.ts";
 import { type Vcpu, VcpuExit } from "../cpu/index.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { RecoveryUnit } from "../recovery/index.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
@@ -24,10 +25,14 @@ export class DeterministicVm {
   readonly spec: VmSpec;
   readonly vm: VmMemory;
   readonly clock = new VirtualClock();
+  /** Virtual time as the vCPU sees it. */
+  readonly guestClock: Clock;
   readonly #platform: PlatformUnit;
   readonly #recoveries: RecoveryUnit[];
   readonly #vcpu: Vcpu;
   #waiting = false;
+  /** Instructions at the start of the slice that runs. */
+  #sliceStart = 0;
 
   constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void) {
     this.spec = spec;
@@ -37,7 +42,9 @@ export class DeterministicVm {
     this.#recoveries = spec.functions.map((_, index) =>
       buildRecovery(this.vm, spec, index, this.clock, killedHere),
     );
-    this.#vcpu = buildVcpu(this.vm, spec, 0, this.clock, onConsole);
+    // Inside a slice the guest's time goes on with each instruction.
+    this.guestClock = { nowUs: () => this.clock.nowUs() + this.#sliceUs() };
+    this.#vcpu = buildVcpu(this.vm, spec, 0, this.guestClock, onConsole);
   }
 
   instructions(): number {
@@ -67,12 +74,17 @@ export class DeterministicVm {
       (Math.min(dueUs, this.#vcpu.nextTimerUs()) - nowUs) * INSTRUCTIONS_PER_US,
     );
     const budget = Math.max(1, Math.min(SLICE_INSTRUCTIONS, untilDue));
-    const before = this.#vcpu.instructions();
     const exit = this.#vcpu.run(budget);
-    const executed = Math.max(1, this.#vcpu.instructions() - before);
-    this.clock.advanceTo(nowUs + executed / INSTRUCTIONS_PER_US);
+    const executedUs = Math.max(1 / INSTRUCTIONS_PER_US, this.#sliceUs());
+    this.#sliceStart = this.#vcpu.instructions();
+    this.clock.advanceTo(nowUs + executedUs);
     this.#waiting = exit === VcpuExit.wait;
     recordVcpuEnd(this.vm, exit);
+  }
+
+  #sliceUs(): number {
+    if (this.#vcpu === undefined) return 0;
+    return (this.#vcpu.instructions() - this.#sliceStart) / INSTRUCTIONS_PER_US;
   }
 
   #jump(targetUs: number): void {

@@ -8,6 +8,7 @@ import { TRACE_RING_SLOTS } from "../base/limits.ts";
 import { eventNames, policySteps, states } from "../recovery/index.ts";
 import { load, peek } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
+import { platformTraceRing, recoveryTraceRing, vcpuTraceRing } from "../shm/memory-map.ts";
 import { Lane, RingConsumer, recordTimeUs } from "../shm/ring.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
@@ -148,13 +149,18 @@ export class Ledger {
 
   constructor(vm: VmMemory) {
     this.#vm = vm;
-    this.#rings = vm.map.traceRings.map(
-      (offset) => new RingConsumer(vm.words, offset, TRACE_RING_SLOTS),
-    );
+    const { map } = vm;
+    const offsets = [
+      platformTraceRing(map),
+      ...map.functionBlocks.map((_, index) => recoveryTraceRing(map, index)),
+      ...map.vcpuAreas.map((_, index) => vcpuTraceRing(map, index)),
+    ];
+    this.#rings = offsets.map((offset) => new RingConsumer(vm.words, offset, TRACE_RING_SLOTS));
   }
 
   /**
-   * Takes everything that stands in the trace rings, ordered by time (ties: platform, vCPUs, workers).
+   * Takes everything that stands in the trace rings, ordered by time (ties in the order of an error's way: platform,
+   * workers, vCPUs).
    * A slower thread may still publish an earlier time later: callers that print live hold entries back.
    */
   drain(): LedgerEntry[] {

@@ -4,10 +4,9 @@
  * says when to stop.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
-import { hostClock, monotonicNowUs } from "../base/clock.ts";
+import { HostClock } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
 import { Cpu, CpuState } from "../cpu/index.ts";
-import type { Clock } from "../ports/clock.ts";
 import { repairAfterDeath } from "../recovery/index.ts";
 import { load, store } from "../shm/atomics.ts";
 import {
@@ -24,16 +23,19 @@ import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { type Actor, startActor, type WorkerName } from "./actors.ts";
 import { COMMAND_RUN, COMMAND_STOP, commandOf } from "./loops.ts";
 import { prepareVm, recoveryOptions } from "./parts.ts";
+import { actorsReady, openGate } from "./start-gate.ts";
 import { type ActorTask, mapOf, type VmSpec } from "./vm-spec.ts";
 
 /** Restarts of one function's worker before the VM is stopped: a worker that dies at once each time helps nobody. */
 const RESTARTS_MAX = 1000;
 
+const READY_POLL_MS = 2;
+
 export class ThreadedVm {
   readonly spec: VmSpec;
   readonly vm: VmMemory;
-  readonly clock: Clock;
-  readonly #originUs: number;
+  /** The VM's time; 0 until all threads are ready. */
+  readonly clock = new HostClock();
   readonly #onConsole: (bytes: Uint8Array) => void;
   readonly #actors = new Map<string, Actor>();
   readonly #lives: Promise<void>[] = [];
@@ -43,14 +45,24 @@ export class ThreadedVm {
   constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void) {
     this.spec = spec;
     this.vm = createVmMemory(mapOf(spec));
-    this.#originUs = monotonicNowUs();
-    this.clock = hostClock(this.#originUs);
     this.#onConsole = onConsole;
     prepareVm(this.vm, spec);
   }
 
-  /** Starts every thread. Guest storage and the vCPU's PSW must be ready. */
-  start(): void {
+  /**
+   * Starts every thread and, when all are ready, the VM's time. Guest storage and the vCPU's PSW must be ready.
+   * Resolves early, with `failure` set, when a thread dies while it starts.
+   */
+  async start(): Promise<void> {
+    this.#startActors();
+    const expected = this.spec.functions.length + 2;
+    while (actorsReady(this.vm) < expected && this.failure === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+    }
+    openGate(this.vm, this.clock);
+  }
+
+  #startActors(): void {
     void this.#startActor("platform", "io", {});
     for (let index = 0; index < this.spec.functions.length; index++) this.#startRecovery(index, 0);
     const { port1, port2 } = new MessageChannel();
@@ -155,7 +167,6 @@ export class ThreadedVm {
       spec: this.spec,
       map: this.vm.map,
       memory: this.vm.memory,
-      originUs: this.#originUs,
       ...extra,
     };
   }

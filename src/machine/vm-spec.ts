@@ -32,6 +32,4 @@ export interface ActorTask {
   readonly spec: VmSpec;
   readonly map: MemoryMap;
   readonly memory: WebAssembly.Memory;
-  /** Monotonic microseconds that are the VM's time 0 (`monotonicNowUs`). */
-  readonly originUs: number;
 }

@@ -12,6 +12,11 @@ export const VmBlock = wordBlock([
   "vcpuCount",
   // Control (main thread): 0 run, 1 stop requested, 2 stopped by a policy (recovery worker). Read by every loop.
   "!command",
+  // Start of a threaded VM (start-gate.ts): threads count themselves ready, the main thread opens the gate
+  "!actorsReady",
+  "gateOpen",
+  "gateOriginLow", //  monotonic microseconds that are the VM's time 0
+  "gateOriginHigh",
   // Floating interruptions (any poster; a vCPU claims by compare-and-swap). floating.ts
   "!machineCheckPending",
   "ioPending", //           bit n = adapter interruption pending for ISC n

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hostClock, monotonicNowUs, VirtualClock, wallClockMs } from "../../../src/base/clock.ts";
+import { HostClock, monotonicNowUs, VirtualClock, wallClockMs } from "../../../src/base/clock.ts";
 
 describe("the virtual clock", () => {
   test("starts at 0 and stands still until it is told to move", () => {
@@ -23,15 +23,15 @@ describe("the virtual clock", () => {
 
 describe("the host clock", () => {
   test("never goes back", () => {
-    const clock = hostClock(monotonicNowUs());
+    const clock = new HostClock().start(monotonicNowUs());
     const readings = Array.from({ length: 1000 }, () => clock.nowUs());
     expect(readings.filter((reading, n) => n > 0 && reading < (readings[n - 1] ?? 0))).toEqual([]);
   });
 
   test("counts from its origin: a clock with a later origin shows that much less", () => {
     const origin = monotonicNowUs();
-    const early = hostClock(origin);
-    const late = hostClock(origin + 1e9);
+    const early = new HostClock().start(origin);
+    const late = new HostClock().start(origin + 1e9);
     const before = late.nowUs();
     const between = early.nowUs() - 1e9;
     const after = late.nowUs();

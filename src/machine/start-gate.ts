@@ -1,0 +1,45 @@
+/**
+ * The start of a VM on threads. Threads take their time to come up, and a platform that plays errors before the
+ * recovery workers listen would play them to nobody. So each thread builds its objects, counts itself ready and
+ * waits; when all are ready the main thread sets the VM's time 0 and opens the gate. A successor of a dead
+ * worker finds it open.
+ */
+import { type HostClock, monotonicNowUs } from "../base/clock.ts";
+import { add, load, notify, store, wait } from "../shm/atomics.ts";
+import { VmBlock } from "../shm/blocks.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+import { COMMAND_STOP, commandOf } from "./loops.ts";
+
+/** How long a thread waits before it looks at the command word again. */
+const LOOK_MS = 100;
+
+function word(vm: VmMemory, name: number): number {
+  return vm.map.vmBlock / 4 + name;
+}
+
+/** Actor thread: ready; returns when the VM runs, with `clock` started. */
+export function passGate(vm: VmMemory, clock: HostClock): void {
+  add(vm.words, word(vm, VmBlock.actorsReady), 1);
+  while (load(vm.words, word(vm, VmBlock.gateOpen)) === 0) {
+    if (commandOf(vm) === COMMAND_STOP) return;
+    wait(vm.words, word(vm, VmBlock.gateOpen), 0, LOOK_MS);
+  }
+  const high = load(vm.words, word(vm, VmBlock.gateOriginHigh)) >>> 0;
+  const low = load(vm.words, word(vm, VmBlock.gateOriginLow)) >>> 0;
+  clock.start(high * 0x1_0000_0000 + low);
+}
+
+/** Main thread: threads that are ready. */
+export function actorsReady(vm: VmMemory): number {
+  return load(vm.words, word(vm, VmBlock.actorsReady));
+}
+
+/** Main thread: time 0 is now. */
+export function openGate(vm: VmMemory, clock: HostClock): void {
+  const originUs = Math.floor(monotonicNowUs());
+  store(vm.words, word(vm, VmBlock.gateOriginHigh), Math.floor(originUs / 0x1_0000_0000) | 0);
+  store(vm.words, word(vm, VmBlock.gateOriginLow), originUs | 0);
+  store(vm.words, word(vm, VmBlock.gateOpen), 1);
+  notify(vm.words, word(vm, VmBlock.gateOpen));
+  clock.start(originUs);
+}
