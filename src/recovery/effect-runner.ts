@@ -29,8 +29,6 @@ import { type FunctionWords, Scratch } from "./words.ts";
 export class EffectRunner {
   /** Slot of the CCDF that has been read and not settled, -1 = none. */
   slot = -1;
-  /** The host's queue is to be read in this pass or, if set later, at once in the next. */
-  poll = false;
   /** Time of the running pass. */
   nowUs = 0;
   readonly #words: FunctionWords;
@@ -53,6 +51,14 @@ export class EffectRunner {
     this.#host = host;
     this.#policy = policy;
     this.#floating = floating;
+  }
+
+  /** The host's queue is to be read in this pass or, if set later, at once in the next. */
+  get poll(): boolean {
+    return this.#words.get(Scratch.pollDue) === 1;
+  }
+  set poll(due: boolean) {
+    this.#words.set(Scratch.pollDue, due ? 1 : 0);
   }
 
   perform(effect: number): void {

@@ -279,10 +279,12 @@ export class FunctionEffects {
     this.words.reach(DrainStep.reported);
   }
 
-  /** A successor does not know how far the report got: always, see `ChannelReport.repost`. */
+  /**
+   * A successor does not know how far the report got: always, see `ChannelReport.repost`. `unreported`
+   * stands, for the end of the drain still has to say what follows from the records.
+   */
   repost(): void {
     this.#report.repost(this.index);
-    this.words.set(Scratch.unreported, 0);
     this.words.reach(DrainStep.reported);
   }
 

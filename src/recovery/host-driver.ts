@@ -16,9 +16,6 @@ import {
 import type { Policy } from "./policy.ts";
 import { type FunctionWords, Scratch, STAGE_DUE, STAGE_NONE, STAGE_RUNNING } from "./words.ts";
 
-/** How often a started host call is asked whether it has ended. */
-export const HOST_POLL_US = 250;
-
 /** What a running reset is for; the numbers stand in `Scratch.resetPurpose`. */
 export const ResetPurpose = {
   guest: 0,
@@ -116,7 +113,7 @@ export class HostDriver {
     }
     this.result = this.#host.pollReset();
     const outcome = outcomeOf(this.result);
-    if (outcome === CALL_WAITING) words.setTime(Scratch.resetAt, nowUs + HOST_POLL_US);
+    if (outcome === CALL_WAITING) words.setTime(Scratch.resetAt, nowUs + this.#policy.hostPollUs);
     return outcome;
   }
 
@@ -186,7 +183,7 @@ export class HostDriver {
     if (words.get(Scratch.clearStage) === STAGE_RUNNING) this.result = this.#host.pollClear();
     const outcome = outcomeOf(this.result);
     if (outcome === CALL_WAITING) {
-      words.setTime(Scratch.clearAt, nowUs + HOST_POLL_US);
+      words.setTime(Scratch.clearAt, nowUs + this.#policy.hostPollUs);
       return outcome;
     }
     if (outcome !== CALL_BUSY) return outcome;

@@ -44,6 +44,7 @@ export const policySchema = z.strictObject({
   reset: z.strictObject({
     budgetMs: milliseconds,
     backoffMs: z.array(z.number().min(0.1).max(10_000)).min(1).max(32),
+    pollMs: z.number().min(0.05).max(1000).default(0.25),
   }),
   escalation: z
     .array(
@@ -83,6 +84,7 @@ export function compilePolicy(file: PolicyFile): Policy {
     deadlineUs,
     resetBudgetUs: deadlineUs[State.resetting] ?? 0,
     resetBackoffUs: file.reset.backoffMs.map((ms) => ms * 1000),
+    hostPollUs: file.reset.pollMs * 1000,
     escalationStep: file.escalation.map((rung) => PolicyStep[rung.step]),
     escalationTimes: file.escalation.map((rung) => rung.times),
     verifyResetError: file.verifyResetError,

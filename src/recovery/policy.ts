@@ -27,6 +27,8 @@ export interface Policy {
   readonly resetBudgetUs: number;
   /** Pauses before the second, third … attempt; the last one repeats until the budget ends. */
   readonly resetBackoffUs: readonly number[];
+  /** How often a started host call is asked whether it has ended, when the host does not ring. */
+  readonly hostPollUs: number;
   /** Rungs taken one deadline after the other within one recovery; after the last comes `fail`. */
   readonly escalationStep: readonly number[];
   readonly escalationTimes: readonly number[];

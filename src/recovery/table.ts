@@ -371,7 +371,7 @@ const resetting: Row = {
   systemReset: "ignore",
   creditReturned: "ignore",
   hostRequest: to("unplugging", "refuseReset", "requestUnplug"),
-  workerRestarted: to("resetting", "rearm", "retryReset"),
+  workerRestarted: to("resetting", "rearm", "repost", "retryReset"),
 };
 
 const outOfService = {

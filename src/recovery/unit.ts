@@ -167,8 +167,8 @@ export class RecoveryUnit {
       base + FunctionBlock.workerSummary,
     );
     this.#cells = options.table ?? compiledTable;
-    this.#started = options.continued === true && this.#words.get(Scratch.opened) === 1;
-    this.#runner.poll = this.#started;
+    const running = this.#words.get(Scratch.opened) === 1 || this.state === State.detached;
+    this.#started = options.continued === true && running;
     this.#commandWord = vm.map.vmBlock / 4 + VmBlock.command;
   }
 
@@ -207,6 +207,7 @@ export class RecoveryUnit {
     if (!this.#started && !this.#start()) {
       return this.#unsupported ? NEVER : this.#runner.nowUs + HOST_RETRY_US;
     }
+    if (this.ended) return NEVER;
     const bits = this.#bell.take();
     const slow = this.#slowDrainDue();
     if ((bits & WORK_ERR) !== 0 || slow) this.#takeSignals();
@@ -228,6 +229,10 @@ export class RecoveryUnit {
   /** False when the host cannot be opened: not now, or not at all. */
   #start(): boolean {
     if (this.#unsupported) return false;
+    if (this.state === State.detached && !this.#hostIsBack()) {
+      this.#started = true; // the function has gone, and so does this worker
+      return true;
+    }
     if (this.#words.get(Scratch.opened) === 1) {
       this.#started = true;
       this.#resume();
@@ -247,12 +252,20 @@ export class RecoveryUnit {
     return true;
   }
 
+  #hostIsBack(): boolean {
+    return this.#words.load(FunctionBlock.recoveryCommand) === RecoveryCommand.hostBack;
+  }
+
   #opened(): void {
     const words = this.#words;
     words.set(Scratch.opened, 1);
     words.set(Scratch.hostHandle, this.#host.handle());
     words.set(Scratch.lastPec, Pec.SERVAC);
-    if (this.state === State.detached) this.#feed(Event.hostBack, 0);
+    words.set(Scratch.hostErrorStands, 0);
+    if (this.state === State.detached) {
+      words.store(FunctionBlock.recoveryCommand, RecoveryCommand.none);
+      this.#feed(Event.hostBack, 0);
+    }
     // An event may have been stored between open and arming: storing needs no signal.
     this.#runner.poll = true;
   }
@@ -319,6 +332,8 @@ export class RecoveryUnit {
 
   #enter(from: number, to: number, event: number): void {
     this.#runner.arm(to);
+    // While a reset ran nobody read the queue.
+    if (from === State.resetting) this.#runner.poll = true;
     this.#words.store(FunctionBlock.recoveryState, to);
     if (from === State.resetting) this.#driver.endReset();
     this.#effects.traceState(from, to, event);
@@ -599,7 +614,6 @@ export class RecoveryUnit {
 
   #nextWakeUs(): number {
     if (this.#runner.poll) return this.#runner.nowUs;
-    if (this.ended) return NEVER;
     const words = this.#words;
     const slow = this.#policy.slowDrainUs > 0 ? words.time(Scratch.drainAt) : NEVER;
     if (this.#paused()) return slow;

@@ -14,6 +14,7 @@ export const Scratch = {
   starved: 3, //         1 = the guest's ring was full when the host was last asked
   hostHandle: 4,
   lastPec: 5,
+  pollDue: 19, //        1 = the host's queue is to be read in the next pass
   // Times, two words each, 0 = none
   deadline: 6,
   errorAt: 8, //         first error of the running episode

@@ -82,6 +82,8 @@ export const GuestStep = {
   ioat: 4,
   proof: 5,
   gaveUp: 9,
+  unblock: 10, // MPCIFC 9, then 7, where the host can clear the error in place
+  clear: 11,
 } as const;
 
 export class ManualClock implements Clock {
@@ -190,6 +192,7 @@ export class RecoveryRig {
   readonly #world: number;
   readonly #vmBlock: number;
   readonly #bell: Doorbell;
+  readonly #trace: TraceWriter;
 
   constructor() {
     const map = planMemory({
@@ -207,6 +210,7 @@ export class RecoveryRig {
     this.report = new ChannelReport(this.vm, this.floating);
     this.report.reset();
     this.host = new RigHost(this);
+    this.#trace = new TraceWriter(this.vm, recoveryTraceRing(map, 0), this.clock);
     this.#bell = new Doorbell(
       this.vm.words,
       this.block + FunctionBlock.workerSleeping,
@@ -228,7 +232,7 @@ export class RecoveryRig {
       host: this.host,
       policy: rigPolicy,
       clock: this.clock,
-      trace: new TraceWriter(this.vm, recoveryTraceRing(this.vm.map, 0), this.clock),
+      trace: this.#trace,
       channelReport: this.report,
       floating: this.floating,
       ...extra,
@@ -312,6 +316,7 @@ export class RecoveryRig {
   /** An error of the function: queue, books and doorbell as Linux does it. Returns its id. */
   raise(pec: number = Pec.SERVAC, handle = this.world(Word.handle)): number {
     const id = this.world(Word.nextId);
+    if (this.world(Word.mediated) === 0 && this.stateName === "detached") return -1; // the host's own
     this.setWorld(Word.nextId, id + 1);
     add(this.vm.words, this.block + FunctionBlock.errorsRaised, 1);
     const current = handle === this.world(Word.handle);
@@ -485,6 +490,9 @@ export class RecoveryRig {
 
   /** MPCIFC 9 or 7: asks the host; 0, 1 (refused) or 2 (busy). */
   mpcifc(operation: 7 | 9): number {
+    const state = this.guestState;
+    if (state !== FunctionState.ERROR && state !== FunctionState.BLOCKED) return 1;
+    if (operation === 9 && state === FunctionState.BLOCKED) return 1;
     if (!this.host.clearError || this.get(FunctionBlock.resetPhase) !== PHASE_IDLE) return 1;
     const phase = this.get(FunctionBlock.clearPhase) & 0xff;
     if (phase === PHASE_REQUESTED || phase === PHASE_RUNNING) return 2;
@@ -529,17 +537,32 @@ export class RecoveryRig {
     this.setWorld(Word.guest, isPermanentCode(record.pec) ? GuestStep.gaveUp : GuestStep.disable);
   }
 
+  /** MPCIFC 9 or 7, asked again until it is not busy; refused means the full reset. */
+  #clearInPlace(operation: 7 | 9, next: number): boolean {
+    const phase = this.get(FunctionBlock.clearPhase);
+    const answer = this.mpcifc(operation);
+    if (answer === 2) return this.get(FunctionBlock.clearPhase) !== phase;
+    this.setWorld(Word.guest, answer === 0 ? next : GuestStep.disable);
+    return true;
+  }
+
   #recover(): boolean {
     switch (this.world(Word.guest)) {
+      case GuestStep.unblock:
+        return this.#clearInPlace(9, GuestStep.clear);
+      case GuestStep.clear:
+        return this.#clearInPlace(7, GuestStep.idle);
       case GuestStep.disable: {
+        const phase = this.get(FunctionBlock.resetPhase);
         const code = this.clpDisable();
-        if (code !== 0x0108) this.setWorld(Word.guest, GuestStep.enable);
+        if (code === 0x0108) return this.get(FunctionBlock.resetPhase) !== phase;
+        this.setWorld(Word.guest, GuestStep.enable);
         return true;
       }
       case GuestStep.enable: {
         const code = this.clpEnable();
-        if (code === 0x0106) this.setWorld(Word.guest, GuestStep.gaveUp);
-        else if (code !== 0x0108) this.setWorld(Word.guest, GuestStep.ioat);
+        if (code === 0x0108) return false;
+        this.setWorld(Word.guest, code === 0x0106 ? GuestStep.gaveUp : GuestStep.ioat);
         return true;
       }
       case GuestStep.ioat:

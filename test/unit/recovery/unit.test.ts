@@ -600,6 +600,26 @@ describe("operator", () => {
     expect(rig.get(FunctionBlock.resetPhase)).toBe(PHASE_IDLE);
   });
 
+  it("a function that went away comes back only when the host says so", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    command(rig, RecoveryCommand.unplug);
+    unit.step();
+    command(rig, RecoveryCommand.unplug); // asked twice: without the guest's consent
+    unit.step();
+    expect(rig.stateName).toBe("detached");
+    rig.unit().step();
+    expect(rig.stateName).toBe("detached");
+    command(rig, RecoveryCommand.hostBack);
+    rig.unit().step();
+    expect(rig.stateName).toBe("operational");
+    expect(rig.guestState).toBe(FunctionState.DISABLED);
+    rig.fetch(); // 0x0303
+    rig.fetch(); // 0x0304
+    expect(rig.fetch()).toMatchObject({ kind: 2, pec: 0x0301 });
+  });
+
   it("the host asks for the device back: the guest is asked to give it up", () => {
     const rig = new RecoveryRig();
     const unit = rig.unit();
