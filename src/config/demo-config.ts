@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { ZmendError } from "../base/errors.ts";
 import { FUNCTIONS_MAX, GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES } from "../base/limits.ts";
+import { suggestion } from "../base/nearest.ts";
 import { parseYaml } from "../base/yaml-file.ts";
 
 const u32Max = 0xffffffff;
@@ -94,7 +95,15 @@ const step = z
     }
   });
 
-export const demoSchema = z
+/** Names that a config may use, by what they name; files are told by a slash or their ending. */
+export interface KnownNames {
+  readonly fixture: readonly string[];
+  readonly policy: readonly string[];
+  readonly "CCDF sequence": readonly string[];
+  readonly "CPU model": readonly string[];
+}
+
+const demoSchema = z
   .strictObject({
     version: z.literal(1),
     vm: z.strictObject({
@@ -145,12 +154,39 @@ export type DemoFunction = DemoConfig["functions"][number];
 export type DemoStep = DemoConfig["sequence"][number];
 
 /** @throws ZmendError CONFIG_INVALID: every problem with file, line and key */
-export function parseDemoConfig(text: string, file: string): DemoConfig {
-  return parseYaml(text, file, demoSchema, "CONFIG_INVALID");
+export function parseDemoConfig(text: string, file: string, known?: KnownNames): DemoConfig {
+  const schema = known === undefined ? demoSchema : demoSchema.check(namesCheck(known));
+  return parseYaml(text, file, schema, "CONFIG_INVALID");
 }
 
-export function readDemoConfig(file: string): DemoConfig {
-  return parseDemoConfig(readText(file), file);
+export function readDemoConfig(file: string, known?: KnownNames): DemoConfig {
+  return parseDemoConfig(readText(file), file, known);
+}
+
+function namesCheck(known: KnownNames): z.core.CheckFn<DemoConfig> {
+  return (context) => {
+    const { vm, policy, sequence } = context.value;
+    const demand = (
+      kind: keyof KnownNames,
+      name: string | undefined,
+      path: PropertyKey[],
+    ): void => {
+      if (name === undefined || isFile(name) || known[kind].includes(name)) return;
+      const hint = suggestion(name, known[kind]);
+      const message = `${kind} '${name}' is unknown${hint}; name one of ${known[kind].join(", ")}`;
+      context.issues.push({ code: "custom", input: name, path, message });
+    };
+    demand("fixture", vm.fixture, ["vm", "fixture"]);
+    demand("CPU model", vm.cpu, ["vm", "cpu"]);
+    demand("policy", policy, ["policy"]);
+    for (const [index, step] of sequence.entries()) {
+      demand("CCDF sequence", step.ccdf, ["sequence", index, "ccdf"]);
+    }
+  };
+}
+
+function isFile(name: string): boolean {
+  return name.includes("/") || /\.(json|ya?ml)$/.test(name);
 }
 
 function readText(file: string): string {

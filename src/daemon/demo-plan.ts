@@ -5,15 +5,14 @@ import {
   type SimFunctionConfig,
   simFunctionConfig,
 } from "../backend/sim/index.ts";
-import { ZmendError } from "../base/errors.ts";
-import { suggestion } from "../base/nearest.ts";
 import { Prng } from "../base/prng.ts";
-import type { DemoConfig, DemoFunction, DemoStep } from "../config/demo-config.ts";
+import type { DemoConfig, DemoFunction, DemoStep, KnownNames } from "../config/demo-config.ts";
 import { cpuModels } from "../cpu/index.ts";
-import { loadCcdfSequence } from "../machine/ccdf-sequence.ts";
+import { ccdfSequenceNames, loadCcdfSequence } from "../machine/ccdf-sequence.ts";
+import { fixtureNames } from "../machine/fixtures.ts";
 import type { VmSpec } from "../machine/vm-spec.ts";
 import { EAGAIN, EIO } from "../ports/host-function.ts";
-import { loadPolicy } from "../recovery/index.ts";
+import { loadPolicy, policyNames } from "../recovery/index.ts";
 
 const errnoByName = { EAGAIN, EIO } as const;
 
@@ -24,16 +23,19 @@ export interface DemoPlanOptions {
   readonly seed?: number;
 }
 
-/** @throws ZmendError for an unknown policy, CPU model, or CCDF sequence */
+/** What a demo config may name. */
+export function knownNames(): KnownNames {
+  return {
+    fixture: fixtureNames(),
+    policy: policyNames(),
+    "CCDF sequence": ccdfSequenceNames(),
+    "CPU model": Object.keys(cpuModels),
+  };
+}
+
+/** @throws ZmendError for a policy or CCDF file that is missing or wrong */
 export function planDemo(config: DemoConfig, options: DemoPlanOptions): VmSpec {
   const chance = options.seed === undefined ? undefined : new Prng(options.seed);
-  if (!(config.vm.cpu in cpuModels)) {
-    const names = Object.keys(cpuModels);
-    throw new ZmendError(
-      "CONFIG_INVALID",
-      `vm.cpu: CPU model '${config.vm.cpu}' is unknown${suggestion(config.vm.cpu, names)}; name one of ${names.join(", ")}.`,
-    );
-  }
   return {
     name: config.vm.name,
     ramBytes: config.vm.memory,

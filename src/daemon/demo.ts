@@ -23,7 +23,7 @@ import { ThreadedVm } from "../machine/threaded-vm.ts";
 import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { DemoMonitor, type DemoPhase } from "./demo-monitor.ts";
-import { planDemo } from "./demo-plan.ts";
+import { knownNames, planDemo } from "./demo-plan.ts";
 import {
   type FunctionOutcome,
   functionTable,
@@ -47,6 +47,17 @@ export interface DemoOptions {
 /** How a run was left: the monitor's last word, or what interrupted it. */
 type Ending = DemoPhase | "interrupted" | "crashed";
 
+const endings: Readonly<Record<Ending, string>> = {
+  running: "running",
+  quiesce: "running",
+  quiescing: "running",
+  ended: "the guest stopped after its last report",
+  stopped: "stopped by the policy",
+  deadline: "stopped at the deadline",
+  interrupted: "interrupted",
+  crashed: "a thread died",
+};
+
 /** Entries are printed this late, so that a slower thread's earlier entry still finds its place. */
 const HOLD_BACK_US = 40_000;
 const PUMP_INTERVAL_MS = 5;
@@ -55,7 +66,7 @@ const PUMP_INTERVAL_MS = 5;
 export async function demo(options: DemoOptions): Promise<number> {
   const log = createLog(options.logLevel);
   const file = options.config ?? fileURLToPath(new URL("config/demo.yaml", packageRoot));
-  const config = readDemoConfig(file);
+  const config = readDemoConfig(file, knownNames());
   const policy = options.policy ?? config.policy;
   const spec = planDemo(config, {
     policy,
@@ -146,7 +157,14 @@ class DemoRun {
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
     lines.end();
     if (machine.failure !== undefined) this.#log.error({ err: machine.failure }, "a thread died");
-    return this.#finish(ending, machine.vm, ledger, monitor, machine.instructions());
+    return this.#finish(
+      ending,
+      machine.vm,
+      ledger,
+      monitor,
+      machine.clock.nowUs(),
+      machine.instructions(),
+    );
   }
 
   /** One thread and virtual time: the same ledger on every run. */
@@ -172,7 +190,14 @@ class DemoRun {
       }
     }
     lines.end();
-    return this.#finish(ending, machine.vm, ledger, monitor, machine.instructions());
+    return this.#finish(
+      ending,
+      machine.vm,
+      ledger,
+      monitor,
+      machine.clock.nowUs(),
+      machine.instructions(),
+    );
   }
 
   #monitor(vm: VmMemory): DemoMonitor {
@@ -218,11 +243,13 @@ class DemoRun {
     vm: VmMemory,
     ledger: Ledger,
     monitor: DemoMonitor,
+    timeUs: number,
     instructions: number,
   ): number {
     this.#take(ledger.drain());
-    this.#flush(Number.POSITIVE_INFINITY);
     const vmState = ending === "ended" ? "running" : "stopped";
+    this.#take([ledger.note(timeUs, "machine", "vm-ended", { how: endings[ending] })]);
+    this.#flush(Number.POSITIVE_INFINITY);
     closeBooks(vm, this.#spec);
     const outcomes = this.#outcomes(vm, monitor);
     const problems = this.#problems(ending, outcomes);
