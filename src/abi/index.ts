@@ -39,12 +39,31 @@ import {
   ZpciBaseV2,
   ZpciBaseV3,
   ZpciErrorFeature,
-  ZpciErrPosted,
   ZpciGroupV1,
   ZpciGroupV2,
   ZpciPfip,
   ZpciUtil,
 } from "./vfio.ts";
+import {
+  EehGetAddr2014,
+  EehSetOption2014,
+  VfioEehPeOp,
+  VfioIommuType1DmaMap,
+  VfioIommuType1DmaUnmap,
+  VfioIommuType1Info,
+  VfioIommuType1InfoDmaAvail,
+} from "./vfio-iommu.ts";
+import { ZpciErr } from "./zpci-err.ts";
+import {
+  ZpciRegion2019,
+  ZpciRegion2019V3,
+  ZpciRegion2020,
+  ZpciRegionBase2020,
+  ZpciRegionGroup2020,
+  ZpciRegionHdr2020,
+  ZpciRegionPfip2020,
+  ZpciRegionUtil2020,
+} from "./zpci-region.ts";
 
 export * from "./ccdf.ts";
 export * from "./chsc.ts";
@@ -55,9 +74,13 @@ export * from "./layout.ts";
 export * from "./lowcore.ts";
 export * from "./pci-insn.ts";
 export * from "./records.ts";
+export * from "./registry.ts";
 export * from "./sclp.ts";
 export * from "./test-function.ts";
 export * from "./vfio.ts";
+export * from "./vfio-iommu.ts";
+export * from "./zpci-err.ts";
+export * from "./zpci-region.ts";
 
 /** Every structure, grouped by border: events, CPU, channel subsystem, zPCI, SCLP, VFIO. */
 export const allLayouts: readonly Layout[] = [
@@ -99,5 +122,20 @@ export const allLayouts: readonly Layout[] = [
   VfioIrqSet,
   VfioDeviceFeature,
   ZpciErrorFeature,
-  ...Object.values(ZpciErrPosted),
+  ...Object.values(ZpciErr),
+  VfioIommuType1DmaMap,
+  VfioIommuType1DmaUnmap,
+  VfioIommuType1Info,
+  VfioIommuType1InfoDmaAvail,
+  VfioEehPeOp,
+  EehSetOption2014,
+  EehGetAddr2014,
+  ZpciRegion2019,
+  ZpciRegion2019V3,
+  ZpciRegion2020,
+  ZpciRegionHdr2020,
+  ZpciRegionBase2020,
+  ZpciRegionGroup2020,
+  ZpciRegionUtil2020,
+  ZpciRegionPfip2020,
 ];

@@ -1,6 +1,6 @@
 /**
  * VFIO's user interface as zmend speaks and simulates it: ioctl numbers, structures, capability chain and
- * the zPCI error feature in its posted forms. All structures are in the host CPU's byte order
+ * the merged zPCI error feature. All structures are in the host CPU's byte order
  * ("host"); an s390x host is big-endian, which `inOrder` asks for explicitly.
  * Source: Linux 7.3-rc7 include/uapi/linux/vfio.h and vfio_zdev.h; vfio-uapi.md 1, 2 and 5.
  */
@@ -206,42 +206,3 @@ export const ZpciErrorFeature = layout(
     data: u64(8),
   },
 );
-
-/**
- * Data part (after the 8-byte feature header) of the error feature as it was posted before it was
- * merged; offsets in the data part. Source: vfio-uapi.md 2.4.
- */
-const POSTED = "linux-s390 list postings (vfio-uapi.md 2.4)";
-export const ZpciErrPosted = {
-  v1: layout("zpci_err v1..v3", 8, "host", POSTED, { pec: u16(0), pending: u32(4) }),
-  v4: layout("zpci_err v4..v8", 4, "host", POSTED, { pec: u16(0), pending: u8(2) }),
-  v9: layout("zpci_err v9..v13", 4, "host", POSTED, {
-    version: u8(0),
-    pending: u8(1),
-    pec: u16(2),
-  }),
-  v14: layout("zpci_err v14..v18", 72, "host", POSTED, {
-    flags: u32(0),
-    reserved1: u32(4),
-    fh: u32(8),
-    fid: u32(12),
-    e: u32(16),
-    faddr: u64(24),
-    reserved3: u32(32),
-    reserved4: u16(36),
-    pec: u16(38),
-    reserved5: bytes(40, 28),
-  }),
-  v19: layout("zpci_err v19", 64, "host", POSTED, {
-    featureFlags: u32(0),
-    reserved1: u32(4),
-    fh: u32(8),
-    fid: u32(12),
-    faddr: u64(16),
-    e: u32(24),
-    reserved3: u32(28),
-    reserved4: u16(32),
-    pec: u16(34),
-    reserved5: bytes(36, 28),
-  }),
-} as const;

@@ -40,40 +40,6 @@ const offsets: readonly [string, { fields: object }, Record<string, number>][] =
   ],
   ["5.4 util", vfio.ZpciUtil, { size: 8, utilStr: 12 }],
   ["5.4 pfip", vfio.ZpciPfip, { size: 8, pfip: 12 }],
-  ["2.4 v4", vfio.ZpciErrPosted.v4, { pec: 0, pending: 2 }],
-  ["2.4 v13", vfio.ZpciErrPosted.v9, { version: 0, pending: 1, pec: 2 }],
-  [
-    "2.4 v14",
-    vfio.ZpciErrPosted.v14,
-    {
-      flags: 0,
-      reserved1: 4,
-      fh: 8,
-      fid: 12,
-      e: 16,
-      faddr: 24,
-      reserved3: 32,
-      reserved4: 36,
-      pec: 38,
-      reserved5: 40,
-    },
-  ],
-  [
-    "2.4 v19",
-    vfio.ZpciErrPosted.v19,
-    {
-      featureFlags: 0,
-      reserved1: 4,
-      fh: 8,
-      fid: 12,
-      faddr: 16,
-      e: 24,
-      reserved3: 28,
-      reserved4: 32,
-      pec: 34,
-      reserved5: 36,
-    },
-  ],
 ];
 
 describe("VFIO structures", () => {
@@ -91,8 +57,6 @@ describe("VFIO structures", () => {
     ]);
     expect(vfio.ZpciGroupV2.size).toBe(48);
     expect(vfio.VfioIrqSet.size).toBe(20);
-    expect(vfio.ZpciErrPosted.v14.size).toBe(72);
-    expect(vfio.ZpciErrPosted.v19.size).toBe(64);
   });
 
   it("number the ioctls as _IO(';', 100 + n) without a size", () => {
