@@ -4,15 +4,17 @@ import { HostClock } from "../src/base/clock.ts";
 import { buildVcpu } from "../src/machine/parts.ts";
 import { passGate } from "../src/machine/start-gate.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
-import type { ActorTask } from "../src/machine/vm-spec.ts";
+import type { ActorTask, ConsoleWrite } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
 export default function vcpuLife(
   task: ActorTask & { readonly index: number; readonly console: MessagePort },
 ): void {
   const vm = attachVmMemory(task.map, task.memory);
-  const write = (bytes: Uint8Array): void => task.console.postMessage(bytes);
   const clock = new HostClock();
+  const write = (bytes: Uint8Array): void => {
+    task.console.postMessage({ timeUs: clock.nowUs(), bytes } satisfies ConsoleWrite);
+  };
   const vcpu = buildVcpu(vm, task.spec, task.index, clock, write);
   passGate(vm, clock);
   runVcpu(vcpu, vm);

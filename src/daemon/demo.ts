@@ -126,10 +126,8 @@ class DemoRun {
 
   /** Threads and real time. */
   async threaded(image: Uint8Array, imageFile: string): Promise<number> {
-    const lines = new ConsoleLines((line) =>
-      this.#consoleLine(ledger, machine.clock.nowUs(), line),
-    );
-    const machine = new ThreadedVm(this.#spec, (bytes) => lines.push(bytes));
+    const lines = new ConsoleLines((line, timeUs) => this.#consoleLine(ledger, timeUs, line));
+    const machine = new ThreadedVm(this.#spec, (bytes, timeUs) => lines.push(bytes, timeUs));
     const ledger = new Ledger(machine.vm);
     const monitor = this.#monitor(machine.vm);
     bootVm(machine.vm, image, imageFile);
@@ -169,10 +167,10 @@ class DemoRun {
 
   /** One thread and virtual time: the same ledger on every run. */
   deterministic(image: Uint8Array, imageFile: string): number {
-    const lines = new ConsoleLines((line) =>
-      this.#consoleLine(ledger, machine.guestClock.nowUs(), line),
+    const lines = new ConsoleLines((line, timeUs) => this.#consoleLine(ledger, timeUs, line));
+    const machine = new DeterministicVm(this.#spec, (bytes) =>
+      lines.push(bytes, machine.guestClock.nowUs()),
     );
-    const machine = new DeterministicVm(this.#spec, (bytes) => lines.push(bytes));
     const ledger = new Ledger(machine.vm);
     const monitor = this.#monitor(machine.vm);
     bootVm(machine.vm, image, imageFile);

@@ -2,27 +2,30 @@
 export class ConsoleLines {
   #rest = "";
   readonly #decoder = new TextDecoder("latin1");
-  readonly #sink: (line: string) => void;
+  readonly #sink: (line: string, timeUs: number) => void;
+  #timeUs = 0;
 
-  constructor(sink: (line: string) => void) {
+  constructor(sink: (line: string, timeUs: number) => void) {
     this.#sink = sink;
   }
 
-  push(bytes: Uint8Array): void {
+  /** @param timeUs when the guest wrote `bytes`; a line has the time of its last piece */
+  push(bytes: Uint8Array, timeUs: number): void {
+    this.#timeUs = timeUs;
     const text = this.#rest + this.#decoder.decode(bytes).replaceAll("\r", "");
     const lines = text.split("\n");
     this.#rest = lines.pop() ?? "";
-    for (const line of lines) this.#sink(printable(line));
+    for (const line of lines) this.#sink(printable(line), timeUs);
     // A guest that never ends its line must not grow our memory without bound.
     if (this.#rest.length > LINE_MAX) {
-      this.#sink(printable(this.#rest));
+      this.#sink(printable(this.#rest), timeUs);
       this.#rest = "";
     }
   }
 
   /** Hands out an unfinished last line. */
   end(): void {
-    if (this.#rest !== "") this.#sink(printable(this.#rest));
+    if (this.#rest !== "") this.#sink(printable(this.#rest), this.#timeUs);
     this.#rest = "";
   }
 }

@@ -5,6 +5,7 @@
 import { HostDisposition, notDeliveredReasons, TraceKind } from "../abi/records.ts";
 import { hex } from "../base/hex.ts";
 import { TRACE_RING_SLOTS } from "../base/limits.ts";
+import { EAGAIN, EINVAL, EIO, ENODEV, ENOTTY } from "../ports/host-function.ts";
 import { eventNames, policySteps, states } from "../recovery/index.ts";
 import { load, peek } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
@@ -32,6 +33,13 @@ interface KindRow {
 
 const pecOf = (value: number): string => hex(value, 4);
 const dispositions = Object.keys(HostDisposition).map(kebab);
+const errnoNames: Readonly<Record<number, string>> = {
+  [EIO]: "EIO",
+  [EAGAIN]: "EAGAIN",
+  [ENODEV]: "ENODEV",
+  [EINVAL]: "EINVAL",
+  [ENOTTY]: "ENOTTY",
+};
 const clpOperations = ["enable", "disable"];
 const mpcifcOperations: Readonly<Record<number, string>> = {
   2: "register-interrupts",
@@ -118,7 +126,11 @@ const rows: Readonly<Record<number, KindRow>> = {
   [TraceKind.hostReset]: {
     kind: "host-reset",
     actor: "host",
-    detail: ([result, attempt, fh]) => ({ result, attempt, hostFh: hex(fh, 8) }),
+    detail: ([result, attempt, fh]) => ({
+      result: result === 0 ? "done" : (errnoNames[-result] ?? `errno ${-result}`),
+      attempt,
+      hostFh: hex(fh, 8),
+    }),
   },
   [TraceKind.policyStep]: {
     kind: "policy-step",

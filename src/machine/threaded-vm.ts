@@ -24,7 +24,7 @@ import { type Actor, startActor, type WorkerName } from "./actors.ts";
 import { COMMAND_RUN, COMMAND_STOP, commandOf } from "./loops.ts";
 import { prepareVm, recoveryOptions } from "./parts.ts";
 import { actorsReady, openGate } from "./start-gate.ts";
-import { type ActorTask, mapOf, type VmSpec } from "./vm-spec.ts";
+import { type ActorTask, type ConsoleWrite, mapOf, type VmSpec } from "./vm-spec.ts";
 
 /** Restarts of one function's worker before the VM is stopped: a worker that dies at once each time helps nobody. */
 const RESTARTS_MAX = 1000;
@@ -36,13 +36,13 @@ export class ThreadedVm {
   readonly vm: VmMemory;
   /** The VM's time; 0 until all threads are ready. */
   readonly clock = new HostClock();
-  readonly #onConsole: (bytes: Uint8Array) => void;
+  readonly #onConsole: (bytes: Uint8Array, timeUs: number) => void;
   readonly #actors = new Map<string, Actor>();
   readonly #lives: Promise<void>[] = [];
   /** Why a thread other than a recovery worker died; the VM is stopped then. */
   failure: Error | undefined;
 
-  constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void) {
+  constructor(spec: VmSpec, onConsole: (bytes: Uint8Array, timeUs: number) => void) {
     this.spec = spec;
     this.vm = createVmMemory(mapOf(spec));
     this.#onConsole = onConsole;
@@ -66,7 +66,7 @@ export class ThreadedVm {
     void this.#startActor("platform", "io", {});
     for (let index = 0; index < this.spec.functions.length; index++) this.#startRecovery(index, 0);
     const { port1, port2 } = new MessageChannel();
-    port1.on("message", (bytes: Uint8Array) => this.#onConsole(bytes));
+    port1.on("message", ({ bytes, timeUs }: ConsoleWrite) => this.#onConsole(bytes, timeUs));
     // Console text arrives while somebody waits for the VM; the port alone must not keep the process alive.
     port1.unref();
     const life = this.#startActor("vcpu", "vcpu", { index: 0, console: port2 });

@@ -33,3 +33,9 @@ export interface ActorTask {
   readonly map: MemoryMap;
   readonly memory: WebAssembly.Memory;
 }
+
+/** What the vCPU's thread sends for each piece of console text. */
+export interface ConsoleWrite {
+  readonly timeUs: number;
+  readonly bytes: Uint8Array;
+}

@@ -9,7 +9,7 @@ function linesOf(...writes: (string | Uint8Array)[]): string[] {
   const lines: string[] = [];
   const console = new ConsoleLines((line) => lines.push(line));
   for (const bytes of writes) {
-    console.push(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
+    console.push(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes, 0);
   }
   console.end();
   return lines;
@@ -32,9 +32,9 @@ describe("console lines", () => {
   it("hold back what has no end yet, and hand it out at the end of the run", () => {
     const lines: string[] = [];
     const console = new ConsoleLines((line) => lines.push(line));
-    console.push(Buffer.from("half a"));
+    console.push(Buffer.from("half a"), 0);
     expect(lines).toEqual([]);
-    console.push(Buffer.from(" line\n"));
+    console.push(Buffer.from(" line\n"), 0);
     expect(lines).toEqual(["half a line"]);
     console.end();
     console.end();

@@ -153,7 +153,7 @@ describe("the ledger", () => {
       [-11, 2, 0x1ff, 0],
       "host",
       "host-reset",
-      { result: -11, attempt: 2, hostFh: "0x000001ff" },
+      { result: "EAGAIN", attempt: 2, hostFh: "0x000001ff" },
     ],
     ["policyStep", [2, 0, 0, 0], "recovery", "policy-step", { step: "reset-and-reinject" }],
     ["recovered", [1500, 0, 0, 0], "recovery", "recovered", { durationUs: 1500 }],
@@ -163,7 +163,7 @@ describe("the ledger", () => {
     expect(ledger.drain()[0]).toMatchObject({ actor, kind, detail });
   });
 
-  it("orders the threads' records by time, and at one time platform, vCPU, worker", () => {
+  it("orders the threads' records by time, and at one time platform, worker, vCPU", () => {
     const { ledger, clock, platform, vcpu, worker } = setup();
     worker.write(TraceKind.injected, 1, 1, 1, 1, 0, 0, 0);
     vcpu.write(TraceKind.machineCheck, -1, 0, 0, 0, 0, 0, 0);
@@ -175,8 +175,8 @@ describe("the ledger", () => {
     const entries = ledger.drain();
     expect(entries.map((entry) => [entry.seq, entry.timeUs, entry.kind])).toEqual([
       [0, 0, "error-raised"],
-      [1, 0, "machine-check"],
-      [2, 0, "injected"],
+      [1, 0, "injected"],
+      [2, 0, "machine-check"],
       [3, 10, "injected"],
       [4, 20, "error-raised"],
     ]);
