@@ -87,10 +87,11 @@ export class DmaEngine {
     const area = this.#area;
     const low = BigInt(area.get(HostBlock.dmaAddressLow) >>> 0);
     const address = (BigInt(area.get(HostBlock.dmaAddressHigh) >>> 0) << 32n) | low;
-    if (area.get(HostBlock.dmaSabotage) === 1) {
+    const sabotage = area.get(HostBlock.dmaSabotage);
+    if (sabotage > 0) {
       const fault = this.#stray(length);
       if (fault > 0) {
-        area.set(HostBlock.dmaSabotage, 0);
+        area.set(HostBlock.dmaSabotage, sabotage - 1);
         this.#fault(fault, toGuest);
       }
       if (fault !== 0) return false;

@@ -70,7 +70,7 @@ export const HostBlock = wordBlock([
   "dmaAddressHigh",
   "dmaOffset",
   "dmaLength",
-  "dmaSabotage", //      P: 1 = the next DMA goes astray
+  "dmaSabotage", //      P: how many of the next DMAs go astray, one after the other
   "!msixPending:4", //   PBA, 128 vectors
 ]);
 

@@ -159,7 +159,7 @@ export class SimPlatform {
   #carryOut(entry: SimFunction, action: FaultAction): void {
     const { area, config, kernel } = entry;
     if (action.type === "dma") {
-      area.set(HostBlock.dmaSabotage, 1);
+      area.set(HostBlock.dmaSabotage, area.get(HostBlock.dmaSabotage) + 1);
       return;
     }
     const handle = area.get(HostBlock.handle) >>> 0;

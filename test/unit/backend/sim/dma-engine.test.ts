@@ -169,6 +169,21 @@ describe("a translation fault of the device", () => {
     expect(transfer(sim, TO_GUEST, BASE)).toBe(DONE);
   });
 
+  it("of the script strikes as many transfers as it was asked for, one each", () => {
+    const sim = host();
+    sim.dma[0]?.unmapped.add(0x11fffffffn >> 12n);
+    for (let n = 0; n < 2; n++) sim.platform.raise(0, { type: "dma", kind: "translation" });
+    sim.run();
+    for (let n = 1; n <= 3; n++) {
+      set(sim, 0x08, 1);
+      command(sim, TO_GUEST, BASE, 0, 64);
+      sim.run();
+      expect(sim.book("errorsRaised")).toBe(Math.min(n, 2));
+      sim.function().startReset();
+      sim.run();
+    }
+  });
+
   it("of the script leaves the aperture when the guest has mapped all of it", () => {
     const sim = host();
     set(sim, 0x08, 1);
