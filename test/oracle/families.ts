@@ -1,0 +1,372 @@
+/**
+ * The families of sequences: which instructions a family draws from, and in which state it runs. Adding an
+ * instruction is a row in `instructions.ts`; adding a family is a row here.
+ */
+import { emitRow } from "./emit-row.ts";
+import {
+  type Generator,
+  PSW_24,
+  PSW_31,
+  PSW_DAT,
+  PSW_PROBLEM,
+  type Sequence,
+  Generator as SequenceGenerator,
+} from "./generator.ts";
+import { type GroupName, insn } from "./instructions.ts";
+import { Window } from "./layout.ts";
+import { generatedRows } from "./rows.ts";
+import { branchSteps } from "./steps-branch.ts";
+import { atomicStep, divideStep, executeStep, multipleStep, trapStep } from "./steps-general.ts";
+import { stringStep, translationStep } from "./steps-string.ts";
+import { faultStep, modeStep, pswStep, spaceStep } from "./steps-system.ts";
+
+export type Step = (g: Generator) => void;
+
+export interface Family {
+  readonly name: string;
+  /** One line for `--list`. */
+  readonly what: string;
+  /** [weight, step] pairs. */
+  readonly steps: readonly (readonly [number, Step])[];
+  /** Sets addressing mode, DAT, problem state, … before pointers are placed. */
+  readonly setup?: (g: Generator) => void;
+  readonly length?: number;
+  /** Runs only when named: beyond the facilities that zmend announces by default. */
+  readonly optional?: true;
+}
+
+function rows(...groups: readonly GroupName[]): Step {
+  const choice = generatedRows(...groups);
+  return (g) => emitRow(g, g.rng.pick(choice));
+}
+
+const arithmetic = rows("registers", "immediate", "distinct");
+const loads = rows("storageRx", "storageRxy", "relative", "storageImmediate");
+
+/** What every sequence of the wider families mixes in. */
+const general: readonly (readonly [number, Step])[] = [
+  [4, arithmetic],
+  [4, loads],
+  [2, rows("shifts", "insert", "characters")],
+  [1, rows("multiply", "conditional")],
+  [1, multipleStep],
+  [2, rows("ss")],
+  [1, stringStep],
+  [1, atomicStep],
+  [1, executeStep],
+];
+
+function datSetup(g: Generator): void {
+  g.pswMask |= PSW_DAT;
+  const windows = [0, Window.swapped, Window.swapped, Window.protectedSegment];
+  g.window = g.rng.pick(windows);
+}
+
+function smallMode(g: Generator): void {
+  g.mode = g.chance(50) ? 31 : 24;
+  g.pswMask = g.mode === 31 ? PSW_31 : PSW_24;
+}
+
+export const families: readonly Family[] = [
+  {
+    name: "registers",
+    what: "register-register loads, arithmetic, logic, compares, conversions",
+    steps: [[1, rows("registers", "distinct")]],
+  },
+  {
+    name: "immediate",
+    what: "16- and 32-bit immediates",
+    steps: [
+      [4, rows("immediate")],
+      [1, rows("registers")],
+    ],
+  },
+  {
+    name: "storage",
+    what: "RX, RXY, SI, SIY, SIL and relative-long storage operands",
+    steps: [[1, loads]],
+  },
+  {
+    name: "shift",
+    what: "single and double shifts, rotates",
+    steps: [
+      [4, rows("shifts", "distinct")],
+      [1, rows("registers")],
+    ],
+  },
+  {
+    name: "multiply",
+    what: "multiplication in all widths",
+    steps: [
+      [4, rows("multiply")],
+      [1, rows("registers")],
+    ],
+  },
+  {
+    name: "divide",
+    what: "division, with quotients that fit and that do not",
+    steps: [
+      [4, divideStep],
+      [1, rows("registers")],
+    ],
+  },
+  {
+    name: "bits",
+    what: "rotate-then-insert family, test under mask, characters under mask",
+    steps: [
+      [3, rows("insert")],
+      [3, rows("characters")],
+      [1, rows("registers", "immediate")],
+    ],
+  },
+  {
+    name: "branch",
+    what: "branches on condition and count, compare and branch, linkage, loops",
+    steps: [
+      [4, branchSteps],
+      [2, arithmetic],
+      [1, loads],
+    ],
+  },
+  {
+    name: "conditional",
+    what: "load and store on condition",
+    steps: [
+      [3, rows("conditional")],
+      [1, arithmetic],
+    ],
+  },
+  {
+    name: "multiple",
+    what: "load and store multiple, quadwords, access registers",
+    steps: [
+      [4, multipleStep],
+      [1, rows("accessRegisters")],
+      [1, arithmetic],
+    ],
+  },
+  { name: "ss", what: "MVC, NC, OC, XC, CLC, TR, TRT and their kin", steps: [[1, rows("ss")]] },
+  {
+    name: "string",
+    what: "interruptible and string instructions, checksum",
+    steps: [
+      [4, stringStep],
+      [1, arithmetic],
+    ],
+    length: 8,
+  },
+  {
+    name: "decimal",
+    what: "packing, unpacking, conversion to decimal",
+    steps: [
+      [4, rows("decimalFormat")],
+      [1, rows("ss")],
+    ],
+  },
+  {
+    name: "atomic",
+    what: "compare and swap, interlocked updates, test and set",
+    steps: [
+      [4, atomicStep],
+      [1, arithmetic],
+    ],
+  },
+  {
+    name: "execute",
+    what: "EX and EXRL of all kinds of targets",
+    steps: [
+      [4, executeStep],
+      [1, arithmetic],
+    ],
+  },
+  {
+    name: "mixed",
+    what: "everything general together",
+    steps: [...general, [2, branchSteps], [1, divideStep], [1, rows("decimalFormat", "fpMoves")]],
+    length: 24,
+  },
+  {
+    name: "small-modes",
+    what: "24- and 31-bit addressing with junk in the ignored bits",
+    setup: smallMode,
+    steps: [...general, [2, branchSteps]],
+  },
+  {
+    name: "modes",
+    what: "changes of the addressing mode",
+    setup: (g) => {
+      if (g.chance(50)) g.pswMask = g.chance(50) ? PSW_31 : PSW_24;
+    },
+    steps: [
+      [4, modeStep],
+      [2, branchSteps],
+      [3, loads],
+    ],
+  },
+  {
+    name: "exceptions",
+    what: "program interruptions: specification, operation, privileged, data, divide, addressing",
+    setup: (g) => {
+      g.wildness = 25;
+      if (g.chance(30)) g.pswMask |= PSW_PROBLEM;
+      if (g.chance(20)) smallMode(g);
+    },
+    steps: [
+      [4, faultStep],
+      [2, trapStep],
+      [1, divideStep],
+      [2, atomicStep],
+      [1, multipleStep],
+      [1, rows("multiply", "shifts", "relative", "fpMoves")],
+      [1, executeStep],
+      [1, stringStep],
+    ],
+  },
+  {
+    name: "psw",
+    what: "PSW and program-mask instructions, LPSWE, SSM, STOSM, STNSM",
+    steps: [
+      [4, pswStep],
+      [2, arithmetic],
+      [1, branchSteps],
+    ],
+  },
+  {
+    name: "dat",
+    what: "everything general with DAT on, page boundaries between unlike frames",
+    setup: datSetup,
+    steps: [...general, [2, branchSteps], [1, rows("decimalFormat")]],
+  },
+  {
+    name: "dat-faults",
+    what: "translation and protection exceptions of all kinds, at first and second page",
+    setup: (g) => {
+      g.pswMask |= PSW_DAT;
+      g.window = g.rng.pick([
+        Window.hole,
+        Window.protectedPage,
+        Window.noSegment,
+        Window.protectedSegment,
+        Window.badEntry,
+      ]);
+    },
+    steps: [...general, [2, branchSteps]],
+    length: 8,
+  },
+  {
+    name: "spaces",
+    what: "secondary, home and access-register spaces, LRA, LURA, STURA",
+    setup: (g) => {
+      g.pswMask |= PSW_DAT;
+      g.window = g.rng.pick([0, Window.swapped]);
+      g.ar.forEach((_, n) => {
+        g.ar[n] = g.below(2);
+      });
+    },
+    steps: [
+      [4, spaceStep],
+      [3, loads],
+      [1, rows("ss")],
+      [1, multipleStep],
+      [1, arithmetic],
+    ],
+  },
+  {
+    name: "fp-moves",
+    what: "floating-point loads, stores, sign operations, FPC",
+    steps: [
+      [4, rows("fpMoves")],
+      [1, arithmetic],
+    ],
+  },
+  {
+    name: "translation",
+    what: "extended translation, Unicode conversions, ASCII and Unicode packing, MVPG",
+    steps: [
+      [4, translationStep],
+      [2, rows("translationSs")],
+      [1, arithmetic],
+    ],
+    length: 8,
+    optional: true,
+  },
+  {
+    name: "high-word",
+    what: "high-word facility",
+    steps: [
+      [4, rows("highWord")],
+      [1, arithmetic],
+    ],
+    optional: true,
+  },
+  {
+    name: "newer",
+    what: "load on condition 2 and miscellaneous extensions 1 to 3",
+    steps: [
+      [4, rows("newer")],
+      [1, arithmetic],
+    ],
+    optional: true,
+  },
+  {
+    name: "bfp",
+    what: "binary floating point",
+    setup: (g) => {
+      g.fpc = g.below(4);
+    },
+    steps: [
+      [3, rows("bfpShort")],
+      [3, rows("bfpLong")],
+      [2, rows("bfpExtended")],
+      [3, rows("bfpConvert")],
+      [1, rows("fpMoves")],
+    ],
+    optional: true,
+  },
+];
+
+export function familyNamed(name: string): Family | undefined {
+  return families.find((family) => family.name === name);
+}
+
+/** Sequence `index` of `family` under `seed`, as it runs in slot `slotIndex`. */
+export function generateSequence(
+  seed: number,
+  family: Family,
+  index: number,
+  slotIndex: number,
+): Sequence {
+  const mixed = (BigInt(seed) << 40n) ^ (BigInt(hash(family.name)) << 24n) ^ BigInt(index);
+  const g = new SequenceGenerator(mixed, slotIndex);
+  g.pswMask |= BigInt(g.below(4)) << 44n;
+  family.setup?.(g);
+  const cc = BigInt(g.below(4)) << 44n;
+  g.pswMask = (g.pswMask & ~(3n << 44n)) | cc;
+  g.placePointers();
+  const total = family.steps.reduce((sum, [weight]) => sum + weight, 0);
+  const length = family.length ?? 14;
+  for (let count = 0; count < length && g.hasRoom(200); count++) {
+    let draw = g.below(total);
+    for (const [weight, step] of family.steps) {
+      draw -= weight;
+      if (draw < 0) {
+        step(g);
+        break;
+      }
+    }
+    if (g.chance(25)) {
+      const r1 = g.target();
+      g.emit(insn("ipm", { r1 }));
+      g.wrote(r1);
+    }
+  }
+  return g.finish(family.name, index);
+}
+
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    value = Math.imul(value ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  }
+  return value & 0xffff;
+}

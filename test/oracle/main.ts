@@ -1,0 +1,157 @@
+/**
+ * `npm run oracle`: random instruction sequences under qemu-system-s390x and under zmend's CPU must end
+ * alike. Exit status: 0 no difference, 1 differences, 2 bad usage, 3 QEMU is not installed.
+ */
+import { parseArgs } from "node:util";
+import { type Family, families, familyNamed } from "./families.ts";
+import { QEMU, qemuPeer, qemuVersion } from "./qemu.ts";
+import { notGenerated, notGeneratedForms, tolerances } from "./qemu-faults.ts";
+import { type Counts, type Finding, runFamily } from "./run.ts";
+import { zmendPeer } from "./zmend-cpu.ts";
+
+const QEMU_TIMEOUT_MS = 30_000;
+/** Differences that are taken apart per family; all are counted. */
+const EXPLAINED = 40;
+
+const usage = `Usage: npm run oracle -- [options]
+  --family NAME    only this family (may be repeated)
+  --sequences N    sequences per family (default 2000)
+  --seed N         seed (default 1)
+  --first N        first sequence of each family (default 0)
+  --json           one JSON object instead of text
+  --list           list the families and QEMU's known faults`;
+
+function usageError(text: string): never {
+  process.stderr.write(`oracle: ${text}\n${usage}\n`);
+  process.exit(2);
+}
+
+interface Arguments {
+  readonly chosen: readonly Family[];
+  readonly sequences: number;
+  readonly seed: number;
+  readonly first: number;
+  readonly json: boolean;
+  readonly list: boolean;
+}
+
+function parse(): Arguments {
+  try {
+    const { values } = parseArgs({
+      options: {
+        family: { type: "string", multiple: true, default: [] },
+        sequences: { type: "string", default: "2000" },
+        seed: { type: "string", default: "1" },
+        first: { type: "string", default: "0" },
+        json: { type: "boolean", default: false },
+        list: { type: "boolean", default: false },
+      },
+    });
+    const number = (name: "sequences" | "seed" | "first", least: number): number => {
+      const value = Number(values[name]);
+      if (Number.isInteger(value) && value >= least && value <= 0x7fffffff) return value;
+      return usageError(
+        `--${name} is '${values[name]}', expected a whole number from ${least} up.`,
+      );
+    };
+    return {
+      chosen:
+        values.family.length === 0
+          ? families.filter((family) => family.optional !== true)
+          : values.family.map(chooseFamily),
+      sequences: number("sequences", 1),
+      seed: number("seed", 0),
+      first: number("first", 0),
+      json: values.json,
+      list: values.list,
+    };
+  } catch (error) {
+    return usageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function chooseFamily(name: string): Family {
+  const family = familyNamed(name);
+  if (family !== undefined) return family;
+  return usageError(
+    `no family '${name}'; one of: ${families.map((candidate) => candidate.name).join(", ")}.`,
+  );
+}
+
+function list(): void {
+  for (const family of families) {
+    const mark = family.optional === true ? " (only when named)" : "";
+    process.stdout.write(`${family.name.padEnd(14)} ${family.what}${mark}\n`);
+  }
+  process.stdout.write("\nQEMU's faults, not generated or tolerated:\n");
+  for (const fault of [...notGenerated, ...notGeneratedForms]) {
+    process.stdout.write(`  ${fault.instructions.join(", ")}: ${fault.reason}\n`);
+  }
+  for (const fault of tolerances) process.stdout.write(`  ${fault.reason}\n`);
+}
+
+function printFinding(finding: Finding): void {
+  const { family, index, culprit, text, bytes, codes } = finding;
+  process.stdout.write(`\n${family} #${index}: ${culprit}  ${text}  [${bytes}]\n`);
+  if (codes.length > 0) process.stdout.write(`  program interruptions ${codes.join(" ")}\n`);
+  for (const line of finding.before.split("\n")) process.stdout.write(`  before ${line}\n`);
+  for (const { what, expected, got } of finding.differences.slice(0, 12)) {
+    process.stdout.write(`  ${what}: qemu ${expected}, zmend ${got}\n`);
+  }
+  process.stdout.write(
+    `  again: npm run oracle -- --family ${family} --seed ${finding.seed} --first ${index} --sequences 1\n`,
+  );
+}
+
+async function main(): Promise<number> {
+  const options = parse();
+  if (options.list) {
+    list();
+    return 0;
+  }
+  const version = qemuVersion();
+  if (version === undefined) {
+    process.stderr.write(
+      `oracle: ${QEMU} is not installed; it is in the Debian package qemu-system-misc.\n`,
+    );
+    return 3;
+  }
+  const run = {
+    seed: options.seed,
+    sequences: options.sequences,
+    first: options.first,
+    expected: qemuPeer(QEMU_TIMEOUT_MS),
+    subject: zmendPeer(),
+    explain: EXPLAINED,
+  };
+  const total: Counts = { sequences: 0, instructions: 0, differing: 0 };
+  const perFamily: Record<string, Counts> = {};
+  const findings: Finding[] = [];
+  for (const family of options.chosen) {
+    const counts: Counts = { sequences: 0, instructions: 0, differing: 0 };
+    const found = await runFamily(family, run, counts);
+    findings.push(...found);
+    perFamily[family.name] = counts;
+    total.sequences += counts.sequences;
+    total.instructions += counts.instructions;
+    total.differing += counts.differing;
+    if (options.json) continue;
+    const { sequences, instructions, differing } = counts;
+    process.stdout.write(
+      `${family.name.padEnd(14)} ${sequences} sequences, ${instructions} instructions, ${differing} differ\n`,
+    );
+    for (const finding of found) printFinding(finding);
+  }
+  const counts = {
+    instructions: total.instructions,
+    sequences: total.sequences,
+    families: options.chosen.length,
+    differences: total.differing,
+    seed: options.seed,
+  };
+  const report = options.json ? { ...counts, qemu: version, perFamily, findings } : counts;
+  process.stdout.write(`${JSON.stringify(report)}\n`);
+  return total.differing === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();

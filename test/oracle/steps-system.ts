@@ -1,0 +1,205 @@
+/** Steps of the families that change the machine's state: modes, PSW, address spaces, and deliberate faults. */
+import { emitRow } from "./emit-row.ts";
+import { type Generator, PSW_24, PSW_31, PSW_64, PSW_PROBLEM } from "./generator.ts";
+import { encode, insn, rowNamed, rowsOf } from "./instructions.ts";
+import { RAM_BYTES } from "./layout.ts";
+
+const fillers = rowsOf("registers", "immediate", "storageRxy");
+
+function filler(g: Generator): void {
+  emitRow(g, g.rng.pick(fillers));
+}
+
+/** SAM24/31/64, TAM, and the linkage instructions whose link depends on the mode. */
+export function modeStep(g: Generator): void {
+  if (g.chance(60)) {
+    g.emit(insn(g.rng.pick(["sam24", "sam31", "sam64", "tam"])));
+    return;
+  }
+  const r1 = g.target();
+  g.emit(insn(g.rng.pick(["basr", "balr"]), { r1, r2: 0 }));
+  g.wrote(r1);
+}
+
+/** System masks without PER; interruptions that these bits enable never arrive in the harness. */
+const systemMasks: readonly number[] = [0x00, 0x01, 0x02, 0x03];
+
+export function pswStep(g: Generator): void {
+  const kind = g.below(12);
+  if (kind < 4) loadPsw(g);
+  else if (kind < 6) setProgramMask(g);
+  else if (kind < 8) systemMask(g);
+  else {
+    const [r1, r2] = [g.target(), g.target()];
+    g.emit(insn("epsw", { r1, r2 }));
+    g.wrote(r1, r2);
+  }
+}
+
+/** SPM from a register; the fixed-point-overflow mask stays off (a fault of QEMU, see qemu-faults.ts). */
+function setProgramMask(g: Generator): void {
+  const r1 = g.free();
+  const mask = (g.below(4) << 12) | (g.below(8) << 8);
+  g.loadConstant(r1, BigInt((mask << 16) >>> 0) | (g.rng.u64() & 0xffff_ffff_00ff_ffffn));
+  g.emit(insn("spm", { r1 }));
+}
+
+function systemMask(g: Generator): void {
+  const mask = g.rng.pick(systemMasks);
+  const operand = g.operand(1, 1, false, false);
+  const kind = g.below(3);
+  if (kind === 0) {
+    g.emit(insn("stosm", { b1: operand.b, d1: operand.d, i: mask }));
+  } else if (kind === 1) {
+    g.emit(insn("stnsm", { b1: operand.b, d1: operand.d, i: g.below(256) }));
+  } else {
+    g.emit(insn("mvi", { b1: operand.b, d1: operand.d, i: mask }));
+    g.emit(insn("ssm", { b2: operand.b, d2: operand.d }));
+  }
+}
+
+/** Bits 0-63 of a valid PSW for LPSWE: any addressing mode, condition code, mask, state, space. */
+function randomPswMask(g: Generator): bigint {
+  const mode = g.rng.pick([PSW_64, PSW_64, PSW_31, PSW_24]);
+  const cc = BigInt(g.below(4)) << 44n;
+  const mask = BigInt(g.below(8)) << 40n;
+  const system = BigInt(g.rng.pick(systemMasks)) << 56n;
+  const problem = g.chance(25) ? PSW_PROBLEM : 0n;
+  const machineCheck = g.chance(20) ? 1n << 50n : 0n;
+  const space = BigInt(g.chance(20) ? g.below(4) : 0) << 46n;
+  return mode | cc | mask | system | problem | machineCheck | space;
+}
+
+/** Writes a PSW that continues behind a body and loads it. */
+function loadPsw(g: Generator): void {
+  const value = randomPswMask(g);
+  const data = g.operand(16, 8, false, false);
+  if (data.d > 0xff0) return;
+  g.lock(data.b);
+  const address = g.freeNonzero();
+  g.lock(address);
+  const mask = g.freeNonzero();
+  g.wrote(address, mask);
+  g.skipTo(
+    (i) => [
+      insn("larl", { r1: address, i }),
+      insn("iihf", { r1: mask, i: Number(value >> 32n) | 0 }),
+      insn("iilf", { r1: mask, i: Number(value & 0xffff_ffffn) | 0 }),
+      insn("stg", { r1: mask, b2: data.b, d2: data.d }),
+      insn("stg", { r1: address, b2: data.b, d2: data.d + 8 }),
+      insn("lpswe", { b2: data.b, d2: data.d }),
+    ],
+    () => filler(g),
+  );
+  g.unlock(data.b, address);
+}
+
+const privileged = rowsOf("psw", "control").filter(
+  (row) => row.privileged && !["diag", "servc", "sigp", "stsi", "lpsw", "lpswe"].includes(row.name),
+);
+
+/** Opcodes that no machine has assigned. */
+const unassigned: readonly (readonly number[])[] = [
+  [0x00, 0x00],
+  [0x00, 0x01],
+  [0xb2, 0xfb, 0x00, 0x12],
+  [0xb9, 0x7c, 0x00, 0x12],
+  [0xe3, 0x12, 0x30, 0x00, 0x00, 0xff],
+  [0xeb, 0x12, 0x30, 0x00, 0x00, 0xff],
+  [0xec, 0x12, 0x30, 0x00, 0x00, 0xf0],
+  [0xc0, 0x13, 0x00, 0x00, 0x00, 0x00],
+  [0x02, 0x12],
+  [0x64, 0x12, 0x30, 0x00],
+  [0xff, 0x00, 0x00, 0x00, 0x00, 0x00],
+];
+
+export function faultStep(g: Generator): void {
+  const kind = g.below(11);
+  if (kind < 2) undefinedOpcode(g);
+  else if (kind < 4) privilegedInstruction(g);
+  else if (kind < 6) (g.mode === 24 ? undefinedOpcode : beyondStorage)(g);
+  else if (kind < 7) executeOfExecute(g);
+  else if (kind < 8) oddExecuteTarget(g);
+  else if (kind < 9) monitorCall(g);
+  else misaligned(g);
+}
+
+function undefinedOpcode(g: Generator): void {
+  const bytes = g.rng.pick(unassigned);
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  g.emit({ name: "(unassigned)", bytes, text: `.insn 0x${hex}` });
+}
+
+/** Only in the problem state, where it must not do anything. */
+function privilegedInstruction(g: Generator): void {
+  if ((g.pswMask & PSW_PROBLEM) === 0n) {
+    undefinedOpcode(g);
+    return;
+  }
+  const row = g.rng.pick(privileged);
+  const operand = g.operand(64, 8, false, false);
+  const place = { b1: operand.b, d1: operand.d, b2: operand.b, d2: operand.d };
+  g.emit(encode(row, { ...place, r1: row.even1 ? g.evenAny() : g.any(), r2: g.any(), i: 0 }));
+}
+
+/** A storage operand outside the machine's storage; 24-bit addresses cannot reach that far. */
+function beyondStorage(g: Generator): void {
+  const name = g.rng.pick(["lg", "stg", "l", "st", "mvi", "ic", "agsi", "cli", "lmg", "ny"]);
+  const base = g.freeNonzero();
+  const beyond = BigInt(RAM_BYTES + g.below(0x10000000));
+  g.loadConstant(base, beyond);
+  const r1 = g.target();
+  g.emit(insn(name, { r1, r3: r1, b1: base, b2: base, d1: 8, d2: 8, i: 1 }));
+  g.wrote(r1);
+}
+
+function executeOfExecute(g: Generator): void {
+  const bytes = insn("ex", { r1: 0, b2: 0, d2: 0 }).bytes;
+  const address = g.literal(g.chance(50) ? bytes : insn("exrl", { r1: 0, i: 0 }).bytes);
+  g.emit(insn("exrl", { r1: 0, i: (address - g.here) / 2 }));
+}
+
+function oddExecuteTarget(g: Generator): void {
+  const base = g.freeNonzero();
+  g.loadConstant(base, g.disguised(g.place(8) | 1));
+  g.emit(insn("ex", { r1: g.any(), b2: base }));
+}
+
+/** MC with a class that CR8 masks, and with a bad class number. */
+function monitorCall(g: Generator): void {
+  g.emit(insn("mc", { i: g.chance(70) ? g.below(16) : g.below(256), b1: 0, d1: g.below(0x1000) }));
+}
+
+function misaligned(g: Generator): void {
+  const row = rowNamed(
+    g.rng.pick(["lpq", "stpq", "cs", "csg", "cdsg", "cds", "lam", "stam", "laag"]),
+  );
+  const operand = g.operand(Math.max(16, row.size), 1, false, false);
+  const r1 = row.writes1 ? g.target() : g.any();
+  g.emit(encode(row, { r1, r3: r1, b2: operand.b, d2: operand.d }));
+  if (row.writes1) g.wrote(r1, r1 ^ 1);
+}
+
+export function spaceStep(g: Generator): void {
+  const kind = g.below(10);
+  if (kind < 4) {
+    // 0x200, access-register mode, is beyond QEMU (qemu-faults.ts); 0x400 and up are never valid.
+    const space = g.chance(92) ? g.rng.pick([0x000, 0x100, 0x300]) : 0x400;
+    g.emit(insn("sacf", { b2: 0, d2: space }));
+    return;
+  }
+  if (kind < 7) {
+    const row = rowNamed(g.rng.pick(["lra", "lray", "lrag"]));
+    const operand = g.operand(1, 1, row.format === "RXY", true);
+    const r1 = g.target();
+    g.put(row, { r1, b2: operand.b, d2: operand.d, x: operand.x });
+    return;
+  }
+  const row = rowNamed(g.rng.pick(["lura", "lurag", "stura", "sturg"]));
+  const size = row.name.endsWith("g") ? 8 : 4;
+  const r2 = g.freeNonzero();
+  const real = g.place(size, size) % 0x1000_0000;
+  g.loadConstant(r2, BigInt(real));
+  const r1 = row.writes1 ? g.target() : g.any();
+  g.put(row, { r1, r2 });
+}
