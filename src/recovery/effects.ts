@@ -20,6 +20,8 @@ import {
   FunctionBlock,
   FunctionState,
   generationOf,
+  PHASE_DONE,
+  PHASE_FAILED,
   stateOf,
   stateWord,
   VmBlock,
@@ -162,6 +164,7 @@ export class FunctionEffects {
   deliver(slot: number): void {
     // errorAt holds the time + 1, because 0 means none.
     const pec = this.pecAt(slot);
+    this.#takeBackClear();
     const generation = this.markError(pec);
     this.words.reach(DrainStep.marked);
     if (generation < 0) {
@@ -180,6 +183,12 @@ export class FunctionEffects {
     this.redo();
     this.#trace.write(TraceKind.injected, this.index, generation, read, pec, generation, 0, 0);
     words.reach(DrainStep.settled);
+  }
+
+  /** A clear that was answered and not collected is not true any more. */
+  #takeBackClear(): void {
+    const at = this.words.base + FunctionBlock.clearPhase;
+    compareExchange(this.#memory, at, PHASE_DONE, PHASE_FAILED);
   }
 
   /** Counts the CCDF at `slot` as not delivered and empties the slot. */
@@ -292,12 +301,12 @@ export class FunctionEffects {
   reinject(): void {
     const pec = this.words.get(Scratch.lastPec) || Pec.SERVAC;
     const generation = this.markError(pec);
-    if (generation >= 0 && !this.#untaken(generation)) this.#repeat(pec, generation);
+    if (generation >= 0 && !this.untaken(generation)) this.#repeat(pec, generation);
     this.report();
   }
 
   /** The ring's newest record waits for the guest and is of this generation, so it will be handed out. */
-  #untaken(generation: number): boolean {
+  untaken(generation: number): boolean {
     if (this.ring.free() === CCDF_RING_SLOTS) return false;
     const newest = this.ring.slotWord((this.ring.tail - 1) | 0);
     return peek(this.#memory, newest + Lane.generation) === generation;

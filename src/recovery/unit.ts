@@ -89,6 +89,7 @@ const Signalled = choicesOf("errorSignalled");
 const Block = choicesOf("guestResetBlock");
 const Clear = choicesOf("guestResetError");
 const Disable = choicesOf("guestDisable");
+const Enable = choicesOf("guestEnable");
 const ResetDone = choicesOf("hostResetDone");
 const ResetFailed = choicesOf("hostResetFailed");
 const Deadline = choicesOf("deadline");
@@ -220,6 +221,7 @@ export class RecoveryUnit {
     this.#phases();
     this.#hostCalls((bits & WORK_HOST) !== 0);
     this.#unplugProgress();
+    this.#reconcile();
     this.#deadline();
     return this.#nextWakeUs();
   }
@@ -474,8 +476,23 @@ export class RecoveryUnit {
     const operation = this.#driver.clearRequested();
     if (operation === 0) return;
     if (!this.#host.clearError) this.#driver.answerClear(PHASE_FAILED);
+    else if (operation === 7 && this.#untold()) this.#driver.answerClear(PHASE_FAILED);
     else if (operation === 7) this.#feed(Event.guestResetError, Clear.requested);
     else this.#feed(Event.guestResetBlock, Block.requested);
+  }
+
+  /**
+   * A vCPU that leaves the error state in the very moment of another error (MPCIFC 7 collected while the
+   * worker publishes) works with a broken function: it is told again.
+   */
+  #reconcile(): void {
+    if (this.#orphan(true) && this.#requests.front() < 0)
+      this.#feed(Event.guestEnable, Enable.orphan);
+  }
+
+  /** Another error of this generation waits for the guest: clearing would make it a riddle to the guest. */
+  #untold(): boolean {
+    return this.#effects.untaken(this.#effects.generation());
   }
 
   // The host --------------------------------------------------------------------------------------------
@@ -558,7 +575,9 @@ export class RecoveryUnit {
       if (clearsError) words.set(Scratch.hostErrorStands, 0);
       this.#drain();
     }
-    const refused = outcome !== CALL_DONE || words.get(Scratch.errorDuringClear) === 1;
+    const failedAgain =
+      words.get(Scratch.errorDuringClear) === 1 || (clearsError && this.#untold());
+    const refused = outcome !== CALL_DONE || failedAgain;
     if (clearsError) {
       this.#feed(Event.guestResetError, refused ? Clear.refused : this.#cleared());
     } else this.#feed(Event.guestResetBlock, refused ? Block.refused : Block.accepted);

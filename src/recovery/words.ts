@@ -144,10 +144,10 @@ export class FunctionWords {
   reach(step: number): void {
     store(this.words, this.base + FunctionBlock.drainStep, step);
     if (!this.killable) return;
+    if (this.#hook !== undefined) this.#hook(step);
     if (peek(this.words, this.base + FunctionBlock.killAtStep) === step) {
       store(this.words, this.base + FunctionBlock.killAtStep, 0);
       throw new WorkerKilled(step);
     }
-    if (this.#hook !== undefined) this.#hook(step);
   }
 }

@@ -182,34 +182,49 @@ export const rigPolicyFile = policySchema.parse({
 });
 export const rigPolicy: Policy = compilePolicy(rigPolicyFile);
 
+/** Another host in the place of the rig's own. */
+export interface ForeignHost {
+  readonly vm: VmMemory;
+  readonly host: HostFunction;
+  readonly clock: ManualClock;
+  /** Whether a PCI load of the function finds it alive. */
+  readonly answers: () => boolean;
+}
+
 export class RecoveryRig {
   readonly vm: VmMemory;
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly report: ChannelReport;
   readonly floating: FloatingInterrupts;
-  readonly host: RigHost;
+  readonly host: HostFunction;
   readonly block: number;
   readonly #world: number;
   readonly #vmBlock: number;
   readonly #bell: Doorbell;
   readonly #trace: TraceWriter;
 
-  constructor() {
-    const map = planMemory({
+  readonly #answers: () => boolean;
+
+  constructor(foreign?: ForeignHost) {
+    const plan = {
       vcpuCount: 1,
       functionCount: 1,
       ramBytes: 65536,
       vcpuBytes: 4096,
       hostBytes: 4096,
-    });
-    this.vm = createVmMemory(map);
+    };
+    this.vm = foreign?.vm ?? createVmMemory(planMemory(plan));
+    this.clock = foreign?.clock ?? new ManualClock();
+    this.#answers = foreign?.answers ?? (() => this.hostBroken === 0);
+    const map = this.vm.map;
     this.block = (map.functionBlocks[0] as number) / 4;
-    this.#world = (map.hostAreas[0] as number) / 4;
+    // A foreign host has the host area for itself; the guest's words then stand in its storage.
+    this.#world = (foreign === undefined ? (map.hostAreas[0] as number) : map.ramOffset) / 4;
     this.#vmBlock = map.vmBlock / 4;
     this.floating = new FloatingInterrupts(this.vm);
     this.report = new ChannelReport(this.vm, this.floating);
     this.report.reset();
-    this.host = new RigHost(this);
+    this.host = foreign?.host ?? new RigHost(this);
     this.#trace = new TraceWriter(this.vm, recoveryTraceRing(map, 0), this.clock);
     this.#bell = new Doorbell(
       this.vm.words,
@@ -473,7 +488,7 @@ export class RecoveryRig {
 
   /** PCILG; true when the function answers. */
   pciLoad(): boolean {
-    if (this.guestState !== FunctionState.ENABLED || this.hostBroken !== 0) return false;
+    if (this.guestState !== FunctionState.ENABLED || !this.#answers()) return false;
     if (this.get(FunctionBlock.proofPending) === 1) {
       this.set(FunctionBlock.proofPending, 0);
       this.post(RequestKind.guestProof);
@@ -534,7 +549,8 @@ export class RecoveryRig {
       this.setWorld(Word.fetchedIds, this.fetchedIds | bit);
     }
     if (this.world(Word.guest) === GuestStep.gaveUp) return;
-    this.setWorld(Word.guest, isPermanentCode(record.pec) ? GuestStep.gaveUp : GuestStep.disable);
+    const first = this.host.clearError ? GuestStep.unblock : GuestStep.disable;
+    this.setWorld(Word.guest, isPermanentCode(record.pec) ? GuestStep.gaveUp : first);
   }
 
   /** MPCIFC 9 or 7, asked again until it is not busy; refused means the full reset. */
