@@ -15,6 +15,8 @@ export interface AbiEntry {
   /** Offsets, sizes and byte order, with the kernel's field names. */
   readonly layout: Layout;
   readonly source: string;
+  /** Bytes of no fixed number that follow the structure. */
+  readonly tail?: string;
 }
 
 /** `ccdfErrLength` -> `ccdf_err_length`; members of a union have a dot. */
@@ -33,6 +35,19 @@ function entry(
   const named = Object.entries(table.fields).map(([key, field]) => [kernelName(key), field]);
   const fields: Record<string, Field> = { ...extra, ...Object.fromEntries(named) };
   return { name, version, layout: { ...table, name, fields }, source: table.source };
+}
+
+/** The structure with a string of no fixed length behind it. */
+function withTail(item: AbiEntry, tail: string): AbiEntry {
+  return { ...item, tail };
+}
+
+/** A structure as an older kernel has it, without its last member. */
+function without(item: AbiEntry, field: string, size: number, kernel: string): AbiEntry {
+  const kept = Object.entries(item.layout.fields).filter(([name]) => name !== field);
+  const source = `Linux ${kernel} include/uapi/linux/vfio.h`;
+  const table = { ...item.layout, size, source, fields: Object.fromEntries(kept) };
+  return { name: item.name, version: kernel, layout: table, source };
 }
 
 /** The head that each capability and each entry of a chain begins with. */
@@ -55,7 +70,7 @@ export const abiRegistry: readonly AbiEntry[] = [
   entry(`${cap}_util`, "1", vfio.ZpciUtil, header),
   entry(`${cap}_pfip`, "1", vfio.ZpciPfip, header),
   entry(clp, "2019-v3", region.ZpciRegion2019V3),
-  entry(clp, "2019", region.ZpciRegion2019),
+  withTail(entry(clp, "2019", region.ZpciRegion2019), "util_str"),
   entry(clp, "2020", region.ZpciRegion2020),
   entry(`${clp}_hdr`, "2020", region.ZpciRegionHdr2020),
   entry(`${clp}_base`, "2020", region.ZpciRegionBase2020, hdr),
@@ -63,8 +78,9 @@ export const abiRegistry: readonly AbiEntry[] = [
   // The posting of 19 Sep 2020: the same, packed, and named after CLP.
   entry(`${clp}_qpci`, "2020-v1", region.ZpciRegionBase2020, hdr),
   entry(`${clp}_qpcifg`, "2020-v1", { ...region.ZpciRegionGroup2020, size: 39 }, hdr),
-  entry(`${clp}_util`, "2020", region.ZpciRegionUtil2020, hdr),
-  entry(`${clp}_pfip`, "2020", region.ZpciRegionPfip2020, hdr),
+  withTail(entry(`${clp}_util`, "2020", region.ZpciRegionUtil2020, hdr), "util_str"),
+  withTail(entry(`${clp}_pfip`, "2020", region.ZpciRegionPfip2020, hdr), "pfip"),
+  without(entry("vfio_device_info", "", vfio.VfioDeviceInfo), "pad", 20, "6.1"),
   entry("vfio_device_info", "merged", vfio.VfioDeviceInfo),
   entry("vfio_info_cap_header", "merged", vfio.VfioInfoCapHeader),
   entry("vfio_region_info", "merged", vfio.VfioRegionInfo),
@@ -73,6 +89,7 @@ export const abiRegistry: readonly AbiEntry[] = [
   entry("vfio_device_feature", "merged", vfio.VfioDeviceFeature),
   entry("vfio_iommu_type1_dma_map", "merged", iommu.VfioIommuType1DmaMap),
   entry("vfio_iommu_type1_dma_unmap", "merged", iommu.VfioIommuType1DmaUnmap),
+  without(entry("vfio_iommu_type1_info", "", iommu.VfioIommuType1Info), "pad", 24, "6.1"),
   entry("vfio_iommu_type1_info", "merged", iommu.VfioIommuType1Info),
   entry("vfio_iommu_type1_info_dma_avail", "merged", iommu.VfioIommuType1InfoDmaAvail, header),
   entry("vfio_eeh_pe_op", "merged", iommu.VfioEehPeOp),
@@ -87,4 +104,9 @@ export function abiVersions(name: string): readonly AbiEntry[] {
 
 export function abiEntry(name: string, version: string): AbiEntry | undefined {
   return abiRegistry.find((item) => item.name === name && item.version === version);
+}
+
+/** The version meant when none is named: what was merged, or the newest. */
+export function abiNewest(name: string): AbiEntry | undefined {
+  return abiEntry(name, "merged") ?? abiVersions(name).at(-1);
 }

@@ -2,6 +2,7 @@
 /** The `zmend` command. Subcommands live in files of their own; this one knows options and exit codes only. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { zmendVersion } from "../base/version.ts";
+import { registerAbi } from "./abi.ts";
 import { type DemoOptions, demo } from "./demo.ts";
 import { EXIT_USAGE, reportFailure } from "./failure.ts";
 import { logLevels } from "./log.ts";
@@ -47,6 +48,8 @@ program
   .action(async (options: DemoOptions) => {
     process.exitCode = await demo(options);
   });
+
+registerAbi(program);
 
 try {
   await program.parseAsync();
