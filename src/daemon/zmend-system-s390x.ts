@@ -54,7 +54,7 @@ function vmSpec(memory: string, cpuModel: string): VmSpec {
   if (ramBytes === undefined || ramBytes < GUEST_RAM_MIN_BYTES || ramBytes > GUEST_RAM_MAX_BYTES) {
     throw new ZmendError("USAGE", `-m ${memory}: expected 1M to 3584M, for example 512 or 1G`);
   }
-  if (!(cpuModel in cpuModels)) {
+  if (!Object.hasOwn(cpuModels, cpuModel)) {
     const names = Object.keys(cpuModels);
     throw new ZmendError(
       "USAGE",
