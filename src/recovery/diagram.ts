@@ -1,4 +1,7 @@
-/** The table as pictures: a Mermaid state diagram and a test matrix, both embedded in this folder's README. */
+/**
+ * The table as pictures: a Mermaid state diagram and a test matrix, both embedded in this folder's README,
+ * which is generated here as a whole (`npx vitest run test/golden/recovery.test.ts -u` writes it).
+ */
 import { BUG, compiledTable, IGNORE, type Step, transition } from "./table.ts";
 import {
   choicesOf,
@@ -104,4 +107,45 @@ export function matrixMarkdown(): string {
     }),
   );
   return `${[header, rule, ...lines].join("\n")}\n`;
+}
+
+const introduction = `# The recovery machine
+
+Generated from the code beside it; a test checks that it is current. One machine per passed-through function,
+one worker per machine. It reads the host's error events, hands them to the guest as the guest's own, carries
+out what the guest's driver asks the host for, and sees to it that every wait ends.
+
+| file | what it owns |
+| --- | --- |
+| vocabulary.ts | states, events with their choices, effects, policy steps: names and numbers |
+| table.ts | the table: every state x event x choice is a step, "ignore" or "bug"; \`transition\` |
+| judge.ts | what a CCDF means before the table is asked: stale, FMB code, permanent, storm, one too many |
+| guest-event.ts | what a guest's request record means now |
+| effects.ts | marking, publishing and counting, each exactly once |
+| host-driver.ts | resets and clears on the host with back-off, and the phase words a vCPU waits for |
+| effect-runner.ts | carries out one effect of a step |
+| unit.ts | \`RecoveryUnit.step()\`: one bounded pass |
+| loop.ts, repair.ts | a worker's life; what its supervisor does after its death |
+| policy.ts, policy-file.ts | a policy as numbers; as YAML (config/policies) |
+| words.ts | the machine's words in shared memory, the numbered drain steps |
+
+A worker that dies leaves everything in shared memory: state, deadlines, budgets, the effects still to do, the
+redo log of the drain step under way. The supervisor calls \`repairAfterDeath\`, starts another worker, and the
+\`workerRestarted\` event repeats what the state stands on. \`test/property/recovery-explorer.test.ts\` walks every
+reachable state with a small host and guest and lets the worker die everywhere.
+
+*Recovered* means: MPCIFC 7 accepted; or CLP enable, register IOAT and a first good PCI load; or the guest's own
+success report.
+`;
+
+/** Text of this folder's README. */
+export function readme(): string {
+  return [
+    introduction,
+    "## States\n",
+    `\`\`\`mermaid\n${diagram()}\`\`\`\n`,
+    "## Every cell\n",
+    "A state name: the step leads there. `=`: a step that stays. `.`: ignored. `!`: cannot happen.\n",
+    matrixMarkdown(),
+  ].join("\n");
 }
