@@ -40,6 +40,13 @@ function memory(g: Generator, row: Row, wide: boolean): { b2: number; d2: number
   return { b2: operand.b, d2: operand.d, x: operand.x };
 }
 
+function indexed(g: Generator, row: Row, wide: boolean): void {
+  const fields = memory(g, row, wide);
+  const r1 = first(g, row);
+  if (row.address) g.clearHigh(r1);
+  g.put(row, { ...fields, r1 });
+}
+
 function based(g: Generator, row: Row, wide: boolean): { b2: number; d2: number } {
   if (row.shift || row.address) {
     const { b2, d2 } = loose(g, row, wide);
@@ -84,11 +91,14 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
   RI: (g, row) => g.put(row, { r1: first(g, row), i: g.imm16() }),
   RIL: (g, row) => g.put(row, { r1: first(g, row), i: g.imm32() }),
   RILr: (g, row) => {
-    const length = Math.max(1, row.size);
-    const address = row.address
-      ? g.here + (g.imm32() & -2)
-      : g.place(length, Math.max(2, row.align));
-    g.put(row, { r1: first(g, row), i: (address - g.here) / 2 });
+    const r1 = first(g, row);
+    if (row.address) {
+      g.clearHigh(r1);
+      g.put(row, { r1, i: g.imm32() });
+      return;
+    }
+    const address = g.place(row.size, Math.max(2, row.align));
+    g.put(row, { r1, i: (address - g.here) / 2 });
   },
   RIEd: (g, row) => g.put(row, { r1: first(g, row), r3: g.any(), i: g.imm16() }),
   RIEf: (g, row) =>
@@ -101,10 +111,10 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
     }),
   RIEg: (g, row) => g.put(row, { r1: first(g, row), m: g.below(16), i: g.imm16() }),
   RIEa: (g, row) => g.put(row, { r1: first(g, row), m: g.below(16), i: g.imm16() }),
-  RX: (g, row) => g.put(row, { ...memory(g, row, false), r1: first(g, row) }),
+  RX: (g, row) => indexed(g, row, false),
   RXE: (g, row) => g.put(row, { ...memory(g, row, false), r1: first(g, row) }),
   RXF: (g, row) => g.put(row, { ...memory(g, row, false), r1: first(g, row), r3: third(g, row) }),
-  RXY: (g, row) => g.put(row, { ...memory(g, row, true), r1: first(g, row) }),
+  RXY: (g, row) => indexed(g, row, true),
   RS: (g, row) => g.put(row, { ...based(g, row, false), r1: first(g, row), r3: third(g, row) }),
   RSY: (g, row) => g.put(row, { ...based(g, row, true), r1: first(g, row), r3: third(g, row) }),
   RSm: (g, row) => g.put(row, { ...based(g, row, false), r1: first(g, row), m: g.below(16) }),
@@ -145,8 +155,10 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
     for (let n = 0; n < count; n++) g.wrote((r1 + n) & 15);
   },
   SSb: (g, row) => {
-    const one = g.operand(16, 1, false, false);
-    const two = (g.chance(25) && overlapping(g, one, 8, 16)) || g.operand(16, 1, false, false);
+    const align = g.decimalCrossing ? 1 : 16;
+    const one = g.operand(16, align, false, false);
+    const near = row.name !== "unpk" && g.chance(25) && overlapping(g, one, 8, 16);
+    const two = near || g.operand(16, align, false, false);
     const l1 = g.below(16);
     const l2 = g.below(16);
     g.put(row, { l1, l2, b1: one.b, d1: one.d, b2: two.b, d2: two.d });

@@ -40,7 +40,20 @@ function rows(...groups: readonly GroupName[]): Step {
   return (g) => emitRow(g, g.rng.pick(choice));
 }
 
+function rowsWithout(names: readonly string[], ...groups: readonly GroupName[]): Step {
+  const choice = generatedRows(...groups).filter((row) => !names.includes(row.name));
+  return (g) => emitRow(g, g.rng.pick(choice));
+}
+
 const arithmetic = rows("registers", "immediate", "distinct");
+/** LOAD ADDRESS EXTENDED: QEMU mixes up secondary space and access-register mode. */
+const loadsInSpaces = rowsWithout(
+  ["lae", "laey"],
+  "storageRx",
+  "storageRxy",
+  "relative",
+  "storageImmediate",
+);
 const loads = rows("storageRx", "storageRxy", "relative", "storageImmediate");
 
 /** What every sequence of the wider families mixes in. */
@@ -58,12 +71,12 @@ const general: readonly (readonly [number, Step])[] = [
 
 function datSetup(g: Generator): void {
   g.pswMask |= PSW_DAT;
-  const windows = [0, Window.swapped, Window.swapped, Window.protectedSegment];
-  g.window = g.rng.pick(windows);
+  g.window = g.rng.pick([0, Window.swapped]);
 }
 
 function smallMode(g: Generator): void {
   g.mode = g.chance(50) ? 31 : 24;
+  g.smallModes = true;
   g.pswMask = g.mode === 31 ? PSW_31 : PSW_24;
 }
 
@@ -195,6 +208,7 @@ export const families: readonly Family[] = [
     name: "modes",
     what: "changes of the addressing mode",
     setup: (g) => {
+      g.smallModes = true;
       if (g.chance(50)) g.pswMask = g.chance(50) ? PSW_31 : PSW_24;
     },
     steps: [
@@ -225,6 +239,9 @@ export const families: readonly Family[] = [
   {
     name: "psw",
     what: "PSW and program-mask instructions, LPSWE, SSM, STOSM, STNSM",
+    setup: (g) => {
+      g.smallModes = true;
+    },
     steps: [
       [4, pswStep],
       [2, arithmetic],
@@ -242,6 +259,8 @@ export const families: readonly Family[] = [
     what: "translation and protection exceptions of all kinds, at first and second page",
     setup: (g) => {
       g.pswMask |= PSW_DAT;
+      g.decimalCrossing = false;
+      g.executeStorage = false;
       g.window = g.rng.pick([
         Window.hole,
         Window.protectedPage,
@@ -265,7 +284,7 @@ export const families: readonly Family[] = [
     },
     steps: [
       [4, spaceStep],
-      [3, loads],
+      [3, loadsInSpaces],
       [1, rows("ss")],
       [1, multipleStep],
       [1, arithmetic],

@@ -63,6 +63,12 @@ export class Generator {
   mode: AddressingMode = 64;
   /** Window that new pointers go to; 0 = the identity mapping. */
   window = 0;
+  /** The sequence may run in 24- or 31-bit mode at some point, see `clearHigh`. */
+  smallModes = false;
+  /** Operands of decimal instructions may cross pages (which page faults first is not defined). */
+  decimalCrossing = true;
+  /** Targets of EXECUTE may touch storage: QEMU reports their access exceptions wrongly. */
+  executeStorage = true;
   /** Odds in a hundred that an operand violates its alignment or register parity. */
   wildness = 0;
 
@@ -227,6 +233,14 @@ export class Generator {
     return pair && !this.chance(this.wildness) ? register & 13 : register;
   }
 
+  /**
+   * Zeros the left half before LA, LARL and their kin in sequences with small addressing modes: QEMU
+   * clears it there, the architecture leaves it.
+   */
+  clearHigh(register: number): void {
+    if (this.smallModes) this.emit(insn("iihf", { r1: register, i: 0 }));
+  }
+
   // Storage
 
   get dataStart(): number {
@@ -253,6 +267,12 @@ export class Generator {
     return this.mode === 31
       ? (junk & 0xffff_ffff_8000_0000n) | value
       : (junk & 0xffff_ffff_ff00_0000n) | value;
+  }
+
+  /** The same for an operand of a string instruction, which may keep or clear bits 32-39 as it likes. */
+  disguisedForString(address: number): bigint {
+    if (this.mode === 64) return BigInt(address);
+    return (this.rng.u64() & 0xffff_ffff_0000_0000n) | BigInt(address);
   }
 
   /** An address of `length` bytes in the data pages, often across the page boundary. */

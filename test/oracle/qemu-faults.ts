@@ -4,6 +4,7 @@
  */
 
 import type { Difference } from "./compare.ts";
+import { LOG_BYTES, LogEntry, SLOT_BYTES, SLOTS, Slot, Window } from "./layout.ts";
 
 export interface NotGenerated {
   readonly instructions: readonly string[];
@@ -50,6 +51,42 @@ export const notGeneratedForms: readonly NotGenerated[] = [
     reason: "a PSW with reserved bits set or with an invalid mode is not refused, or kills QEMU",
   },
   {
+    instructions: ["la", "lay", "lae", "laey", "larl"],
+    reason: "in 24- and 31-bit mode bits 0-31 of R1 are cleared; so they are zero before",
+  },
+  {
+    instructions: ["lae", "laey"],
+    reason: "the access register gets 0 in secondary-space mode instead of 1",
+  },
+  {
+    instructions: ["clst"],
+    reason: "in 24- and 31-bit mode bits 0-31 of R1 and R2 are cleared; so they are zero before",
+  },
+  {
+    instructions: ["epsw"],
+    reason: "the condition code is missing from the result; so it is masked away",
+  },
+  {
+    instructions: ["cdsg"],
+    reason: "odd registers make no specification exception",
+  },
+  {
+    instructions: ["unpk"],
+    reason:
+      "overlapping operands: a second-operand byte is fetched again for its left digit, " +
+      "where both result bytes come from one fetch",
+  },
+  {
+    instructions: ["ex", "exrl"],
+    reason: "an odd target address makes no specification exception",
+  },
+  {
+    instructions: ["ex", "exrl"],
+    reason:
+      "an access exception of the target has the target's length as ILC and in the old PSW; so " +
+      "targets in the family dat-faults touch no storage",
+  },
+  {
     instructions: ["troo", "trot"],
     reason: "a length of zero wraps around and translates all storage",
   },
@@ -79,18 +116,63 @@ export const notGeneratedForms: readonly NotGenerated[] = [
 export interface Tolerance {
   readonly reason: string;
   /** Is this one difference explained by the fault? */
-  readonly covers: (difference: Difference, expected: Uint8Array, got: Uint8Array) => boolean;
+  readonly covers: (difference: Difference, expected: Uint8Array) => boolean;
 }
 
-export const tolerances: readonly Tolerance[] = [];
+const TEID = /^program (\d): translation-exception identification$/;
+
+/** The program-interruption code of log entry `n`. */
+function codeOf(slot: Uint8Array, n: number): number {
+  const at = Slot.outLog + n * LOG_BYTES + LogEntry.ilcAndCode;
+  return slot[at + 3] ?? 0;
+}
+
+/** First byte of the instruction at the old PSW of log entry `n` (nullified, so it points there). */
+function opcodeOf(slot: Uint8Array, n: number): readonly [number, number] {
+  const view = new DataView(slot.buffer, slot.byteOffset, slot.length);
+  const address = view.getUint32(Slot.outLog + n * LOG_BYTES + LogEntry.oldPsw + 12);
+  const at = ((address % Window.swapped) - SLOTS) % SLOT_BYTES;
+  return [slot[at] ?? 0, slot[at + 5] ?? 0];
+}
+
+/** One-byte opcodes that fetch and store the same operand, then the last bytes of EBxx that do. */
+const updates = new Set([0x93, 0x94, 0x96, 0x97, 0xba, 0xbb, 0xd1, 0xd3, 0xd4, 0xd6, 0xd7, 0xdc]);
+const updatesEb = new Set([
+  ...[0x14, 0x30, 0x31, 0x3e, 0x54, 0x56, 0x57, 0x6a, 0x6e, 0x7a, 0x7e],
+  ...[0xe4, 0xe6, 0xe7, 0xe8, 0xea, 0xf4, 0xf6, 0xf7, 0xf8, 0xfa],
+]);
+
+function isUpdate(slot: Uint8Array, n: number): boolean {
+  const [first, last] = opcodeOf(slot, n);
+  return updates.has(first) || (first === 0xeb && updatesEb.has(last));
+}
+
+export const tolerances: readonly Tolerance[] = [
+  {
+    reason: "translation-specification exception: QEMU stores an identification, none is defined",
+    covers: ({ what }, expected) => {
+      const match = TEID.exec(what);
+      return match !== null && codeOf(expected, Number(match[1])) === 0x12;
+    },
+  },
+  {
+    reason:
+      "translation exception of an operand that is fetched and stored: QEMU says fetch, zmend " +
+      "store (bits 52-53 of the identification); the architecture allows both",
+    covers: ({ what, expected: a, got: b }, slot) => {
+      const match = TEID.exec(what);
+      if (match === null || !isUpdate(slot, Number(match[1]))) return false;
+      return (BigInt(`0x${a}`) ^ BigInt(`0x${b}`)) === 0xc00n;
+    },
+  },
+];
 
 /** The differences that no fault of QEMU explains. */
 export function tolerated(
   expected: Uint8Array,
-  got: Uint8Array,
   differences: readonly Difference[],
 ): readonly Difference[] {
   return differences.filter(
-    (difference) => !tolerances.some((fault) => fault.covers(difference, expected, got)),
+    (difference) => !tolerances.some((fault) => fault.covers(difference, expected)),
   );
 }

@@ -121,7 +121,7 @@ async function runBatch(
 
 function differs(expected: Uint8Array, got: Uint8Array, slot: number): boolean {
   const [a, b] = [slotOf(expected, slot), slotOf(got, slot)];
-  return !sameSlot(a, b) && tolerated(a, b, compareSlots(a, b)).length > 0;
+  return !sameSlot(a, b) && tolerated(a, compareSlots(a, b)).length > 0;
 }
 
 /** One sequence after which an emulator does not come to its end: finds the shortest such prefix. */
@@ -227,7 +227,7 @@ function blame(
       address: `slot+0x${(culprit?.offset ?? 0).toString(16)}`,
       codes: programCodes(a),
       before: count > 0 ? describeState(slotOf(expected, slot - 1)) : "",
-      differences: tolerated(a, b, compareSlots(a, b)),
+      differences: tolerated(a, compareSlots(a, b)),
       listing: listing(moved).slice(0, count),
     };
   }

@@ -51,6 +51,7 @@ function compareForward(g: Generator): void {
 function throughRegister(g: Generator, branch: (base: number) => ReturnType<typeof insn>): void {
   const base = g.freeNonzero();
   g.wrote(base);
+  g.clearHigh(base);
   g.skipTo(
     (i) => [insn("larl", { r1: base, i }), branch(base)],
     () => body(g),

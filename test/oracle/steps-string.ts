@@ -44,7 +44,7 @@ function untilDone(g: Generator, one: Insn): void {
 /** Loads an address and a length into an even-odd pair; junk where the length has fewer bits. */
 function loadPair(g: Generator, pair: number, length: number, align = 1): number {
   const address = g.place(Math.max(1, length), align);
-  g.loadConstant(pair, g.disguised(address));
+  g.loadConstant(pair, g.disguisedForString(address));
   g.loadConstant(pair + 1, BigInt(length));
   return address;
 }
@@ -96,8 +96,13 @@ const longExtended: Recipe = (g, row) => {
   const even = row.name.endsWith("u") ? -2 : -1;
   const [l1, l2] = twoLengths(g);
   g.lock(r1, r1 + 1, r3, r3 + 1);
-  loadPair(g, r1, l1 & even);
-  loadPair(g, r3, l2 & even);
+  const to = loadPair(g, r1, l1 & even);
+  const from = loadPair(g, r3, l2 & even);
+  // Destructive overlap is unpredictable: then the destination becomes the lower one.
+  if (row.name.startsWith("mv") && to > from && to < from + l2) {
+    g.loadConstant(r1, g.disguisedForString(from));
+    g.loadConstant(r3, g.disguisedForString(from));
+  }
   if (row.name.startsWith("cl") && g.chance(50)) copyFirst(g, r1, r3);
   g.unlock(r1, r1 + 1, r3, r3 + 1);
   g.wrote(r1, r1 + 1, r3, r3 + 1);
@@ -118,8 +123,10 @@ const terminated: Recipe = (g, row) => {
   g.emit(insn("mvi", { b1: source, d1: 0, i: terminator }));
   g.loadConstant(r1, g.disguised(to + span - 1));
   if (row.name === "clst") g.emit(insn("mvi", { b1: r1, d1: 0, i: terminator }));
-  g.loadConstant(source, g.disguised(from));
-  g.loadConstant(r1, g.disguised(to));
+  // QEMU's CLST clears the left half in the small modes.
+  const plain = row.name === "clst" ? 0xffff_ffffn : 0xffff_ffff_ffff_ffffn;
+  g.loadConstant(source, g.disguisedForString(from) & plain);
+  g.loadConstant(r1, g.disguisedForString(to) & plain);
   if (row.name === "clst" && g.chance(60)) {
     g.emit(insn("mvc", { l1: g.below(Math.min(256, span)), b1: r1, b2: source }));
   }
@@ -147,8 +154,8 @@ const search: Recipe = (g, row) => {
   const count = g.below(0x300) * 2;
   const from = g.place(count + 2);
   g.loadConstant(0, BigInt(wide ? g.below(0x10000) : g.below(256)));
-  g.loadConstant(end, g.disguised(from + count));
-  g.loadConstant(start, g.disguised(from));
+  g.loadConstant(end, g.disguisedForString(from + count));
+  g.loadConstant(start, g.disguisedForString(from));
   g.unlock(0, end);
   g.wrote(end, start);
   untilDone(g, encode(row, { r1: end, r2: start }));
