@@ -167,7 +167,7 @@ describe("documents", () => {
     for (const file of documents) {
       const text = readFileSync(file, "utf8");
       for (const match of text.matchAll(
-        /\b((?:src|workers|test|config|guest-fixtures)\/[\w./-]*[\w/])/g,
+        /(?<![\w./-])((?:src|workers|test|config|guest-fixtures)\/[\w./-]*[\w/])/g,
       )) {
         const path = match[1] ?? "";
         if (!existsSync(path) && !existsSync(join(dirname(file), path)))

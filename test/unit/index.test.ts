@@ -27,7 +27,7 @@ const promised = {
     ..."allLayouts CcdfErr CcdfAvail Pec AvailabilityPec Fib Lowcore Sccb ClpHeader ClpListEntry".split(
       " ",
     ),
-    ..."VfioDeviceInfo VfioDeviceFeature ZpciErrorFeature ZpciErrPosted ZpciBaseV3 inOrder".split(
+    ..."VfioDeviceInfo VfioDeviceFeature ZpciErrorFeature ZpciErr ZpciBaseV3 inOrder".split(
       " ",
     ),
   ],
