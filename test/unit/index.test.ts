@@ -27,9 +27,7 @@ const promised = {
     ..."allLayouts CcdfErr CcdfAvail Pec AvailabilityPec Fib Lowcore Sccb ClpHeader ClpListEntry".split(
       " ",
     ),
-    ..."VfioDeviceInfo VfioDeviceFeature ZpciErrorFeature ZpciErr ZpciBaseV3 inOrder".split(
-      " ",
-    ),
+    ..."VfioDeviceInfo VfioDeviceFeature ZpciErrorFeature ZpciErr ZpciBaseV3 inOrder".split(" "),
   ],
   "zmend/recovery": [
     ..."table transition compileTable compiledTable states events effects policySteps State Event".split(
