@@ -217,6 +217,8 @@ export class RecoveryUnit {
     if (slow) this.#runner.poll = true;
     if (this.#runner.poll) this.#drain();
     this.#commands();
+    // A policy that has just stopped the VM has the last word: what the guest did before changes nothing now.
+    if (this.vmStopping()) return NEVER;
     this.#guestRequests();
     this.#phases();
     this.#hostCalls((bits & WORK_HOST) !== 0);

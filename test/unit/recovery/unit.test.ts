@@ -564,6 +564,17 @@ describe("policies", () => {
     expect(readBooks(rig.vm, 0)).toMatchObject({ read: 0, injected: 0 });
     expect(booksBalance(readBooks(rig.vm, 0))).toBe(1); // left for the machine: vmStopped
   });
+
+  it("stop-vm: what the guest did before the stop does not make the function look alive", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit({ policy: policy({ onError: "stop-vm" }) });
+    unit.step();
+    rig.post(RequestKind.guestEnable);
+    rig.post(RequestKind.guestProof);
+    rig.raise(SERVAC);
+    unit.step();
+    expect(rig.stateName).toBe("failed");
+  });
 });
 
 describe("operator", () => {
