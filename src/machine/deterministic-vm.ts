@@ -5,12 +5,12 @@
 import { VirtualClock } from "../base/clock.ts";
 import { type Vcpu, VcpuExit } from "../cpu/index.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { RecoveryUnit } from "../recovery/index.ts";
+import { type RecoveryUnit, repairAfterDeath, WorkerKilled } from "../recovery/index.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { COMMAND_RUN, commandOf, type PlatformUnit } from "./loops.ts";
-import { buildPlatform, buildRecovery, buildVcpu, prepareVm } from "./parts.ts";
+import { buildPlatform, buildRecovery, buildVcpu, prepareVm, recoveryOptions } from "./parts.ts";
 import { recordVcpuEnd } from "./vcpu-loop.ts";
 import { mapOf, type VmSpec } from "./vm-spec.ts";
 
@@ -39,9 +39,7 @@ export class DeterministicVm {
     this.vm = createVmMemory(mapOf(spec));
     prepareVm(this.vm, spec);
     this.#platform = buildPlatform(this.vm, spec, this.clock);
-    this.#recoveries = spec.functions.map((_, index) =>
-      buildRecovery(this.vm, spec, index, this.clock, killedHere),
-    );
+    this.#recoveries = spec.functions.map((_, index) => this.#recovery(index));
     // Inside a slice the guest's time goes on with each instruction.
     this.guestClock = { nowUs: () => this.clock.nowUs() + this.#sliceUs() };
     this.#vcpu = buildVcpu(this.vm, spec, 0, this.guestClock, onConsole);
@@ -59,12 +57,30 @@ export class DeterministicVm {
   step(): void {
     this.#platform.step();
     let dueUs = this.#platform.nextEventUs();
-    for (const recovery of this.#recoveries) dueUs = Math.min(dueUs, recovery.step());
+    for (let index = 0; index < this.#recoveries.length; index++) {
+      dueUs = Math.min(dueUs, this.#stepRecovery(index));
+    }
     if (commandOf(this.vm) !== COMMAND_RUN) return;
     if (this.#waiting && !this.#vcpu.interruptionPending()) {
       this.#jump(Math.min(dueUs, this.#vcpu.nextTimerUs()));
     } else {
       this.#execute(dueUs);
+    }
+  }
+
+  #recovery(index: number): RecoveryUnit {
+    return buildRecovery(this.vm, this.spec, index, this.clock, killedHere);
+  }
+
+  /** One pass; a machine that `FunctionBlock.killAtStep` ended is repaired and replaced, as its supervisor does on threads. */
+  #stepRecovery(index: number): number {
+    try {
+      return (this.#recoveries[index] as RecoveryUnit).step();
+    } catch (error) {
+      if (!(error instanceof WorkerKilled)) throw error;
+      repairAfterDeath(recoveryOptions(this.vm, this.spec, index, this.clock));
+      this.#recoveries[index] = this.#recovery(index);
+      return this.clock.nowUs();
     }
   }
 
@@ -95,5 +111,5 @@ export class DeterministicVm {
 }
 
 function killedHere(step: number): never {
-  throw new Error(`a recovery machine was told to die at step ${step} in a deterministic run`);
+  throw new WorkerKilled(step);
 }
