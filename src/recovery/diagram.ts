@@ -92,8 +92,6 @@ export function testMatrix(): MatrixRow[] {
 export function matrixMarkdown(): string {
   const rows = testMatrix();
   const cell = new Map(rows.map((row) => [`${row.state}/${label(row.event, row.choice)}`, row]));
-  const header = `| event | ${states.join(" | ")} |`;
-  const rule = `| --- |${states.map(() => " --- |").join("")}`;
   const lines = eventNames.flatMap((event) =>
     choicesFor(event).map((choice) => {
       const name = label(event, choice);
@@ -103,11 +101,47 @@ export function matrixMarkdown(): string {
         if (row.outcome === "ignore") return ".";
         return row.next === state ? "=" : row.next;
       });
-      return `| ${name} | ${cells.join(" | ")} |`;
+      return [name, ...cells];
     }),
   );
-  return `${[header, rule, ...lines].join("\n")}\n`;
+  return markdownTable([["event", ...states], ...lines]);
 }
+
+/** Columns padded to equal width, as the formatter wants them. */
+function markdownTable(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(3, ...rows.map((row) => (row[column] ?? "").length)),
+  );
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  const rule = widths.map((width) => "-".repeat(width));
+  const [head = [], ...body] = rows;
+  return `${[head, rule, ...body].map(line).join("\n")}\n`;
+}
+
+const files: readonly (readonly [string, string])[] = [
+  ["file", "what it owns"],
+  ["vocabulary.ts", "states, events with their choices, effects, policy steps: names and numbers"],
+  [
+    "table.ts",
+    "the table: every state x event x choice is a step, 'ignore' or 'bug'; `transition`",
+  ],
+  [
+    "judge.ts",
+    "what a CCDF means before the table is asked: stale, FMB code, permanent, storm, one too many",
+  ],
+  ["guest-event.ts", "what a guest's request record means now"],
+  ["effects.ts", "marking, publishing and counting, each exactly once"],
+  [
+    "host-driver.ts",
+    "resets and clears on the host with back-off, and the phase words a vCPU waits for",
+  ],
+  ["effect-runner.ts", "carries out one effect of a step"],
+  ["unit.ts", "`RecoveryUnit.step()`: one bounded pass"],
+  ["loop.ts, repair.ts", "a worker's life; what its supervisor does after its death"],
+  ["policy.ts, policy-file.ts", "a policy as numbers; as YAML (config/policies)"],
+  ["words.ts", "the machine's words in shared memory, the numbered drain steps"],
+];
 
 const introduction = `# The recovery machine
 
@@ -115,26 +149,13 @@ Generated from the code beside it; a test checks that it is current. One machine
 one worker per machine. It reads the host's error events, hands them to the guest as the guest's own, carries
 out what the guest's driver asks the host for, and sees to it that every wait ends.
 
-| file | what it owns |
-| --- | --- |
-| vocabulary.ts | states, events with their choices, effects, policy steps: names and numbers |
-| table.ts | the table: every state x event x choice is a step, "ignore" or "bug"; \`transition\` |
-| judge.ts | what a CCDF means before the table is asked: stale, FMB code, permanent, storm, one too many |
-| guest-event.ts | what a guest's request record means now |
-| effects.ts | marking, publishing and counting, each exactly once |
-| host-driver.ts | resets and clears on the host with back-off, and the phase words a vCPU waits for |
-| effect-runner.ts | carries out one effect of a step |
-| unit.ts | \`RecoveryUnit.step()\`: one bounded pass |
-| loop.ts, repair.ts | a worker's life; what its supervisor does after its death |
-| policy.ts, policy-file.ts | a policy as numbers; as YAML (config/policies) |
-| words.ts | the machine's words in shared memory, the numbered drain steps |
-
+${markdownTable(files)}
 A worker that dies leaves everything in shared memory: state, deadlines, budgets, the effects still to do, the
 redo log of the drain step under way. The supervisor calls \`repairAfterDeath\`, starts another worker, and the
 \`workerRestarted\` event repeats what the state stands on. \`test/property/recovery-explorer.test.ts\` walks every
 reachable state with a small host and guest and lets the worker die everywhere.
 
-*Recovered* means: MPCIFC 7 accepted; or CLP enable, register IOAT and a first good PCI load; or the guest's own
+_Recovered_ means: MPCIFC 7 accepted; or CLP enable, register IOAT and a first good PCI load; or the guest's own
 success report.
 `;
 
