@@ -28,7 +28,10 @@ export function monotonicNowUs(): number {
   return threadOriginUs() + performance.now() * 1e3;
 }
 
-/** Real time in microseconds since an origin; 0 until it is started. Allocates nothing per reading. */
+/**
+ * Real time in whole microseconds since an origin; 0 until it is started. Whole, because V8 passes integers
+ * below 2^31 (the first 35 minutes) without putting them on the heap, and a recovery reads the clock often.
+ */
 export class HostClock implements Clock {
   #offsetUs = 0;
   #running = false;
@@ -41,7 +44,7 @@ export class HostClock implements Clock {
   }
 
   nowUs(): number {
-    return this.#running ? performance.now() * 1e3 + this.#offsetUs : 0;
+    return this.#running ? Math.floor(performance.now() * 1e3 + this.#offsetUs) : 0;
   }
 }
 

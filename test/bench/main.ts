@@ -9,6 +9,7 @@ import type { Group } from "./harness.ts";
 /** Loaded on demand: a group may need what another does not. */
 const groups: Readonly<Record<string, () => Promise<Group>>> = {
   ring: async () => (await import("./ring/group.ts")).ring,
+  event: async () => (await import("./event/group.ts")).event,
 };
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));

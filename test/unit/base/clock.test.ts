@@ -22,10 +22,19 @@ describe("the virtual clock", () => {
 });
 
 describe("the host clock", () => {
+  test("stands at 0 until it is started", () => {
+    expect(new HostClock().nowUs()).toBe(0);
+  });
+
   test("never goes back", () => {
     const clock = new HostClock().start(monotonicNowUs());
     const readings = Array.from({ length: 1000 }, () => clock.nowUs());
     expect(readings.filter((reading, n) => n > 0 && reading < (readings[n - 1] ?? 0))).toEqual([]);
+  });
+
+  test("counts whole microseconds", () => {
+    const clock = new HostClock().start(monotonicNowUs() - 123.456);
+    expect(Array.from({ length: 20 }, () => clock.nowUs()).every(Number.isInteger)).toBe(true);
   });
 
   test("counts from its origin: a clock with a later origin shows that much less", () => {
