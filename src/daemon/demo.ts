@@ -21,6 +21,7 @@ import { LedgerDigest, type LedgerEntry, ledgerLine } from "../machine/ledger-en
 import { bootVm } from "../machine/parts.ts";
 import { ThreadedVm } from "../machine/threaded-vm.ts";
 import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { DemoMonitor, type DemoPhase } from "./demo-monitor.ts";
 import { knownNames, planDemo } from "./demo-plan.ts";
@@ -61,6 +62,17 @@ const endings: Readonly<Record<Ending, string>> = {
 /** Entries are printed this late, so that a slower thread's earlier entry still finds its place. */
 const HOLD_BACK_US = 40_000;
 const PUMP_INTERVAL_MS = 5;
+/** Rounds of a deterministic run between looks at signals. */
+const STEPS_PER_PAUSE = 500;
+
+/** What both kinds of machine offer to the one that watches. */
+interface DemoMachine {
+  readonly vm: VmMemory;
+  readonly clock: Clock;
+  readonly failure?: Error | undefined;
+  instructions(): number;
+  requestQuiesce(): void;
+}
 
 /** @returns the exit status */
 export async function demo(options: DemoOptions): Promise<number> {
@@ -79,7 +91,7 @@ export async function demo(options: DemoOptions): Promise<number> {
   const run = new DemoRun(config, spec, options, log);
   try {
     return options.deterministic
-      ? run.deterministic(image, imageFile)
+      ? await run.deterministic(image, imageFile)
       : await run.threaded(image, imageFile);
   } finally {
     run.close();
@@ -129,20 +141,57 @@ class DemoRun {
     const lines = new ConsoleLines((line, timeUs) => this.#consoleLine(ledger, timeUs, line));
     const machine = new ThreadedVm(this.#spec, (bytes, timeUs) => lines.push(bytes, timeUs));
     const ledger = new Ledger(machine.vm);
-    const monitor = this.#monitor(machine.vm);
     bootVm(machine.vm, image, imageFile);
+    await machine.start();
+    const pump = (): Promise<void> => new Promise((done) => setTimeout(done, PUMP_INTERVAL_MS));
+    const { ending, monitor } = await this.#watch(machine, ledger, pump, HOLD_BACK_US);
+    await machine.stop();
+    lines.end();
+    if (machine.failure !== undefined) this.#log.error({ err: machine.failure }, "a thread died");
+    return this.#finish(ending, machine, ledger, monitor);
+  }
+
+  /** One thread and virtual time: the same ledger on every run. */
+  async deterministic(image: Uint8Array, imageFile: string): Promise<number> {
+    const lines = new ConsoleLines((line, timeUs) => this.#consoleLine(ledger, timeUs, line));
+    const machine = new DeterministicVm(this.#spec, (bytes) =>
+      lines.push(bytes, machine.guestClock.nowUs()),
+    );
+    const ledger = new Ledger(machine.vm);
+    bootVm(machine.vm, image, imageFile);
+    this.#digest.add(JSON.stringify({ seed: this.#options.seed, spec: this.#spec }, bigintAsText));
+    let steps = 0;
+    const step = (): Promise<void> | undefined => {
+      machine.step();
+      if (++steps % STEPS_PER_PAUSE !== 0) return undefined;
+      return new Promise((done) => setImmediate(done));
+    };
+    const { ending, monitor } = await this.#watch(machine, ledger, step, 0);
+    lines.end();
+    return this.#finish(ending, machine, ledger, monitor);
+  }
+
+  /** Lets the machine go on with `advance` until the run has an end; hands its ledger on meanwhile. */
+  async #watch(
+    machine: DemoMachine,
+    ledger: Ledger,
+    advance: () => Promise<void> | undefined,
+    holdBackUs: number,
+  ): Promise<{ readonly ending: Ending; readonly monitor: DemoMonitor }> {
+    const { deadlineMs, settleMs } = this.#config;
+    const monitor = new DemoMonitor(machine.vm, this.#spec, deadlineMs, settleMs);
     let interrupted = false;
     const interrupt = (): void => {
       interrupted = true;
     };
     process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-    await machine.start();
     let ending: Ending = "running";
     while (ending === "running" || ending === "quiescing") {
-      await new Promise((resolve) => setTimeout(resolve, PUMP_INTERVAL_MS));
+      const pause = advance();
+      if (pause !== undefined) await pause;
       const nowUs = machine.clock.nowUs();
       this.#take(ledger.drain());
-      this.#flush(nowUs - HOLD_BACK_US);
+      this.#flush(nowUs - holdBackUs);
       if (interrupted) ending = "interrupted";
       else if (machine.failure !== undefined) ending = "crashed";
       else ending = monitor.check(nowUs);
@@ -151,55 +200,8 @@ class DemoRun {
         ending = "quiescing";
       }
     }
-    await machine.stop();
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-    lines.end();
-    if (machine.failure !== undefined) this.#log.error({ err: machine.failure }, "a thread died");
-    return this.#finish(
-      ending,
-      machine.vm,
-      ledger,
-      monitor,
-      machine.clock.nowUs(),
-      machine.instructions(),
-    );
-  }
-
-  /** One thread and virtual time: the same ledger on every run. */
-  deterministic(image: Uint8Array, imageFile: string): number {
-    const lines = new ConsoleLines((line, timeUs) => this.#consoleLine(ledger, timeUs, line));
-    const machine = new DeterministicVm(this.#spec, (bytes) =>
-      lines.push(bytes, machine.guestClock.nowUs()),
-    );
-    const ledger = new Ledger(machine.vm);
-    const monitor = this.#monitor(machine.vm);
-    bootVm(machine.vm, image, imageFile);
-    this.#digest.add(JSON.stringify({ seed: this.#options.seed, spec: this.#spec }, bigintAsText));
-    let ending: Ending = "running";
-    while (ending === "running" || ending === "quiescing") {
-      machine.step();
-      const nowUs = machine.clock.nowUs();
-      this.#take(ledger.drain());
-      this.#flush(nowUs);
-      ending = monitor.check(nowUs);
-      if (ending === "quiesce") {
-        machine.requestQuiesce();
-        ending = "quiescing";
-      }
-    }
-    lines.end();
-    return this.#finish(
-      ending,
-      machine.vm,
-      ledger,
-      monitor,
-      machine.clock.nowUs(),
-      machine.instructions(),
-    );
-  }
-
-  #monitor(vm: VmMemory): DemoMonitor {
-    return new DemoMonitor(vm, this.#spec, this.#config.deadlineMs, this.#config.settleMs);
+    return { ending, monitor };
   }
 
   #consoleLine(ledger: Ledger, timeUs: number, text: string): void {
@@ -236,17 +238,14 @@ class DemoRun {
     this.#print(timelineLine(entry));
   }
 
-  #finish(
-    ending: Ending,
-    vm: VmMemory,
-    ledger: Ledger,
-    monitor: DemoMonitor,
-    timeUs: number,
-    instructions: number,
-  ): number {
+  #finish(ending: Ending, machine: DemoMachine, ledger: Ledger, monitor: DemoMonitor): number {
+    const { vm } = machine;
+    const instructions = machine.instructions();
     this.#take(ledger.drain());
     const vmState = ending === "ended" ? "running" : "stopped";
-    this.#take([ledger.note(timeUs, "machine", "vm-ended", { how: endings[ending] })]);
+    this.#take([
+      ledger.note(machine.clock.nowUs(), "machine", "vm-ended", { how: endings[ending] }),
+    ]);
     this.#flush(Number.POSITIVE_INFINITY);
     closeBooks(vm, this.#spec);
     const outcomes = this.#outcomes(vm, monitor);
