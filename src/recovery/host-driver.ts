@@ -176,6 +176,11 @@ export class HostDriver {
     const words = this.#words;
     const operation = words.get(Scratch.clearOperation) === 7 ? 7 : 9;
     if (words.get(Scratch.clearStage) === STAGE_DUE) {
+      // Reset since its last error (policy `reset-first`): nothing is left to clear, and the host would refuse.
+      if (words.get(Scratch.hostErrorStands) === 0) {
+        this.result = 0;
+        return CALL_DONE;
+      }
       words.set(Scratch.clearAttempt, words.get(Scratch.clearAttempt) + 1);
       this.result = this.#host.startClear(operation);
       if (this.result === 0) words.set(Scratch.clearStage, STAGE_RUNNING);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RequestKind } from "../../../src/abi/records.ts";
 import { booksBalance, readBooks } from "../../../src/machine/books.ts";
+import { EIO } from "../../../src/ports/host-function.ts";
 import type { Policy } from "../../../src/recovery/policy.ts";
 import { compilePolicy, type PolicyFile } from "../../../src/recovery/policy-file.ts";
 import type { RecoveryUnit } from "../../../src/recovery/unit.ts";
@@ -369,6 +370,29 @@ describe("a recovery", () => {
     rig.set(FunctionBlock.clearPhase, 1 | (9 << 8));
     unit.step();
     expect(rig.get(FunctionBlock.clearPhase)).toBe(PHASE_FAILED);
+  });
+
+  it("accepts MPCIFC 9 and 7 at once when the host function was reset before the guest heard", () => {
+    const rig = new RecoveryRig();
+    rig.behave({ clearError: true });
+    const unit = rig.unit({ policy: policy({ onError: "reset" }) });
+    // A healthy function has no error to clear: this host would refuse for as long as it is asked.
+    Object.assign(rig.host, { startClear: () => -EIO });
+    unit.step();
+    rig.raise(SERVAC);
+    unit.step();
+    rig.endReset();
+    unit.step();
+    expect(rig.stateName).toBe("awaiting-guest");
+    rig.fetch();
+    for (const operation of [9, 7] as const) {
+      expect(rig.mpcifc(operation)).toBe(2);
+      unit.step();
+      expect(rig.mpcifc(operation)).toBe(0);
+    }
+    unit.step();
+    expect(rig.stateName).toBe("operational");
+    expect(readBooks(rig.vm, 0)).toMatchObject({ recoveries: 1, hostResets: 1 });
   });
 
   it("believes the guest's own success report", () => {
