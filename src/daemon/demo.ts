@@ -123,6 +123,10 @@ class DemoRun {
   readonly #trace: number | undefined;
   #held: LedgerEntry[] = [];
   #printed = 0;
+  #interrupted = false;
+  readonly #interrupt = (): void => {
+    this.#interrupted = true;
+  };
 
   constructor(config: DemoConfig, spec: VmSpec, options: DemoOptions, log: Logger) {
     this.#config = config;
@@ -130,9 +134,11 @@ class DemoRun {
     this.#options = options;
     this.#log = log;
     this.#trace = options.trace === undefined ? undefined : openTrace(options.trace);
+    process.on("SIGINT", this.#interrupt).on("SIGTERM", this.#interrupt);
   }
 
   close(): void {
+    process.off("SIGINT", this.#interrupt).off("SIGTERM", this.#interrupt);
     if (this.#trace !== undefined) closeSync(this.#trace);
   }
 
@@ -180,11 +186,6 @@ class DemoRun {
   ): Promise<{ readonly ending: Ending; readonly monitor: DemoMonitor }> {
     const { deadlineMs, settleMs } = this.#config;
     const monitor = new DemoMonitor(machine.vm, this.#spec, deadlineMs, settleMs);
-    let interrupted = false;
-    const interrupt = (): void => {
-      interrupted = true;
-    };
-    process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
     let ending: Ending = "running";
     while (ending === "running" || ending === "quiescing") {
       const pause = advance();
@@ -192,7 +193,7 @@ class DemoRun {
       const nowUs = machine.clock.nowUs();
       this.#take(ledger.drain());
       this.#flush(nowUs - holdBackUs);
-      if (interrupted) ending = "interrupted";
+      if (this.#interrupted) ending = "interrupted";
       else if (machine.failure !== undefined) ending = "crashed";
       else ending = monitor.check(nowUs);
       if (ending === "quiesce") {
@@ -200,7 +201,6 @@ class DemoRun {
         ending = "quiescing";
       }
     }
-    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
     return { ending, monitor };
   }
 
