@@ -261,7 +261,7 @@ class DemoRun {
       );
       if (this.#options.deterministic) this.#print(`ledger digest ${this.#digest.hex()}`);
       this.#print(
-        verdict === "recovered" ? "recovered: every function ended as expected" : "failed",
+        verdict === "recovered" ? "recovered: every function ended as expected" : verdict,
       );
     }
     for (const problem of problems) process.stderr.write(`zmend: ${problem}\n`);
@@ -288,7 +288,7 @@ class DemoRun {
     const problems: string[] = [];
     const seconds = this.#config.deadlineMs / 1000;
     if (ending === "interrupted")
-      problems.push("Interrupted; what had happened until then stands above.");
+      return ["Interrupted; what had happened until then stands above."];
     if (ending === "stopped") problems.push(`The policy ${this.#spec.policy.name} stopped the VM.`);
     if (ending === "crashed") problems.push("A thread of the VM died; --log-level error says why.");
     if (ending === "deadline") {
