@@ -78,10 +78,20 @@ export class SlowContext {
     return this.gr(n) & this.addressMask;
   }
 
+  /** Bits 32-39 become zeros in the 24-bit mode. */
   setAddress(n: number, address: bigint): void {
     const wrapped = address & this.addressMask;
     if (this.wide) this.setGr(n, wrapped);
     else this.setGr32(n, Number(wrapped));
+  }
+
+  /** Bits 32-39 stay in the 24-bit mode (`updateAddress` of table/body.ts). */
+  updateAddress(n: number, address: bigint): void {
+    const wrapped = address & this.addressMask;
+    if (this.wide) this.setGr(n, wrapped);
+    else if (this.addressMask === 0xffffffn) {
+      this.setGr32(n, Number(wrapped) | (this.gr32(n) & 0xff000000));
+    } else this.setGr32(n, Number(wrapped));
   }
 
   /** A length in a register: 64 bits in the 64-bit mode, else 32. */
@@ -123,6 +133,11 @@ export class SlowContext {
     return true;
   }
 
+  /** Takes back a recorded access exception. */
+  forgetFault(): void {
+    this.state.setI32(Cpu.programCode, 0);
+  }
+
   /** Interruptible instruction that is not finished: it is executed again, from the present registers. */
   repeat(): void {
     this.state.setU64(Cpu.pswAddress, this.state.u64(Core.startAddress));
@@ -138,7 +153,25 @@ export class SlowContext {
     return this.#resolve(address, STORE);
   }
 
-  /** Host addresses of both ends' pages are good: the bytes of a short operand, or undefined. */
+  /** Host address under a key of the program's choice, or minus the code of the exception, not recorded. */
+  resolveKeyed(
+    address: bigint,
+    kind: typeof FETCH | typeof STORE,
+    key: number | undefined,
+  ): number {
+    const dat = this.#dat;
+    const high = Number(address >> 32n) | 0;
+    const low = Number(address & WORD) | 0;
+    const absolute = dat.resolve(high, low, kind, dat.currentSpace(kind), key ?? dat.pswKey());
+    return absolute < 0 ? absolute : this.#ramOffset + absolute;
+  }
+
+  /** Records the access exception that `resolveKeyed` met last. */
+  recordAccess(code: number): void {
+    this.#dat.record(code, this.#dat.currentSpace(FETCH));
+  }
+
+  /** The bytes of a short operand, or undefined with the access exception recorded. */
   read(address: bigint, length: number): Uint8Array | undefined {
     const result = new Uint8Array(length);
     for (let i = 0; i < length; i++) {

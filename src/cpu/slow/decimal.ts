@@ -48,13 +48,9 @@ function convertToBinary(c: SlowContext, length: 8 | 16): void {
   }
   const bits = length === 8 ? 32 : 64;
   const fits = BigInt.asIntN(bits, value) === value;
-  // Overflow: the rightmost bits are placed for CVB; CVBG is suppressed.
-  if (!fits && length === 16) {
-    c.program(Program.fixedDivide);
-    return;
-  }
+  // Overflow: CVB places the rightmost bits before it interrupts, CVBG is suppressed.
   if (length === 8) c.setGr32(c.field(8, 4), Number(BigInt.asIntN(32, value)));
-  else c.setGr(c.field(8, 4), value);
+  else if (fits) c.setGr(c.field(8, 4), value);
   if (!fits) c.program(Program.fixedDivide);
 }
 
@@ -69,101 +65,108 @@ export const cvbg = (c: SlowContext): void => convertToBinary(c, 16);
 export const cvd = (c: SlowContext): void => convertToDecimal(c, 8);
 export const cvdg = (c: SlowContext): void => convertToDecimal(c, 16);
 
-interface TwoLengths {
-  readonly first: bigint;
-  readonly second: bigint;
-  readonly firstLength: number;
-  readonly secondLength: number;
-}
-
-function operands(c: SlowContext): TwoLengths {
-  return {
-    first: c.baseDisplacement(16),
-    second: c.baseDisplacement(32),
-    firstLength: c.field(8, 4) + 1,
-    secondLength: c.field(12, 4) + 1,
-  };
-}
-
 /**
- * PACK, UNPK and MVO work on bytes from right to left, as if each result byte were stored before the next
- * source byte is fetched; that matters when the operands overlap. All pages are translated first.
+ * The operands of PACK, UNPK and MVO from right to left: each result byte is stored before the next source
+ * byte is fetched, which matters when they overlap. Translated before anything is stored, also from the
+ * right, so that of several missing pages the rightmost shows.
  */
-function rightToLeft(
+class RightToLeft {
+  readonly #c: SlowContext;
+  readonly #source: readonly number[];
+  readonly #target: readonly number[];
+  #read = 0;
+  #written = 0;
+
+  constructor(c: SlowContext, source: readonly number[], target: readonly number[]) {
+    this.#c = c;
+    this.#source = source;
+    this.#target = target;
+  }
+
+  /** The source byte in turn, zero behind the last. */
+  peek(): number {
+    const host = this.#source[this.#read];
+    return host === undefined ? 0 : (this.#c.bytes[host] as number);
+  }
+
+  next(): number {
+    const byte = this.peek();
+    this.#read++;
+    return byte;
+  }
+
+  put(byte: number): void {
+    const host = this.#target[this.#written++];
+    if (host !== undefined) this.#c.bytes[host] = byte;
+  }
+
+  get full(): boolean {
+    return this.#written >= this.#target.length;
+  }
+
+  /** The target byte in turn as it is now. */
+  present(): number {
+    return this.#c.bytes[this.#target[this.#written] as number] as number;
+  }
+}
+
+function rightToLeft(c: SlowContext): RightToLeft | undefined {
+  const source = hosts(c, c.baseDisplacement(32), c.field(12, 4), false);
+  if (!source) return undefined;
+  const target = hosts(c, c.baseDisplacement(16), c.field(8, 4), true);
+  return target && new RightToLeft(c, source, target);
+}
+
+/** Host addresses of the bytes at `address + last` down to `address`. */
+function hosts(
   c: SlowContext,
-  step: (next: () => number, put: (byte: number) => void) => void,
-): void {
-  const o = operands(c);
-  const mask = c.addressMask;
-  const hosts = (address: bigint, length: number, store: boolean): number[] | undefined => {
-    const found: number[] = [];
-    for (let i = 0; i < length; i++) {
-      const at = (address + BigInt(i)) & mask;
-      const host = store ? c.storeByte(at) : c.fetchByte(at);
-      if (host < 0) return undefined;
-      found.push(host);
-    }
-    return found;
-  };
-  const source = hosts(o.second, o.secondLength, false);
-  if (!source) return;
-  const target = hosts(o.first, o.firstLength, true);
-  if (!target) return;
-  const next = (): number => {
-    const host = source.pop();
-    return host === undefined ? 0 : (c.bytes[host] as number);
-  };
-  const put = (byte: number): void => {
-    const host = target.pop();
-    if (host !== undefined) c.bytes[host] = byte;
-  };
-  while (target.length > 0) step(next, put);
+  address: bigint,
+  last: number,
+  store: boolean,
+): number[] | undefined {
+  const found: number[] = [];
+  for (let i = last; i >= 0; i--) {
+    const at = (address + BigInt(i)) & c.addressMask;
+    const host = store ? c.storeByte(at) : c.fetchByte(at);
+    if (host < 0) return undefined;
+    found.push(host);
+  }
+  return found;
+}
+
+function swapNibbles(byte: number): number {
+  return ((byte & 15) << 4) | (byte >> 4);
 }
 
 export function pack(c: SlowContext): void {
-  let first = true;
-  rightToLeft(c, (next, put) => {
-    if (first) {
-      first = false;
-      const byte = next();
-      put(((byte & 15) << 4) | (byte >> 4));
-      return;
-    }
-    const low = next() & 15;
-    const high = next() & 15;
-    put((high << 4) | low);
-  });
+  const o = rightToLeft(c);
+  if (!o) return;
+  o.put(swapNibbles(o.next()));
+  while (!o.full) {
+    const low = o.next() & 15;
+    o.put(((o.next() & 15) << 4) | low);
+  }
 }
 
+/** Each source byte gives two result bytes and is fetched for both. */
 export function unpk(c: SlowContext): void {
-  let first = true;
-  let held = -1;
-  rightToLeft(c, (next, put) => {
-    if (first) {
-      first = false;
-      const byte = next();
-      put(((byte & 15) << 4) | (byte >> 4));
-      return;
-    }
-    if (held >= 0) {
-      put(0xf0 | held);
-      held = -1;
-      return;
-    }
-    const byte = next();
-    held = byte >> 4;
-    put(0xf0 | (byte & 15));
-  });
+  const o = rightToLeft(c);
+  if (!o) return;
+  o.put(swapNibbles(o.next()));
+  while (!o.full) {
+    o.put(0xf0 | (o.peek() & 15));
+    o.put(0xf0 | (o.next() >> 4));
+  }
 }
 
+/** MOVE WITH OFFSET: the source shifted left by a digit, beside the target's rightmost four bits. */
 export function mvo(c: SlowContext): void {
-  let carry = -1;
-  const o = operands(c);
-  const last = c.read((o.first + BigInt(o.firstLength - 1)) & c.addressMask, 1);
-  if (!last) return;
-  rightToLeft(c, (next, put) => {
-    const byte = next();
-    put(((byte & 15) << 4) | (carry < 0 ? (last[0] as number) & 15 : carry));
-    carry = byte >> 4;
-  });
+  const o = rightToLeft(c);
+  if (!o) return;
+  let low = o.present() & 15;
+  while (!o.full) {
+    const byte = o.next();
+    o.put(((byte & 15) << 4) | low);
+    low = byte >> 4;
+  }
 }

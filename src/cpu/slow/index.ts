@@ -3,6 +3,8 @@ import { Cpu } from "../state.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 import * as decimal from "./decimal.ts";
 import * as long from "./long-operands.ts";
+import * as page from "./move-page.ts";
+import * as unicode from "./unicode.ts";
 
 export { SlowContext, type SlowInstruction, type SlowParts } from "./context.ts";
 
@@ -22,6 +24,15 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0x4e, "CVD", decimal.cvd],
   [0xe326, "CVDY", decimal.cvd],
   [0xe32e, "CVDG", decimal.cvdg],
+  [0xb254, "MVPG", page.mvpg],
+  [0xef, "LMD", page.lmd],
+  [0xb2a5, "TRE", page.tre],
+  [0xb2a7, "CU12", unicode.cu12],
+  [0xb2a6, "CU21", unicode.cu21],
+  [0xb9b0, "CU14", unicode.cu14],
+  [0xb9b1, "CU24", unicode.cu24],
+  [0xb9b2, "CU41", unicode.cu41],
+  [0xb9b3, "CU42", unicode.cu42],
   [0xf1, "MVO", decimal.mvo],
   [0xf2, "PACK", decimal.pack],
   [0xf3, "UNPK", decimal.unpk],

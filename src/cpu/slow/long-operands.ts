@@ -38,14 +38,13 @@ function longOperand(c: SlowContext, register: number): Operand {
   return { register, address: c.addressIn(register), length: c.lengthIn(register + 1) };
 }
 
-function putShort(c: SlowContext, operand: Operand): void {
-  c.setAddress(operand.register, operand.address);
+function putShortLength(c: SlowContext, operand: Operand): void {
   const keep = c.gr32(operand.register + 1) & 0xff000000;
   c.setGr32(operand.register + 1, keep | Number(operand.length));
 }
 
 function putLong(c: SlowContext, operand: Operand): void {
-  c.setAddress(operand.register, operand.address);
+  c.updateAddress(operand.register, operand.address);
   c.setLength(operand.register + 1, operand.length);
 }
 
@@ -62,7 +61,8 @@ function lengthCode(first: Operand, second: Operand): number {
 }
 
 /**
- * Moves up to the end of a page of either operand, or pads.
+ * Moves up to the end of a page of either operand, or pads. Operands that overlap destructively are refused
+ * by MVCL and unpredictable in MVCLE.
  * @returns false when an access exception was recorded
  */
 function moveUnit(c: SlowContext, first: Operand, second: Operand, pad: number): boolean {
@@ -78,19 +78,10 @@ function moveUnit(c: SlowContext, first: Operand, second: Operand, pad: number):
   if (target < 0) return false;
   const count = Number(bytes);
   if (padding) c.bytes.fill(pad, target, target + count);
-  else moveForward(c.bytes, target, source, count);
+  else c.bytes.copyWithin(target, source, source + count);
   advance(c, first, bytes);
   if (!padding) advance(c, second, bytes);
   return true;
-}
-
-/** As if byte by byte from left to right. */
-function moveForward(bytes: Uint8Array, target: number, source: number, count: number): void {
-  if (target > source && target < source + count) {
-    for (let i = 0; i < count; i++) bytes[target + i] = bytes[source + i] as number;
-  } else {
-    bytes.copyWithin(target, source, source + count);
-  }
 }
 
 /** Would bytes be used as a source after they were stored into? */
@@ -112,9 +103,10 @@ export function mvcl(c: SlowContext): void {
   const code = lengthCode(first, second);
   const pad = c.gr32(registers[1] + 1) >>> 24;
   if (!moveUnit(c, first, second, pad)) return;
-  // What is left of the longer source is not part of the result, but the code is that of the start.
-  putShort(c, second);
-  putShort(c, first);
+  for (const operand of [second, first]) {
+    c.setAddress(operand.register, operand.address);
+    putShortLength(c, operand);
+  }
   c.cc = code;
   if (first.length !== 0n) c.repeat();
 }
@@ -166,8 +158,10 @@ export function clcl(c: SlowContext): void {
   const pad = c.gr32(registers[1] + 1) >>> 24;
   const code = compareUnit(c, first, second, pad);
   if (code < 0) return;
-  putShort(c, second);
-  putShort(c, first);
+  for (const operand of [second, first]) {
+    c.updateAddress(operand.register, operand.address);
+    putShortLength(c, operand);
+  }
   if (code === 3) c.repeat();
   else c.cc = code;
 }

@@ -215,6 +215,14 @@ export abstract class Body {
     );
   }
 
+  /**
+   * Writes back the address of an operand that was worked through. In 24-bit mode bits 32-39 stay; where
+   * the manual leaves zeros or no change to the CPU, the peer we compare with keeps them too.
+   */
+  updateAddress(field: RegisterField, address: I64): void {
+    this.#updateAddress(this.pointer(field), address);
+  }
+
   in64BitMode(): I32 {
     return i64.eq(this.addressMask, i64.const(-1));
   }
@@ -371,13 +379,21 @@ export abstract class Body {
     return i32.add(this.area, i32.const(offset));
   }
 
-  /** `setAddress` for a register that the instruction implies. */
-  setImpliedAddress(n: number, address: I64): void {
+  /** `updateAddress` for a register that the instruction implies. */
+  updateImpliedAddress(n: number, address: I64): void {
+    this.#updateAddress(this.host(Cpu.gr + n * 8), address);
+  }
+
+  #updateAddress(pointer: I32, address: I64): void {
     const value = this.let64(i64.and(address, this.addressMask));
     this.if(
       this.in64BitMode(),
-      () => this.fn.emit(i64.store(this.area, value, Cpu.gr + n * 8)),
-      () => this.fn.emit(i32.store(this.area, i32.wrap(value), Cpu.gr + n * 8)),
+      () => this.fn.emit(i64.store(pointer, value)),
+      () => {
+        const kept = i32.and(i32.load(pointer), i32.const(0xff000000 | 0));
+        const top = i32.select(i32.const(0), kept, this.in31BitMode());
+        this.fn.emit(i32.store(pointer, i32.or(i32.wrap(value), top)));
+      },
     );
   }
 

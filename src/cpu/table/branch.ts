@@ -133,7 +133,7 @@ function setOldLink(b: Body, halfwords: number): void {
       // Behind EXECUTE the ILC is that of EXECUTE; next - start tells.
       const ilc = b.executedLength(halfwords);
       const top = i32.or(
-        i32.or(i32.shl(ilc, i32.const(29)), i32.shl(b.cc(), i32.const(28))),
+        i32.or(i32.shl(ilc, i32.const(30)), i32.shl(b.cc(), i32.const(28))),
         programMask,
       );
       b.setGr32("r1", i32.or(i32.wrap(b.nextAddress), top));

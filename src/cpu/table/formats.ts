@@ -85,6 +85,7 @@ export const formats = {
   SIL_u: { base: "b", immediate: "c" },
   S: { base: "b" },
   SS: {}, //                                        a = L, b and c the bases, d = d1 | d2 << 16
+  SSF: { r3: "a" }, //                              b and c the bases, d = d1 | d2 << 16
   slow: {}, //                                      d = index of the TypeScript handler
 } as const satisfies Record<string, FormatFields>;
 
@@ -246,6 +247,10 @@ export function decodeOperands(
       return put(0, base(n3), low >>> 16, displacement, 0);
     case "S":
       return put(0, base(n3), 0, displacement, 0);
+    case "SSF": {
+      const second = (low >>> 16) & 0xfff;
+      return put(gr(n1), base(n3), base(low >>> 28), displacement | (second << 16), 0);
+    }
     case "SS": {
       const second = (low >>> 16) & 0xfff;
       return put(

@@ -6,6 +6,8 @@
  * Sixteen-byte operands (CDSG, LPQ, STPQ) are two accesses: wasm has no wider atomic. They are
  * single-copy atomic among the instructions of one CPU only.
  */
+
+import { Entry } from "../core-layout.ts";
 import { type I32, type I64, i32, i64 } from "../wasm/index.ts";
 import type { Body } from "./body.ts";
 import { Facility, type Row, row } from "./row.ts";
@@ -210,6 +212,110 @@ function testAndSet(b: Body): void {
   });
 }
 
+/** Both storage operands of an SSF instruction. */
+function twoAddresses(b: Body): { first: I64; second: I64 } {
+  const displacements = b.let32(b.d);
+  const sum = (slot: number, displacement: I32): I64 =>
+    i64.and(i64.add(i64.load(i32.load(b.entry, slot)), i64.fromU(displacement)), b.addressMask);
+  return {
+    first: b.let64(sum(Entry.b, i32.and(displacements, i32.const(0xfff)))),
+    second: b.let64(sum(Entry.c, i32.shrU(displacements, i32.const(16)))),
+  };
+}
+
+function misaligned(address: I64, bytes: I32): I32 {
+  return i32.and(i32.wrap(address), i32.sub(bytes, i32.const(1)));
+}
+
+/** LOAD PAIR DISJOINT: two operands into an even-odd pair; cc 0, as one CPU sees them at one time. */
+function loadPairDisjoint(bytes: 4 | 8) {
+  return (b: Body): void => {
+    b.specificationIf(isOdd(b, "r3"));
+    const { first, second } = twoAddresses(b);
+    const size = i32.const(bytes);
+    b.specificationIf(i32.or(misaligned(first, size), misaligned(second, size)));
+    if (bytes === 4) {
+      const one = b.let32(b.load32(first));
+      const two = b.let32(b.load32(second));
+      b.setGr32("r3", one);
+      b.setGr32("r3", two, true);
+    } else {
+      const one = b.let64(b.load64(first));
+      const two = b.let64(b.load64(second));
+      b.setGr("r3", one);
+      b.setGr("r3", two, true);
+    }
+    b.setCc(ZERO32);
+  };
+}
+
+/**
+ * COMPARE AND SWAP AND STORE: GR0 holds function code (4, 8 or 16 bytes to compare) and store
+ * characteristic (1...16 bytes to store); the parameter list at GR1 the replacement and the store value.
+ */
+function compareSwapStore(b: Body): void {
+  const control = b.let32(i32.wrap(b.implied(0)));
+  const code = b.let32(i32.and(control, i32.const(0xff)));
+  const storeCode = b.let32(i32.and(i32.shrU(control, i32.const(8)), i32.const(0xff)));
+  b.specificationIf(i32.or(i32.gtU(code, i32.const(2)), i32.gtU(storeCode, i32.const(4))));
+  b.if(i32.eq(code, i32.const(2)), () => b.specificationIf(isOdd(b, "r3")));
+  const { first, second } = twoAddresses(b);
+  const bytes = b.let32(i32.shl(i32.const(4), code));
+  const storeBytes = b.let32(i32.shl(i32.const(1), storeCode));
+  b.specificationIf(i32.or(misaligned(first, bytes), misaligned(second, storeBytes)));
+  b.probe(second, storeBytes);
+  const list = b.let64(i64.and(i64.and(b.implied(1), b.addressMask), i64.const(-16)));
+  const parameters = b.readable(list, 32);
+  const different = b.variable32(ZERO32);
+  b.change(first, bytes, (host) => {
+    b.if(
+      i32.eqz(code),
+      () => b.set(different, swapWord(b, host, parameters)),
+      () =>
+        b.if(
+          i32.eq(code, i32.const(1)),
+          () => b.set(different, swapDoubleword(b, host, parameters)),
+          () => b.set(different, swapQuadword(b, host, parameters)),
+        ),
+    );
+  });
+  b.if(i32.eqz(different.get), () => {
+    const target = b.let32(b.inPlaceForChange(second, storeBytes));
+    b.copyForward(target, i32.add(parameters, i32.const(16)), storeBytes);
+  });
+  b.setCc(different.get);
+}
+
+/** Compare with r3, exchange with the bytes at `next`, the old value to r3; 1 if it was different. */
+function swapWord(b: Body, host: I32, next: I32): I32 {
+  const expected = b.let32(b.swap32(b.gr32("r3")));
+  const seen = b.let32(i32.atomicCompareExchange(host, expected, i32.load(next)));
+  const value = b.swap32(seen);
+  b.setGr32("r3", value);
+  return i32.ne(seen, expected);
+}
+
+function swapDoubleword(b: Body, host: I32, next: I32): I32 {
+  const expected = b.let64(b.swap64(b.gr("r3")));
+  const seen = b.let64(i64.atomicCompareExchange(host, expected, i64.load(next)));
+  const value = b.swap64(seen);
+  b.setGr("r3", value);
+  return i64.ne(seen, expected);
+}
+
+function swapQuadword(b: Body, host: I32, next: I32): I32 {
+  const high = b.let64(b.swap64(i64.load(host)));
+  const low = b.let64(b.swap64(i64.load(host, 8)));
+  const different = b.let32(i32.or(i64.ne(high, b.gr("r3")), i64.ne(low, b.gr("r3", true))));
+  b.if(i32.eqz(different), () => {
+    b.fn.emit(i64.store(host, i64.load(next)));
+    b.fn.emit(i64.store(host, i64.load(next, 8), 8));
+  });
+  b.setGr("r3", high);
+  b.setGr("r3", low, true);
+  return different;
+}
+
 export const interlockedRows: readonly Row[] = [
   row("CS", 0xba, "RS", compareAndSwap32),
   row("CSY", 0xeb14, "RSY", compareAndSwap32),
@@ -217,6 +323,9 @@ export const interlockedRows: readonly Row[] = [
   row("CDS", 0xbb, "RS", compareDoubleAndSwap),
   row("CDSY", 0xeb31, "RSY", compareDoubleAndSwap),
   row("CDSG", 0xeb3e, "RSY", compareDoubleAndSwap64),
+  row("CSST", 0xc82, "SSF", compareSwapStore),
+  row("LPD", 0xc84, "SSF", loadPairDisjoint(4), HW),
+  row("LPDG", 0xc85, "SSF", loadPairDisjoint(8), HW),
   row("TS", 0x93, "S", testAndSet),
   row("LPQ", 0xe38f, "RXY", loadPair),
   row("STPQ", 0xe38e, "RXY", storePair),

@@ -489,6 +489,9 @@ export const loadStoreRows: readonly Row[] = [
   row("STOC", 0xebf3, "RSY", onCondition(store32), HW),
   row("STOCG", 0xebe3, "RSY", onCondition(store64), HW),
 
+  row("PFD", 0xe336, "RXY", () => undefined, GIE),
+  row("PFDRL", 0xc62, "RIL", () => undefined, GIE),
+
   row(
     "LBH",
     0xe3c0,

@@ -59,6 +59,8 @@ function combine(each: (b: Body, first: I32, second: I32) => I32) {
     const any = b.variable32(ZERO32);
     const index = b.variable32(ZERO32);
     const source = b.let32(b.inPlace(second, length));
+    // The first operand is fetched and stored: a missing page shows as a fetch.
+    b.fn.drop(b.inPlace(first, length));
     const target = b.let32(b.inPlaceForChange(first, length));
     const step = (again: Label, from: I32, to: I32): void => {
       const value = b.let32(each(b, i32.load8U(to), i32.load8U(from)));
@@ -75,9 +77,11 @@ function combine(each: (b: Body, first: I32, second: I32) => I32) {
           step(again, from, b.let32(i32.add(target, index.get)));
         }),
       () => {
+        for (const operand of [second, first]) {
+          b.readable(operand, 1);
+          b.readable(lastOf(b, operand, length), 1);
+        }
         b.probe(first, length);
-        b.readable(second, 1);
-        b.readable(lastOf(b, second, length), 1);
         b.loop((again) => {
           const from = b.readable(plus(b, second, index.get), 1);
           const to = b.let32(b.inPlaceForChange(plus(b, first, index.get), i32.const(1)));
@@ -144,6 +148,8 @@ function moveInverse(b: Body): void {
 /** TR: each byte of the first operand is replaced by the table's byte; all are looked up before. */
 function translate(b: Body): void {
   const { length, first, second } = operands(b);
+  b.readable(first, 1);
+  b.readable(lastOf(b, first, length), 1);
   b.probe(first, length);
   const pass = (store: boolean): void => {
     const index = b.variable32(ZERO32);
@@ -161,23 +167,32 @@ function translate(b: Body): void {
 
 /** TRT: the first nonzero function byte stops; its argument's address to GR1, the byte to GR2. */
 function translateAndTest(b: Body): void {
+  scanForFunction(b, (first, index) => plus(b, first, index));
+}
+
+function scanForFunction(b: Body, argumentAt: (first: I64, index: I32) => I64): void {
   const { length, first, second } = operands(b);
   const index = b.variable32(ZERO32);
   const found = b.variable32(ZERO32);
   const at = b.fn.temp64();
   b.loop((again) => {
-    b.set(at, plus(b, first, index.get));
+    b.set(at, argumentAt(first, index.get));
     const argument = b.let32(i32.load8U(b.readable(at.get, 1)));
     b.set(found, i32.load8U(b.readable(plus(b, second, argument), 1)));
     b.set(index, i32.add(index.get, i32.const(1)));
     b.fn.brIf(again, i32.and(i32.eqz(found.get), i32.ltU(index.get, length)));
   });
   b.if(found.get, () => {
-    b.setImpliedAddress(1, at.get);
+    b.updateImpliedAddress(1, at.get);
     b.fn.emit(i32.store8(b.area, found.get, Cpu.gr + 16));
   });
   const stopped = i32.select(i32.const(2), i32.const(1), i32.eq(index.get, length));
   b.setCc(i32.select(stopped, ZERO32, i32.ne(found.get, ZERO32)));
+}
+
+/** TRTR: as TRT from right to left; the first operand's address designates its rightmost byte. */
+function translateAndTestReverse(b: Body): void {
+  scanForFunction(b, (first, index) => i64.and(i64.sub(first, i64.fromU(index)), b.addressMask));
 }
 
 const numerics = (_: Body, x: I32, y: I32): I32 =>
@@ -196,6 +211,7 @@ export const storageRows: readonly Row[] = [
   row("CLC", 0xd5, "SS", compare),
   row("TR", 0xdc, "SS", translate),
   row("TRT", 0xdd, "SS", translateAndTest),
+  row("TRTR", 0xd0, "SS", translateAndTestReverse),
 ];
 
 /** MVN and MVZ leave the condition code alone: it is put back after the loop. */

@@ -50,8 +50,8 @@ function search(b: Body): void {
       whileUnitLasts(b, done, again);
     }),
   );
-  b.if(i32.eq(cc.get, i32.const(1)), () => b.setAddress("r1", at.get));
-  b.if(i32.eq(cc.get, i32.const(3)), () => b.setAddress("r2", at.get));
+  b.if(i32.eq(cc.get, i32.const(1)), () => b.updateAddress("r1", at.get));
+  b.if(i32.eq(cc.get, i32.const(3)), () => b.updateAddress("r2", at.get));
   b.setCc(cc.get);
 }
 
@@ -88,8 +88,8 @@ function move(b: Body): void {
       whileUnitLasts(b, done, again);
     }),
   );
-  b.setAddress("r1", to.get);
-  b.if(i32.eq(cc.get, i32.const(3)), () => b.setAddress("r2", from.get));
+  b.updateAddress("r1", to.get);
+  b.if(i32.eq(cc.get, i32.const(3)), () => b.updateAddress("r2", from.get));
   b.setCc(cc.get);
 }
 
@@ -124,8 +124,8 @@ function compare(b: Body): void {
     }),
   );
   b.if(cc.get, () => {
-    b.setAddress("r1", first.get);
-    b.setAddress("r2", second.get);
+    b.updateAddress("r1", first.get);
+    b.updateAddress("r2", second.get);
   });
   b.setCc(cc.get);
 }
@@ -168,7 +168,7 @@ function checksum(b: Body): void {
     }),
   );
   b.setGr32("r1", i32.wrap(sum.get));
-  b.setAddress("r2", at.get);
+  b.updateAddress("r2", at.get);
   b.if(
     wide,
     () => b.setGr("r2", length.get, true),
