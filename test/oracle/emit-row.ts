@@ -26,6 +26,11 @@ function third(g: Generator, row: Row): number {
   return row.even3 ? g.evenAny() : g.any();
 }
 
+/** STCM and its kin store byte by byte in QEMU, up to the page that faults. */
+function mayCross(g: Generator, row: Row): boolean {
+  return !g.faulting || !row.name.startsWith("stcm");
+}
+
 /** Address fields of an operand that is a number, not a place: shift amounts, LA. */
 function loose(g: Generator, row: Row, wide: boolean): { b2: number; d2: number; x: number } {
   const far = wide ? g.below(0x100000) - 0x80000 : g.below(0x1000);
@@ -36,7 +41,7 @@ function loose(g: Generator, row: Row, wide: boolean): { b2: number; d2: number;
 
 function memory(g: Generator, row: Row, wide: boolean): { b2: number; d2: number; x: number } {
   if (row.shift || row.address) return loose(g, row, wide);
-  const operand = g.operand(Math.max(1, row.size), row.align, wide, true);
+  const operand = g.operand(Math.max(1, row.size), row.align, wide, true, mayCross(g, row));
   return { b2: operand.b, d2: operand.d, x: operand.x };
 }
 
@@ -52,7 +57,7 @@ function based(g: Generator, row: Row, wide: boolean): { b2: number; d2: number 
     const { b2, d2 } = loose(g, row, wide);
     return { b2, d2 };
   }
-  const operand = g.operand(Math.max(1, row.size), row.align, wide, false);
+  const operand = g.operand(Math.max(1, row.size), row.align, wide, false, mayCross(g, row));
   return { b2: operand.b, d2: operand.d };
 }
 
@@ -94,10 +99,17 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
     const r1 = first(g, row);
     if (row.address) {
       g.clearHigh(r1);
-      g.put(row, { r1, i: g.imm32() });
+      // QEMU overflows beyond 31 bits, and does not truncate in the small modes.
+      const i = g.smallModes ? -g.below(0x1000) : g.imm32() >> 2;
+      g.put(row, { r1, i });
+
       return;
     }
+    // QEMU does not test the alignment: no wild placement.
+    const wildness = g.wildness;
+    g.wildness = 0;
     const address = g.place(row.size, Math.max(2, row.align));
+    g.wildness = wildness;
     g.put(row, { r1, i: (address - g.here) / 2 });
   },
   RIEd: (g, row) => g.put(row, { r1: first(g, row), r3: g.any(), i: g.imm16() }),
@@ -155,12 +167,17 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
     for (let n = 0; n < count; n++) g.wrote((r1 + n) & 15);
   },
   SSb: (g, row) => {
-    const align = g.decimalCrossing ? 1 : 16;
-    const one = g.operand(16, align, false, false);
-    const near = row.name !== "unpk" && g.chance(25) && overlapping(g, one, 8, 16);
-    const two = near || g.operand(16, align, false, false);
-    const l1 = g.below(16);
-    const l2 = g.below(16);
+    // Which page of several faults first is not defined for operands processed right to left.
+    const one = g.operand(16, 1, false, false, !g.faulting);
+    const unpack = row.name === "unpk";
+    const near = !unpack && !g.faulting && g.chance(25) && overlapping(g, one, 8, 16);
+    let two = near || g.operand(16, 1, false, false, !g.faulting);
+    while (unpack && Math.abs(two.address - one.address) < 16) {
+      two = g.operand(16, 1, false, false, !g.faulting);
+    }
+    const l2 = unpack ? 1 + g.below(15) : g.below(16);
+    // QEMU's UNPK drops the leftmost byte of the second operand.
+    const l1 = g.below(unpack ? Math.min(16, 2 * l2 - 1) : 16);
     g.put(row, { l1, l2, b1: one.b, d1: one.d, b2: two.b, d2: two.d });
   },
 };

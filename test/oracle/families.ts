@@ -259,8 +259,7 @@ export const families: readonly Family[] = [
     what: "translation and protection exceptions of all kinds, at first and second page",
     setup: (g) => {
       g.pswMask |= PSW_DAT;
-      g.decimalCrossing = false;
-      g.executeStorage = false;
+      g.faulting = true;
       g.window = g.rng.pick([
         Window.hole,
         Window.protectedPage,
@@ -269,7 +268,19 @@ export const families: readonly Family[] = [
         Window.badEntry,
       ]);
     },
-    steps: [...general, [2, branchSteps]],
+    // Not load on condition: whether it faults when the condition is not met is unpredictable.
+    steps: [
+      [4, arithmetic],
+      [6, loads],
+      [2, rows("shifts", "characters")],
+      [1, rows("multiply")],
+      [2, multipleStep],
+      [2, rows("ss", "decimalFormat")],
+      [1, stringStep],
+      [1, atomicStep],
+      [1, executeStep],
+      [2, branchSteps],
+    ],
     length: 8,
   },
   {

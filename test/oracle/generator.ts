@@ -65,10 +65,8 @@ export class Generator {
   window = 0;
   /** The sequence may run in 24- or 31-bit mode at some point, see `clearHigh`. */
   smallModes = false;
-  /** Operands of decimal instructions may cross pages (which page faults first is not defined). */
-  decimalCrossing = true;
-  /** Targets of EXECUTE may touch storage: QEMU reports their access exceptions wrongly. */
-  executeStorage = true;
+  /** Access exceptions are the point of this sequence; what QEMU gets wrong about them stays out. */
+  faulting = false;
   /** Odds in a hundred that an operand violates its alignment or register parity. */
   wildness = 0;
 
@@ -276,10 +274,16 @@ export class Generator {
   }
 
   /** An address of `length` bytes in the data pages, often across the page boundary. */
-  place(length: number, align = 1, low = this.dataStart, high = this.dataEnd): number {
+  place(
+    length: number,
+    align = 1,
+    low = this.dataStart,
+    high = this.dataEnd,
+    crossing = true,
+  ): number {
     const last = Math.max(low, high - length);
     let address = low + this.rng.below(last - low + 1);
-    if (length > 1 && this.chance(30)) {
+    if (length > 1 && crossing && this.chance(30)) {
       const across = this.pageBoundary - 1 - this.rng.below(length - 1);
       if (across >= low && across <= last) address = across;
     }
@@ -318,8 +322,15 @@ export class Generator {
    * A storage operand of `length` bytes in the data pages.
    * @param wide 20-bit displacement
    * @param indexed the format has an index register
+   * @param crossing the operand may cross the page boundary
    */
-  operand(length: number, align: number, wide: boolean, indexed: boolean): Operand {
+  operand(
+    length: number,
+    align: number,
+    wide: boolean,
+    indexed: boolean,
+    crossing = true,
+  ): Operand {
     this.refresh();
     const candidates = [...this.#pointers];
     const [b, base] = this.rng.pick(candidates);
@@ -330,9 +341,13 @@ export class Generator {
     const high = wide ? end : Math.min(end, base + 0x0fff + length);
     const saved = this.window;
     this.window = window;
-    let address = this.place(length, align, low, high);
+    let address = this.place(length, align, low, high, crossing);
+    const boundary = this.pageBoundary;
     this.window = saved;
     if (address + length > end) address = end - length - ((end - length) % align);
+    if (!crossing && address < boundary && address + length > boundary) {
+      address = boundary - base <= 0xfff ? boundary : Math.max(low, boundary - length);
+    }
     let d = address - base;
     let x = 0;
     if (indexed && this.#indexes.size > 0 && this.chance(40)) {
@@ -364,6 +379,15 @@ export class Generator {
       this.#insns.push({ ...one, offset: this.#cursor });
       this.#cursor += one.bytes.length;
     }
+  }
+
+  /** Several instructions that count as one when a difference is traced to its cause. */
+  emitFused(...insns: readonly Insn[]): void {
+    this.emit({
+      name: insns[0]?.name ?? "",
+      bytes: insns.flatMap((one) => one.bytes),
+      text: insns.map((one) => one.text).join("; "),
+    });
   }
 
   #write(offset: number, bytes: readonly number[]): void {

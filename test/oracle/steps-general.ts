@@ -49,7 +49,9 @@ export function multipleStep(g: Generator): void {
   const width = row.name === "lmg" || row.name === "stmg" ? 8 : 4;
   const access = row.name.includes("am");
   const wide = row.format === "RSY";
-  const operand = g.operand(count * width, access ? 4 : 1, wide, false);
+  // QEMU stores, and loads access registers, up to the page that faults.
+  const crossing = !g.faulting || (loads && !access);
+  const operand = g.operand(count * width, access ? 4 : 1, wide, false, crossing);
   const r1 = loads && count < 4 ? g.target() : g.any();
   const r3 = (r1 + count - 1) & 15;
   g.emit(encode(row, { r1, r3, b2: operand.b, d2: operand.d }));
@@ -156,7 +158,7 @@ const executedLoads = rowsOf("storageRx", "storageRxy").filter((row) => !row.add
 
 /** The instruction to be executed, with all operands chosen. */
 function chooseTarget(g: Generator): Target {
-  const kind = g.executeStorage ? g.below(10) : 9;
+  const kind = g.faulting ? 9 : g.below(10);
   if (kind < 4) {
     const row = g.rng.pick(rowsOf("ss").filter((candidate) => !candidate.name.startsWith("trt")));
     const one = g.operand(256, 1, false, false);

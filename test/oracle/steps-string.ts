@@ -36,9 +36,7 @@ type Recipe = (g: Generator, row: Row) => void;
 
 /** Repeats while cc 3. */
 function untilDone(g: Generator, one: Insn): void {
-  const start = g.here;
-  g.emit(one, insn("brc", { m: 1, i: -one.bytes.length / 2 }));
-  if (g.here === start) throw new Error("nothing emitted");
+  g.emitFused(one, insn("brc", { m: 1, i: -one.bytes.length / 2 }));
 }
 
 /** Loads an address and a length into an even-odd pair; junk where the length has fewer bits. */

@@ -31,9 +31,8 @@ export function pswStep(g: Generator): void {
   else if (kind < 8) systemMask(g);
   else {
     const [r1, r2] = [g.target(), g.target()];
-    g.emit(insn("epsw", { r1, r2 }));
     // QEMU leaves the condition code out.
-    g.emit(insn("nilh", { r1, i: 0xcfff }));
+    g.emitFused(insn("epsw", { r1, r2 }), insn("nill", { r1, i: 0xcfff }));
     g.wrote(r1, r2);
   }
 }
@@ -98,7 +97,8 @@ function loadPsw(g: Generator): void {
 }
 
 const privileged = rowsOf("psw", "control").filter(
-  (row) => row.privileged && !["diag", "servc", "sigp", "stsi", "lpsw", "lpswe"].includes(row.name),
+  (row) =>
+    row.privileged && !["diag", "servc", "sigp", "stsi", "ipk", "lpsw", "lpswe"].includes(row.name),
 );
 
 /** Opcodes that no machine has assigned. */
