@@ -4,6 +4,7 @@
  */
 import { AvailabilityPec } from "../abi/ccdf.ts";
 import { assert } from "../base/assert.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { HostFunction } from "../ports/host-function.ts";
 import {
   FunctionBlock,
@@ -29,14 +30,13 @@ import { type FunctionWords, Scratch } from "./words.ts";
 export class EffectRunner {
   /** Slot of the CCDF that has been read and not settled, -1 = none. */
   slot = -1;
-  /** Time of the running pass. */
-  nowUs = 0;
   readonly #words: FunctionWords;
   readonly #effects: FunctionEffects;
   readonly #driver: HostDriver;
   readonly #host: HostFunction;
   readonly #policy: Policy;
   readonly #floating: FloatingInterrupts;
+  readonly #clock: Clock;
 
   constructor(
     effects: FunctionEffects,
@@ -44,6 +44,7 @@ export class EffectRunner {
     host: HostFunction,
     policy: Policy,
     floating: FloatingInterrupts,
+    clock: Clock,
   ) {
     this.#words = effects.words;
     this.#effects = effects;
@@ -51,6 +52,7 @@ export class EffectRunner {
     this.#host = host;
     this.#policy = policy;
     this.#floating = floating;
+    this.#clock = clock;
   }
 
   /** The host's queue is to be read in this pass or, if set later, at once in the next. */
@@ -103,10 +105,10 @@ export class EffectRunner {
       case Effect.resetForSystem:
       case Effect.resetOrphan:
         driver.answerClear(PHASE_FAILED);
-        driver.beginReset(this.nowUs);
+        driver.beginReset();
         break;
       case Effect.retryReset:
-        driver.scheduleReset(this.nowUs);
+        driver.scheduleReset();
         break;
       case Effect.answerReset:
         driver.answerReset(PHASE_DONE);
@@ -115,7 +117,7 @@ export class EffectRunner {
         driver.answerReset(PHASE_FAILED);
         break;
       case Effect.startClear:
-        driver.beginClear(driver.clearRequested(), this.nowUs);
+        driver.beginClear(driver.clearRequested());
         break;
       case Effect.answerClear:
         driver.answerClear(PHASE_DONE);
@@ -184,9 +186,7 @@ export class EffectRunner {
         this.#floating.kick(PENDING_COMMAND);
         break;
       case Effect.freeze:
-        if (this.#words.time(Scratch.pausedAt) === 0) {
-          this.#words.setTime(Scratch.pausedAt, this.nowUs + 1);
-        }
+        if (!this.#words.hasTime(Scratch.pausedAt)) this.#words.setTimeIn(Scratch.pausedAt, 1);
         break;
       case Effect.thaw:
         this.#thaw();
@@ -199,7 +199,8 @@ export class EffectRunner {
   /** Sets the deadline of `state`, if it has one. */
   arm(state: number): void {
     const after = this.#policy.deadlineUs[state] as number;
-    this.#words.setTime(Scratch.deadline, after > 0 ? this.nowUs + after : 0);
+    if (after > 0) this.#words.setTimeIn(Scratch.deadline, after);
+    else this.#words.clearTime(Scratch.deadline);
   }
 
   /** The slot's record is settled once; a repeated effect finds none. */
@@ -227,10 +228,10 @@ export class EffectRunner {
     const words = this.#words;
     const since = words.time(Scratch.pausedAt);
     if (since === 0) return;
-    const stood = Math.max(0, this.nowUs - (since - 1));
+    const stood = Math.max(0, this.#clock.nowUs() - (since - 1));
     const deadline = words.time(Scratch.deadline);
     if (deadline !== 0) words.setTime(Scratch.deadline, deadline + stood);
     this.#driver.shift(stood);
-    words.setTime(Scratch.pausedAt, 0);
+    words.clearTime(Scratch.pausedAt);
   }
 }

@@ -14,7 +14,6 @@
 import { isPermanentCode, Pec } from "../abi/ccdf.ts";
 import { CcdfFlag, CcdfKind, notDeliveredReasons, TraceKind } from "../abi/records.ts";
 import { CCDF_RING_SLOTS } from "../base/limits.ts";
-import type { Clock } from "../ports/clock.ts";
 import { compareExchange, peek, poke } from "../shm/atomics.ts";
 import {
   FunctionBlock,
@@ -30,6 +29,7 @@ import type { ChannelReport } from "../shm/channel-report.ts";
 import { Lane, RECORD_BODY, RingProducer } from "../shm/ring.ts";
 import type { TraceWriter } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import type { StampClock } from "./stamp-clock.ts";
 import { DrainStep, type FunctionWords, Scratch } from "./words.ts";
 
 /** Tries to change the state word while a vCPU changes it too; a guest cannot keep this up (each of its
@@ -73,7 +73,7 @@ export class FunctionEffects {
   readonly ring: RingProducer;
   readonly #memory: Int32Array;
   readonly #bytes: Uint8Array;
-  readonly #clock: Clock;
+  readonly #clock: StampClock;
   readonly #trace: TraceWriter;
   readonly #report: ChannelReport;
   readonly #vmWord: number;
@@ -82,7 +82,7 @@ export class FunctionEffects {
     vm: VmMemory,
     index: number,
     words: FunctionWords,
-    clock: Clock,
+    clock: StampClock,
     trace: TraceWriter,
     report: ChannelReport,
   ) {
@@ -175,12 +175,12 @@ export class FunctionEffects {
     const read = (words.load(FunctionBlock.readByWorker) + 1) | 0;
     words.set(Scratch.lastPec, pec);
     words.set(Scratch.unreported, 1);
-    if (words.time(Scratch.errorAt) === 0) words.setTime(Scratch.errorAt, this.#clock.nowUs() + 1);
-    const now = this.#clock.nowUs();
-    this.ring.fillHeader(slot, CcdfKind.error, this.index, generation, now, read);
+    if (!words.hasTime(Scratch.errorAt)) words.setTimeIn(Scratch.errorAt, 1);
+    this.ring.stampHeader(slot, CcdfKind.error, this.index, generation, this.#clock.stamp, read);
     this.#traceRead(slot, pec, generation, read);
     this.#log(1, read, FunctionBlock.injected);
     this.redo();
+    this.#clock.refresh();
     this.#trace.write(TraceKind.injected, this.index, generation, read, pec, generation, 0, 0);
     words.reach(DrainStep.settled);
   }
@@ -378,7 +378,7 @@ export class FunctionEffects {
       const generation = this.generation();
       this.#trace.write(TraceKind.recovered, this.index, generation, 0, took, 0, 0, 0);
     }
-    words.setTime(Scratch.errorAt, 0);
+    words.clearTime(Scratch.errorAt);
     words.set(Scratch.rung, 0);
     words.set(Scratch.rungUses, 0);
   }

@@ -66,7 +66,7 @@ export class HostDriver {
   // Reset -----------------------------------------------------------------------------------------------
 
   /** The phase word becomes RUNNING: CLP enable and disable answer busy from here. */
-  beginReset(nowUs: number): void {
+  beginReset(): void {
     const words = this.#words;
     if (this.#swap(FunctionBlock.resetPhase, PHASE_IDLE, PHASE_RUNNING)) {
       words.set(Scratch.resetRequested, 0);
@@ -76,26 +76,26 @@ export class HostDriver {
       words.store(FunctionBlock.resetPhase, PHASE_RUNNING);
     }
     words.set(Scratch.resetAttempt, 0);
-    words.setTime(Scratch.resetAt, nowUs);
+    words.setTimeIn(Scratch.resetAt, 0);
     words.set(Scratch.resetStage, STAGE_DUE);
   }
 
   /** The next attempt, after the back-off that its number asks for. */
-  scheduleReset(nowUs: number): void {
+  scheduleReset(): void {
     const words = this.#words;
     if (words.get(Scratch.resetStage) === STAGE_NONE) {
-      this.beginReset(nowUs);
+      this.beginReset();
       return;
     }
     const attempt = words.get(Scratch.resetAttempt);
-    words.setTime(Scratch.resetAt, nowUs + (attempt === 0 ? 0 : this.#backoffUs(attempt)));
+    words.setTimeIn(Scratch.resetAt, attempt === 0 ? 0 : this.#backoffUs(attempt));
     words.set(Scratch.resetStage, STAGE_DUE);
   }
 
-  resetDue(nowUs: number): boolean {
+  resetDue(): boolean {
     const words = this.#words;
     const stage = words.get(Scratch.resetStage);
-    return stage !== STAGE_NONE && nowUs >= words.time(Scratch.resetAt);
+    return stage !== STAGE_NONE && words.due(Scratch.resetAt);
   }
 
   resetRunning(): boolean {
@@ -103,7 +103,7 @@ export class HostDriver {
   }
 
   /** Starts or asks; call when due. */
-  driveReset(nowUs: number): number {
+  driveReset(): number {
     const words = this.#words;
     if (words.get(Scratch.resetStage) === STAGE_DUE) {
       words.set(Scratch.resetAttempt, words.get(Scratch.resetAttempt) + 1);
@@ -113,7 +113,7 @@ export class HostDriver {
     }
     this.result = this.#host.pollReset();
     const outcome = outcomeOf(this.result);
-    if (outcome === CALL_WAITING) words.setTime(Scratch.resetAt, nowUs + this.#policy.hostPollUs);
+    if (outcome === CALL_WAITING) words.setTimeIn(Scratch.resetAt, this.#policy.hostPollUs);
     return outcome;
   }
 
@@ -143,36 +143,36 @@ export class HostDriver {
     return (phase & 0xff) === PHASE_REQUESTED ? phase >>> 8 : 0;
   }
 
-  beginClear(operation: number, nowUs: number): void {
+  beginClear(operation: number): void {
     const words = this.#words;
     words.store(FunctionBlock.clearPhase, PHASE_RUNNING);
     words.set(Scratch.clearOperation, operation);
     words.set(Scratch.clearAttempt, 0);
     words.set(Scratch.errorDuringClear, 0);
-    words.setTime(Scratch.clearAt, nowUs);
+    words.setTimeIn(Scratch.clearAt, 0);
     words.set(Scratch.clearStage, STAGE_DUE);
   }
 
   /** A successor of a worker that died meanwhile asks again. */
-  resumeClear(nowUs: number): void {
+  resumeClear(): void {
     const words = this.#words;
     if ((words.load(FunctionBlock.clearPhase) & 0xff) !== PHASE_RUNNING) return;
     const operation = words.get(Scratch.clearOperation);
     if (operation === 0) words.store(FunctionBlock.clearPhase, PHASE_FAILED);
-    else this.beginClear(operation, nowUs);
+    else this.beginClear(operation);
   }
 
   clearRunning(): boolean {
     return this.#words.get(Scratch.clearStage) === STAGE_RUNNING;
   }
 
-  clearDue(nowUs: number): boolean {
+  clearDue(): boolean {
     const words = this.#words;
-    return words.get(Scratch.clearStage) !== STAGE_NONE && nowUs >= words.time(Scratch.clearAt);
+    return words.get(Scratch.clearStage) !== STAGE_NONE && words.due(Scratch.clearAt);
   }
 
   /** CALL_WAITING, CALL_DONE, CALL_FAILED or CALL_GONE: the clear's own back-off is bounded here. */
-  driveClear(nowUs: number): number {
+  driveClear(): number {
     const words = this.#words;
     const operation = words.get(Scratch.clearOperation) === 7 ? 7 : 9;
     if (words.get(Scratch.clearStage) === STAGE_DUE) {
@@ -188,13 +188,13 @@ export class HostDriver {
     if (words.get(Scratch.clearStage) === STAGE_RUNNING) this.result = this.#host.pollClear();
     const outcome = outcomeOf(this.result);
     if (outcome === CALL_WAITING) {
-      words.setTime(Scratch.clearAt, nowUs + this.#policy.hostPollUs);
+      words.setTimeIn(Scratch.clearAt, this.#policy.hostPollUs);
       return outcome;
     }
     if (outcome !== CALL_BUSY) return outcome;
     const attempt = words.get(Scratch.clearAttempt);
     if (attempt > this.#policy.resetBackoffUs.length) return CALL_FAILED;
-    words.setTime(Scratch.clearAt, nowUs + this.#backoffUs(attempt));
+    words.setTimeIn(Scratch.clearAt, this.#backoffUs(attempt));
     words.set(Scratch.clearStage, STAGE_DUE);
     return CALL_WAITING;
   }

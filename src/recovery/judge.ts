@@ -3,6 +3,7 @@
  * one too many, or an error to deliver. Source: vfio-uapi.md 2.5, 3.3, 4.5.
  */
 import { isFmbCode, isPermanentCode } from "../abi/ccdf.ts";
+import type { Clock } from "../ports/clock.ts";
 import { FunctionBlock, FunctionState } from "../shm/blocks.ts";
 import type { FunctionEffects } from "./effects.ts";
 import type { Policy } from "./policy.ts";
@@ -17,7 +18,7 @@ export function judge(
   slot: number,
   hostHandle: number,
   policy: Policy,
-  nowUs: number,
+  clock: Clock,
 ): number {
   const words = effects.words;
   const pec = effects.pecAt(slot);
@@ -31,14 +32,15 @@ export function judge(
   // A successor that judges the same CCDF again must not count it again.
   const ordinal = (words.load(FunctionBlock.readByWorker) + 1) | 0;
   if (words.get(Scratch.judgedOrdinal) === ordinal) return words.get(Scratch.judgedVerdict);
-  const verdict = budgets(effects, policy, Math.floor(nowUs / 1000));
+  const verdict = budgets(effects, policy, clock);
   words.set(Scratch.judgedVerdict, verdict);
   words.set(Scratch.judgedOrdinal, ordinal);
   return verdict;
 }
 
-function budgets(effects: FunctionEffects, policy: Policy, nowMs: number): number {
+function budgets(effects: FunctionEffects, policy: Policy, clock: Clock): number {
   const words = effects.words;
+  const nowMs = Math.floor(clock.nowUs() / 1000);
   if (policy.quarantineErrors > 0 && oneTooMany(words, policy, nowMs)) return Verdict.quarantine;
   if (policy.stormTokens > 0 && !takeToken(words, policy, nowMs)) {
     const state = effects.guestState();

@@ -50,6 +50,7 @@ import {
 } from "./host-driver.ts";
 import { judge } from "./judge.ts";
 import { OnError, type Policy, policyStepOf } from "./policy.ts";
+import { StampClock } from "./stamp-clock.ts";
 import { BUG, type CompiledTable, cellIndex, compiledTable, IGNORE, type Step } from "./table.ts";
 import {
   CHOICES_MAX,
@@ -123,7 +124,7 @@ export class RecoveryUnit {
   readonly #runner: EffectRunner;
   readonly #host: HostFunction;
   readonly #policy: Policy;
-  readonly #clock: Clock;
+  readonly #clock: StampClock;
   readonly #requests: RingConsumer;
   readonly #bell: Doorbell;
   readonly #cells: CompiledTable;
@@ -136,12 +137,15 @@ export class RecoveryUnit {
     const { vm, index } = options;
     this.index = index;
     this.#memory = vm.words;
-    this.#words = new FunctionWords(vm, index, options.killHook);
+    this.#clock = new StampClock(options.clock);
+    this.#clock.refresh();
+    options.trace.useStamp(this.#clock.stamp);
+    this.#words = new FunctionWords(vm, index, this.#clock.stamp, options.killHook);
     this.#effects = new FunctionEffects(
       vm,
       index,
       this.#words,
-      options.clock,
+      this.#clock,
       options.trace,
       options.channelReport,
     );
@@ -152,10 +156,10 @@ export class RecoveryUnit {
       options.host,
       options.policy,
       options.floating,
+      this.#clock,
     );
     this.#host = options.host;
     this.#policy = options.policy;
-    this.#clock = options.clock;
     this.#requests = new RingConsumer(
       vm.words,
       vm.map.requestRings[index] as number,
@@ -203,10 +207,10 @@ export class RecoveryUnit {
    * @returns the clock time, microseconds, at which to call again even without a ring; Infinity = never
    */
   step(): number {
-    this.#runner.nowUs = this.#clock.nowUs();
+    this.#clock.refresh();
     if (this.vmStopping()) return NEVER;
     if (!this.#started && !this.#start()) {
-      return this.#unsupported ? NEVER : this.#runner.nowUs + HOST_RETRY_US;
+      return this.#unsupported ? NEVER : this.#clock.nowUs() + HOST_RETRY_US;
     }
     if (this.ended) return NEVER;
     const bits = this.#bell.take();
@@ -240,7 +244,7 @@ export class RecoveryUnit {
     if (this.#words.get(Scratch.opened) === 1) {
       this.#started = true;
       this.#resume();
-      this.#driver.resumeClear(this.#runner.nowUs);
+      this.#driver.resumeClear();
       this.#feed(Event.workerRestarted, 0);
       return true;
     }
@@ -291,7 +295,7 @@ export class RecoveryUnit {
 
   /** Supervisor, while no worker runs: what must not wait for the successor (`repair.ts`). */
   repair(): void {
-    this.#runner.nowUs = this.#clock.nowUs();
+    this.#clock.refresh();
     const words = this.#words;
     words.killable = false;
     const diedAt = words.load(FunctionBlock.drainStep);
@@ -369,14 +373,14 @@ export class RecoveryUnit {
 
   /** A lost signal costs delay, never an event. */
   #slowDrainDue(): boolean {
-    return this.#policy.slowDrainUs > 0 && this.#runner.nowUs >= this.#words.time(Scratch.drainAt);
+    return this.#policy.slowDrainUs > 0 && this.#words.due(Scratch.drainAt);
   }
 
   /** Reads the host's queue to its end, the batch limit, or the end of the guest's ring. */
   #drain(): void {
     this.#runner.poll = false;
     const words = this.#words;
-    words.setTime(Scratch.drainAt, this.#runner.nowUs + this.#policy.slowDrainUs);
+    words.setTimeIn(Scratch.drainAt, this.#policy.slowDrainUs);
     if (words.get(Scratch.opened) === 0 || this.#driver.resetRunning()) return;
     if (this.#policy.onError === OnError.stopVm) return; // nobody asks for the events any more
     words.set(Scratch.starved, 0);
@@ -400,7 +404,7 @@ export class RecoveryUnit {
           this.#feed(Event.hostGone, 0);
           return;
         }
-        if (result !== -ENOMSG) words.setTime(Scratch.drainAt, this.#runner.nowUs + HOST_RETRY_US);
+        if (result !== -ENOMSG) words.setTimeIn(Scratch.drainAt, HOST_RETRY_US);
         break;
       }
       if (count === DRAIN_BATCH_MAX - 1) this.#runner.poll = true; // the rest in the next pass
@@ -410,13 +414,7 @@ export class RecoveryUnit {
 
   #ccdf(slot: number): void {
     this.#runner.slot = slot;
-    const verdict = judge(
-      this.#effects,
-      slot,
-      this.#host.handle(),
-      this.#policy,
-      this.#clock.nowUs(),
-    );
+    const verdict = judge(this.#effects, slot, this.#host.handle(), this.#policy, this.#clock);
     this.#feed(Event.ccdfRead, verdict);
     this.#runner.slot = -1;
   }
@@ -502,11 +500,11 @@ export class RecoveryUnit {
   #hostCalls(answered: boolean): void {
     if (this.#paused()) return;
     if (this.state === State.resetting) {
-      if (this.#driver.resetDue(this.#runner.nowUs) || (answered && this.#driver.resetRunning())) {
+      if (this.#driver.resetDue() || (answered && this.#driver.resetRunning())) {
         this.#driveReset();
       }
     }
-    if (this.#driver.clearDue(this.#runner.nowUs) || (answered && this.#driver.clearRunning())) {
+    if (this.#driver.clearDue() || (answered && this.#driver.clearRunning())) {
       this.#driveClear();
     }
   }
@@ -515,7 +513,7 @@ export class RecoveryUnit {
     // What is pending was raised before the reset and ends with it, whether or not the handle changes.
     if (!this.#driver.resetRunning()) this.#drain();
     if (this.state !== State.resetting) return;
-    const outcome = this.#driver.driveReset(this.#runner.nowUs);
+    const outcome = this.#driver.driveReset();
     if (outcome === CALL_WAITING) return;
     const words = this.#words;
     const attempt = words.get(Scratch.resetAttempt);
@@ -564,7 +562,7 @@ export class RecoveryUnit {
   }
 
   #driveClear(): void {
-    const outcome = this.#driver.driveClear(this.#runner.nowUs);
+    const outcome = this.#driver.driveClear();
     if (outcome === CALL_WAITING) return;
     if (outcome === CALL_GONE) {
       this.#feed(Event.hostGone, 0);
@@ -596,14 +594,13 @@ export class RecoveryUnit {
   // Time ------------------------------------------------------------------------------------------------
 
   #paused(): boolean {
-    return this.#words.time(Scratch.pausedAt) !== 0;
+    return this.#words.hasTime(Scratch.pausedAt);
   }
 
   #deadline(): void {
     const words = this.#words;
-    const deadline = words.time(Scratch.deadline);
-    if (deadline === 0 || this.#runner.nowUs < deadline || this.#paused()) return;
-    words.setTime(Scratch.deadline, 0);
+    if (!words.hasTime(Scratch.deadline) || !words.due(Scratch.deadline) || this.#paused()) return;
+    words.clearTime(Scratch.deadline);
     if (this.state === State.resetting) {
       this.#feed(Event.hostResetFailed, resetFailedChoice(this.#policy.onResetFailure));
       return;
@@ -634,7 +631,7 @@ export class RecoveryUnit {
   }
 
   #nextWakeUs(): number {
-    if (this.#runner.poll) return this.#runner.nowUs;
+    if (this.#runner.poll) return this.#clock.nowUs();
     const words = this.#words;
     const slow = this.#policy.slowDrainUs > 0 ? words.time(Scratch.drainAt) : NEVER;
     if (this.#paused()) return slow;

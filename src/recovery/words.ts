@@ -96,8 +96,11 @@ export class FunctionWords {
   /** False for the supervisor, which only ends what a dead worker began. */
   killable = true;
 
-  constructor(vm: VmMemory, index: number, hook?: (step: number) => void) {
+  readonly #stamp: Float64Array;
+
+  constructor(vm: VmMemory, index: number, stamp: Float64Array, hook?: (step: number) => void) {
     this.words = vm.words;
+    this.#stamp = stamp;
     this.base = (vm.map.functionBlocks[index] as number) / 4;
     this.#scratch = this.base + FunctionBlock.recoveryScratch;
     this.#hook = hook;
@@ -131,6 +134,28 @@ export class FunctionWords {
       (peek(this.words, this.#scratch + word + 1) >>> 0) * 0x1_0000_0000 +
       (peek(this.words, this.#scratch + word) >>> 0)
     );
+  }
+
+  hasTime(word: number): boolean {
+    const at = this.#scratch + word;
+    return (peek(this.words, at) | peek(this.words, at + 1)) !== 0;
+  }
+
+  /** Whether the time at `word` has come, at the last reading of the clock. */
+  due(word: number): boolean {
+    return (this.#stamp[0] as number) >= this.time(word);
+  }
+
+  /** Time of the last reading plus `afterUs`, rounded up. */
+  setTimeIn(word: number, afterUs: number): void {
+    const whole = Math.ceil((this.#stamp[0] as number) + afterUs);
+    poke(this.words, this.#scratch + word, whole >>> 0);
+    poke(this.words, this.#scratch + word + 1, Math.floor(whole / 0x1_0000_0000));
+  }
+
+  clearTime(word: number): void {
+    poke(this.words, this.#scratch + word, 0);
+    poke(this.words, this.#scratch + word + 1, 0);
   }
 
   /** Rounds up, so that a deadline never passes early. */

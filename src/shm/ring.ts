@@ -217,6 +217,25 @@ export class RingProducer {
     poke(words, slot + Lane.correlation, correlation);
   }
 
+  /** As `fillHeader`, with the microseconds in `stamp[0]`: a large number as an argument may be boxed. */
+  stampHeader(
+    slot: number,
+    kind: number,
+    functionIndex: number,
+    generation: number,
+    stamp: Float64Array,
+    correlation: number,
+  ): void {
+    const words = this.#words;
+    const timeUs = stamp[0] as number;
+    poke(words, slot + Lane.kind, kind);
+    poke(words, slot + Lane.functionIndex, functionIndex);
+    poke(words, slot + Lane.generation, generation);
+    poke(words, slot + Lane.timeLow, timeUs >>> 0);
+    poke(words, slot + Lane.timeHigh, (timeUs / 0x1_0000_0000) >>> 0);
+    poke(words, slot + Lane.correlation, correlation);
+  }
+
   /** Zeroes the body of the reserved slot. */
   clearBody(slot: number): void {
     const words = this.#words;

@@ -13,11 +13,20 @@ export class TraceWriter {
   readonly #words: Int32Array;
   readonly #ring: RingProducer;
   readonly #clock: Clock;
+  /** Time of the record to write, microseconds. */
+  #stamp = new Float64Array(1);
+  #stamped = false;
 
   constructor(vm: VmMemory, ringOffset: number, clock: Clock) {
     this.#words = vm.words;
     this.#ring = new RingProducer(vm.words, ringOffset, TRACE_RING_SLOTS);
     this.#clock = clock;
+  }
+
+  /** From now on records carry the time in `stamp[0]`, which the caller sets once for several records. */
+  useStamp(stamp: Float64Array<ArrayBuffer>): void {
+    this.#stamp = stamp;
+    this.#stamped = true;
   }
 
   /** @param kind `TraceKind` @param functionIndex -1 = the VM; body words as `src/abi/records.ts` says */
@@ -36,7 +45,8 @@ export class TraceWriter {
       this.#ring.countLost();
       return;
     }
-    this.#ring.fillHeader(slot, kind, functionIndex, generation, this.#clock.nowUs(), correlation);
+    if (!this.#stamped) this.#stamp[0] = this.#clock.nowUs();
+    this.#ring.stampHeader(slot, kind, functionIndex, generation, this.#stamp, correlation);
     this.#ring.clearBody(slot);
     poke(this.#words, slot + Lane.body, b0);
     poke(this.#words, slot + Lane.body + 1, b1);
