@@ -84,6 +84,7 @@ export const abiRegistry: readonly AbiEntry[] = [
   entry("vfio_device_info", "merged", vfio.VfioDeviceInfo),
   entry("vfio_info_cap_header", "merged", vfio.VfioInfoCapHeader),
   entry("vfio_region_info", "merged", vfio.VfioRegionInfo),
+  entry("vfio_region_info_cap_type", "merged", vfio.VfioRegionInfoCapType, header),
   entry("vfio_irq_info", "merged", vfio.VfioIrqInfo),
   entry("vfio_irq_set", "merged", vfio.VfioIrqSet),
   entry("vfio_device_feature", "merged", vfio.VfioDeviceFeature),

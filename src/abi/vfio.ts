@@ -135,7 +135,16 @@ export const VFIO_REGION_INFO_FLAG_READ = 1;
 export const VFIO_REGION_INFO_FLAG_WRITE = 2;
 export const VFIO_REGION_INFO_FLAG_MMAP = 4;
 export const VFIO_REGION_INFO_FLAG_CAPS = 8;
+export const VFIO_REGION_INFO_CAP_TYPE = 2;
 export const VFIO_REGION_INFO_CAP_MSIX_MAPPABLE = 3;
+/** What a device specific region is (index 9 and above). */
+export const VfioRegionInfoCapType = layout(
+  "vfio_region_info_cap_type",
+  16,
+  "host",
+  `${VFIO_H} (1.6)`,
+  { type: u32(8), subtype: u32(12) },
+);
 export const VFIO_PCI_BAR0_REGION_INDEX = 0;
 export const VFIO_PCI_ROM_REGION_INDEX = 6;
 export const VFIO_PCI_CONFIG_REGION_INDEX = 7;

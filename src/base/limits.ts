@@ -3,6 +3,9 @@
 /** CCDFs one function may have pending in the host kernel. Source: Linux 7.3 ZPCI_ERR_PENDING_MAX. */
 export const HOST_PENDING_MAX = 4;
 
+/** The same in the kernels of postings v1 to v3; slots of the simulated host's queue. Power of two. */
+export const HOST_PENDING_POSTED_MAX = 16;
+
 /** Slots of a guest CCDF ring: several full host queues, so credits rarely run out. Power of two. */
 export const CCDF_RING_SLOTS = 64;
 

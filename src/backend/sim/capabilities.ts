@@ -33,7 +33,7 @@ import {
 } from "../../abi/vfio.ts";
 import { alignUp } from "../../base/bits.ts";
 import { viewOf } from "./ccdf-builder.ts";
-import type { SimFunctionConfig } from "./config.ts";
+import { dialectOf, type SimFunctionConfig } from "./config.ts";
 import { CCDF_BYTES } from "./host-area.ts";
 import { type Profile, profileOf } from "./profiles.ts";
 
@@ -63,7 +63,7 @@ function entries(config: SimFunctionConfig, handle: number, order: ByteOrder): E
   const base = { ...profile, fh: handle, ccdfErrLength: CCDF_BYTES };
   const group = { ...profile, flags: ZPCI_GROUP_FLAG_REFRESH, version: profile.groupVersion };
   const list = [
-    config.kernel === "7.2"
+    dialectOf(config).baseVersion < 3
       ? entry(VFIO_DEVICE_INFO_CAP_ZPCI_BASE, 2, inOrder(ZpciBaseV2, order), pick(ZpciBaseV2, base))
       : entry(
           VFIO_DEVICE_INFO_CAP_ZPCI_BASE,

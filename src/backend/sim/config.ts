@@ -5,6 +5,8 @@
  * Knobs: vfio-uapi.md 3.14.
  */
 
+import { type ErrorDialect, errorDialect } from "../../abi/zpci-err.ts";
+
 /** One architected error event. FH and FID are the host's current ones unless said otherwise. */
 export interface CcdfSpec {
   /** 32 bytes as 64 hex digits (blanks allowed). */
@@ -47,7 +49,15 @@ export interface SimTiming {
   readonly resetUs: number;
 }
 
+/** What the host offers user space about errors. */
+export interface SimHostInterface {
+  readonly dialect: "zpci";
+  /** Shape of the error interface: a name of `errorDialects`. */
+  readonly abi: string;
+}
+
 export interface SimFunctionConfig {
+  readonly host: SimHostInterface;
   /** The host's FID of the function. */
   readonly fid: number;
   readonly uid: number;
@@ -85,19 +95,25 @@ function timeUs(value: unknown, fallback: number): number {
 
 /** Fills in defaults and brings every number into its range; unusable rules are left out. */
 export function simFunctionConfig(
-  input: Partial<SimFunctionConfig> & { readonly fid: number },
+  input: Omit<Partial<SimFunctionConfig>, "host"> & {
+    readonly fid: number;
+    readonly host?: Partial<SimHostInterface>;
+  },
   index = 0,
 ): SimFunctionConfig {
   const profile = input.profile === "recorded" ? "recorded" : "plain";
   const handle =
     input.hostHandle ?? (profile === "recorded" ? RECORDED_HANDLE : 0x80020001 + (index & 0xfff));
   const timing = input.timing;
+  const known = errorDialect(input.host?.abi ?? "merged")?.abi ?? "merged";
+  const abi = input.kernel === "7.2" ? "none" : known;
   return {
+    host: { dialect: "zpci", abi },
     fid: input.fid >>> 0,
     uid: (input.uid ?? index + 1) & 0xffff,
     hostHandle: (handle | 0x80000000) >>> 0,
     profile,
-    kernel: input.kernel === "7.2" ? "7.2" : "7.3",
+    kernel: abi === "none" ? "7.2" : "7.3",
     clearError: input.clearError === true,
     flr: input.flr !== false,
     resettable: input.resettable !== false,
@@ -112,6 +128,11 @@ export function simFunctionConfig(
     ),
     faults: list(input.faults).filter(usable),
   };
+}
+
+/** The row of the error interface that this function's host speaks. */
+export function dialectOf(config: SimFunctionConfig): ErrorDialect {
+  return errorDialect(config.host.abi) ?? (errorDialect("merged") as ErrorDialect);
 }
 
 function list<T>(value: readonly T[] | undefined): readonly T[] {

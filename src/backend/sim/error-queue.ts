@@ -2,7 +2,7 @@
  * Hot file: no allocation. The host kernel's queue of pending error CCDFs (vfio-uapi.md 3.6), without a lock.
  *
  * *Single writers.* Only the platform writes slots and the tail, only GET (one consumer, 3.6) the head; both run
- * freely over 32 bits, pending = tail - head, at most 4. *Publish.* The platform copies into slots with
+ * freely over 32 bits, pending = tail - head, at most 4 (16 in the postings v1 to v3). *Publish.* The platform copies into slots with
  * plain stores, then stores the tail atomically; GET loads the tail before it copies out. *Reuse.* GET
  * stores the head after its copy; the platform takes the room from the head before it fills a slot, so a
  * slot is never written while it is read. The room is taken once for events "under one queue lock":
@@ -17,7 +17,6 @@
  * yet. Dead at 3, 4 or 5: `completeInterruptedGet` copies again (the slot cannot have been refilled, the head did
  * not move) and commits. Dead at 6: head = journal + 1 says that all is done.
  */
-import { HOST_PENDING_MAX } from "../../base/limits.ts";
 import { EFAULT, EINVAL, ENOMSG } from "../../ports/host-function.ts";
 import { load, notify, store, wait } from "../../shm/atomics.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
@@ -37,11 +36,13 @@ export function pendingErrors(area: HostArea): number {
 /** The storing side. Thread: platform only. */
 export class ErrorQueueWriter {
   readonly #area: HostArea;
+  readonly #slots: number;
   #tail = 0;
   #room = 0;
 
-  constructor(area: HostArea) {
+  constructor(area: HostArea, slots: number) {
     this.#area = area;
+    this.#slots = slots;
   }
 
   /** Takes the "queue lock". Returns whether user space mediates; then `room` holds for this batch. */
@@ -49,7 +50,7 @@ export class ErrorQueueWriter {
     const area = this.#area;
     area.set(HostBlock.storing, 1);
     this.#tail = area.get(HostBlock.queueTail);
-    this.#room = HOST_PENDING_MAX - pendingErrors(area);
+    this.#room = this.#slots - pendingErrors(area);
     return area.get(HostBlock.mediated) === 1;
   }
 
@@ -116,6 +117,23 @@ export class ErrorQueueReader {
     hook?.(6);
     store(words, host + HostBlock.getInFlight, 0);
     hook?.(7);
+    return 0;
+  }
+
+  /**
+   * GET by value: `copyOut` gets the byte offset of the oldest event and the number left after it.
+   * @returns 0, or -ENOMSG when empty
+   */
+  take(copyOut: (from: number, left: number) => void): number {
+    const area = this.#area;
+    const head = area.get(HostBlock.queueHead);
+    const tail = area.get(HostBlock.queueTail);
+    if (tail === head) return -ENOMSG;
+    this.#hook?.(1);
+    copyOut(area.queueSlot(head), (tail - head - 1) | 0);
+    this.#hook?.(4);
+    area.set(HostBlock.queueHead, (head + 1) | 0);
+    this.#hook?.(6);
     return 0;
   }
 

@@ -7,7 +7,7 @@
 import { CcdfErr } from "../../abi/ccdf.ts";
 import { TestFunction } from "../../abi/test-function.ts";
 import { alignUp } from "../../base/bits.ts";
-import { HOST_PENDING_MAX } from "../../base/limits.ts";
+import { HOST_PENDING_POSTED_MAX } from "../../base/limits.ts";
 import { add, load, store } from "../../shm/atomics.ts";
 import { FunctionBlock, VmBlock } from "../../shm/blocks.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
@@ -24,12 +24,22 @@ export const HostBlock = wordBlock([
   "!queueTail",
   "storing", //          P: 1 while it decides and stores; close waits for 0
   "!queueHead",
-  "!queueSlots:32", //   4 CCDFs of 32 bytes
+  "!queueSlots:128", //  16 CCDFs of 32 bytes; how many count is the dialect's
   // Journal of the GET in flight (error-queue.ts). W, and the supervisor after W's death
   "!getInFlight",
   "getSlot",
   "getIndex",
   "getsLost", //         events that a bad buffer address lost (2.1 row 10)
+  // Dialect (dialect-reader.ts). W
+  "dialect", //          1 + index in errorDialects once the function is open
+  "readerWoken", //      1 = signalled since the queue was last known to be empty
+  "readerCredit", //     signals taken minus records read (signed)
+  "readerCreditBefore", // as it was when the GET in flight began
+  "readerLeft", //       events that the last record said are left
+  "readerHeld", //       1 = the buffer holds a record that detection took
+  "!readerBuffer:64", // where the host's answers arrive before they are a CCDF
+  "garbage", //          state of what an uninitialised answer contains
+  "!regionRecord:2", //  last record of the device region of v1
   // Mediation and interrupt arming. W
   "!mediated",
   "errArmed",
@@ -76,6 +86,8 @@ export const HostBlock = wordBlock([
 
 export const HOST_MAGIC = 0x7a686f73;
 export const CCDF_BYTES = CcdfErr.size;
+/** Longest answer that the reader takes from a host. */
+export const READER_BUFFER_BYTES = 256;
 export const CONFIG_BYTES = 256;
 export const MSIX_VECTORS_MAX = 128;
 const MSIX_TABLE_BYTES = MSIX_VECTORS_MAX * 16;
@@ -118,6 +130,8 @@ export class HostArea {
   readonly block: number;
   /** Byte offset of the queue's slot 0. */
   readonly queueBytes: number;
+  /** Byte offset of the reader's buffer. */
+  readonly readerBytes: number;
   readonly configSpace: Uint8Array;
   readonly msixTable: Uint8Array;
   readonly scratch: Uint8Array;
@@ -132,6 +146,7 @@ export class HostArea {
     this.host = base / 4;
     this.block = (vm.map.functionBlocks[index] as number) / 4;
     this.queueBytes = base + HostBlock.queueSlots * 4;
+    this.readerBytes = base + HostBlock.readerBuffer * 4;
     this.configSpace = new Uint8Array(vm.buffer, base + CONFIG_OFFSET, CONFIG_BYTES);
     this.msixTable = new Uint8Array(vm.buffer, base + MSIX_OFFSET, MSIX_TABLE_BYTES);
     this.scratch = new Uint8Array(vm.buffer, base + SCRATCH_OFFSET, TestFunction.scratchBytes);
@@ -174,7 +189,7 @@ export class HostArea {
 
   /** Byte offset in shared memory of the queue slot for a counter value. */
   queueSlot(counter: number): number {
-    return this.queueBytes + (counter & (HOST_PENDING_MAX - 1)) * CCDF_BYTES;
+    return this.queueBytes + (counter & (HOST_PENDING_POSTED_MAX - 1)) * CCDF_BYTES;
   }
 }
 

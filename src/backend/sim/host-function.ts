@@ -3,7 +3,7 @@
  * GET_INFO chain with the argsz retry, ERR eventfd), then reads errors and asks for resets. Holds no state
  * of its own: a successor on another thread builds a new one. Thread: recovery worker only.
  */
-import { type ByteOrder, encode, encodeInto, readField, s32 } from "../../abi/layout.ts";
+import { type ByteOrder, decode, encode, encodeInto, readField, s32 } from "../../abi/layout.ts";
 import {
   inOrder,
   VFIO_DEVICE_FEATURE,
@@ -16,18 +16,33 @@ import {
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_DATA_EVENTFD,
   VFIO_PCI_ERR_IRQ_INDEX,
+  VFIO_PCI_NUM_REGIONS,
   VfioDeviceFeature,
   VfioDeviceInfo,
   VfioIrqSet,
   VfioRegionInfo,
+  VfioRegionInfoCapType,
 } from "../../abi/vfio.ts";
-import { EAGAIN, ENOTTY, type HostFacts, type HostFunction } from "../../ports/host-function.ts";
+import {
+  type ErrorDialect,
+  errorDialect,
+  errorDialects,
+  VFIO_REGION_TYPE_PCI_VENDOR_IBM,
+} from "../../abi/zpci-err.ts";
+import {
+  EAGAIN,
+  EINVAL,
+  ENOTTY,
+  type HostFacts,
+  type HostFunction,
+} from "../../ports/host-function.ts";
 import { exchange } from "../../shm/atomics.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { decodeCapabilities, type ZpciFacts } from "./capabilities.ts";
 import { viewOf } from "./ccdf-builder.ts";
 import type { SimFunctionConfig } from "./config.ts";
+import { DialectReader, gated } from "./dialect-reader.ts";
 import { completeInterruptedGet } from "./error-queue.ts";
 import { CCDF_BYTES, HostArea, HostBlock } from "./host-area.ts";
 import { msixVectors } from "./profiles.ts";
@@ -36,6 +51,8 @@ import { SimVfioDevice, type SimVfioOptions } from "./vfio-device.ts";
 const BARS = 6;
 /** The error interface needs ZPCI_BASE with `ccdf_err_length` (vfio-uapi.md 2.5). */
 const BASE_VERSION_WITH_ERRORS = 3;
+/** Lower feature numbers were given to others since: `abi` has to say that they mean errors. */
+const DETECTABLE_FEATURE = 13;
 /** GET_INFO is repeated while the chain grows between calls, but not for ever. */
 const INFO_TRIES_MAX = 8;
 /** Any eventfd number will do: the ERR count is a shared word. */
@@ -49,6 +66,9 @@ export class SimHostFunction implements HostFunction {
   readonly #area: HostArea;
   readonly #device: SimVfioDevice;
   readonly #baseVersion: number;
+  readonly #reader: DialectReader;
+  /** The shape that the user names, where it cannot be detected: numbers below 13 mean other things today. */
+  readonly #told: ErrorDialect | undefined;
 
   constructor(
     vm: VmMemory,
@@ -63,47 +83,81 @@ export class SimHostFunction implements HostFunction {
     this.#baseVersion = chain.baseVersion;
     this.facts = factsOf(chain, this.#device, config);
     this.clearError = config.clearError;
+    this.#reader = new DialectReader(this.#area, this.#device, config.fid, options.hook);
+    const named = errorDialect(config.host.abi);
+    const old = named?.carrier === "region" || (named?.number ?? 0) < DETECTABLE_FEATURE;
+    this.#told = old && named?.carrier !== "none" ? named : undefined;
   }
 
   handle(): number {
     return this.#device.handle();
   }
 
-  /** Detection of 2.5, then mediation, then the ERR eventfd. Repeating it changes nothing. */
+  /** Mediation, detection of 2.5, then the ERR eventfd. Repeating it changes nothing. */
   open(): number {
     if (this.#area.get(HostBlock.hostBusy) === 1) return -EAGAIN;
+    if (this.#reader.row() === undefined) {
+      // The kernel mediates from the moment that the device is open.
+      this.#device.errors.start();
+      const found = this.#detect();
+      if (typeof found === "number") {
+        this.#device.errors.stop();
+        return found;
+      }
+      this.#reader.remember(found);
+    }
     const order = this.#device.order;
-    const flags =
-      VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_ZPCI_ERROR;
-    const table = inOrder(VfioDeviceFeature, order);
-    const probe = this.#device.ioctl(
-      VFIO_DEVICE_FEATURE,
-      encode(table, { argsz: VfioDeviceFeature.size, flags }),
-    );
-    if (probe !== 0) return probe;
-    const long = this.facts.ccdfErrLength >= CCDF_BYTES;
-    if (this.#baseVersion < BASE_VERSION_WITH_ERRORS || !long) return -ENOTTY;
-    this.#device.errors.start();
     const armed = this.#device.ioctl(VFIO_DEVICE_SET_IRQS, errIrqSet(order, ERR_EVENTFD));
-    if (armed !== 0) this.#device.errors.stop();
+    if (armed !== 0) this.close();
     return armed;
   }
 
   close(): number {
     this.#device.ioctl(VFIO_DEVICE_SET_IRQS, errIrqSet(this.#device.order, DISARM));
-    return this.#device.errors.stop();
+    // A record that detection took and nobody asked for goes with the others.
+    const held = this.#area.get(HostBlock.readerHeld);
+    this.#reader.forget();
+    return this.#device.errors.stop() + held;
+  }
+
+  /** The dialect, or -errno; -ENOTTY is a host without the error interface. */
+  #detect(): ErrorDialect | number {
+    const told = this.#told;
+    if (told?.carrier === "region") return hasErrorRegion(this.#device, told) ? told : -ENOTTY;
+    const probe = this.#probe(told?.number ?? VFIO_DEVICE_FEATURE_ZPCI_ERROR);
+    if (probe !== 0) return probe;
+    if (told !== undefined) return told;
+    if (this.#baseVersion < BASE_VERSION_WITH_ERRORS) return this.#reader.detect();
+    if (this.facts.ccdfErrLength < CCDF_BYTES) return -ENOTTY;
+    return errorDialect("merged") ?? -EINVAL;
+  }
+
+  #probe(feature: number): number {
+    const flags = VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET | feature;
+    const table = inOrder(VfioDeviceFeature, this.#device.order);
+    const buffer = encode(table, { argsz: VfioDeviceFeature.size, flags });
+    return this.#device.ioctl(VFIO_DEVICE_FEATURE, buffer);
   }
 
   getError(slot: number): number {
+    if (this.#byValue()) return this.#reader.get(slot);
     return this.#device.errors.get(slot);
+  }
+
+  /** Whether records arrive by value; before open, and for the merged interface, they do not. */
+  #byValue(): boolean {
+    const row = errorDialects[this.#area.get(HostBlock.dialect) - 1];
+    return row !== undefined && !row.byPointer;
   }
 
   /** The journal knows the slot; `slot` is the one that the supervisor would repair, and the same. */
   completeInterruptedCall(_slot: number): void {
-    completeInterruptedGet(this.#vm, this.#area.index);
+    if (!this.#reader.complete()) completeInterruptedGet(this.#vm, this.#area.index);
   }
 
   takeSignals(): number {
+    const row = this.#reader.row();
+    if (row !== undefined && gated(row)) return this.#reader.takeSignals();
     return exchange(this.#area.words, this.#area.block + FunctionBlock.errSignals, 0);
   }
 
@@ -147,6 +201,20 @@ function factsOf(chain: ZpciFacts, device: SimVfioDevice, config: SimFunctionCon
     // Not from GET_IRQ_INFO: its live count is wrong while the function is in error (3.12).
     msixVectors: msixVectors(config),
   };
+}
+
+/** A device specific region of the right type and subtype, as large as a record (1.6, 2.4). */
+function hasErrorRegion(device: SimVfioDevice, row: ErrorDialect): boolean {
+  const info = inOrder(VfioRegionInfo, device.order);
+  const type = inOrder(VfioRegionInfoCapType, device.order);
+  const buffer = new Uint8Array(VfioRegionInfo.size + VfioRegionInfoCapType.size);
+  const view = viewOf(buffer);
+  encodeInto(info, view, 0, { argsz: buffer.length, index: VFIO_PCI_NUM_REGIONS });
+  if (device.ioctl(VFIO_DEVICE_GET_REGION_INFO, buffer) !== 0) return false;
+  const { size, capOffset } = decode(info, view);
+  if (size !== BigInt(row.size) || capOffset !== VfioRegionInfo.size) return false;
+  const found = decode(type, view, capOffset);
+  return found.type === VFIO_REGION_TYPE_PCI_VENDOR_IBM && found.subtype === row.number;
 }
 
 function barSizeLog2(device: SimVfioDevice, index: number): number {

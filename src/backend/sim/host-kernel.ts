@@ -13,7 +13,7 @@ import { add, compareExchange, load } from "../../shm/atomics.ts";
 import { FunctionBlock, generationOf, WORK_ERR } from "../../shm/blocks.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
 import { ccdfFid, ccdfHandle, ccdfPec, severity } from "./ccdf-builder.ts";
-import type { SimFunctionConfig } from "./config.ts";
+import { dialectOf, type SimFunctionConfig } from "./config.ts";
 import { ErrorQueueWriter } from "./error-queue.ts";
 import { ErrorState, Hardware, type HostArea, HostBlock } from "./host-area.ts";
 
@@ -29,7 +29,7 @@ export class HostKernel {
     this.#area = area;
     this.#config = config;
     this.#trace = trace;
-    this.#queue = new ErrorQueueWriter(area);
+    this.#queue = new ErrorQueueWriter(area, dialectOf(config).ringSlots);
   }
 
   /**

@@ -16,7 +16,6 @@ import {
   VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFO_V2,
   VFIO_DEVICE_FEATURE_PROBE,
   VFIO_DEVICE_FEATURE_SET,
-  VFIO_DEVICE_FEATURE_ZPCI_ERROR,
   VFIO_DEVICE_FLAGS_CAPS,
   VFIO_DEVICE_FLAGS_PCI,
   VFIO_DEVICE_FLAGS_RESET,
@@ -32,6 +31,7 @@ import {
   VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_VGA_REGION_INDEX,
   VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+  VFIO_REGION_INFO_CAP_TYPE,
   VFIO_REGION_INFO_FLAG_CAPS,
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
@@ -41,13 +41,16 @@ import {
   VfioDeviceInfo,
   VfioInfoCapHeader,
   VfioRegionInfo,
+  VfioRegionInfoCapType,
   ZpciErrorFeature,
 } from "../../abi/vfio.ts";
+import { type ErrorDialect, VFIO_REGION_TYPE_PCI_VENDOR_IBM } from "../../abi/zpci-err.ts";
 import { EFAULT, EINVAL, EIO, ENOTTY, HOST_PENDING } from "../../ports/host-function.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { encodeCapabilities } from "./capabilities.ts";
 import { viewOf } from "./ccdf-builder.ts";
-import type { SimFunctionConfig } from "./config.ts";
+import { dialectOf, type SimFunctionConfig } from "./config.ts";
+import { ValueErrors } from "./dialect-kernel.ts";
 import { ErrorQueueReader, type StepHook } from "./error-queue.ts";
 import { CONFIG_BYTES, HostArea, HostBlock } from "./host-area.ts";
 import { RequestPort } from "./host-requests.ts";
@@ -77,6 +80,8 @@ export class SimVfioDevice {
   readonly #area: HostArea;
   readonly #config: SimFunctionConfig;
   readonly #whileBlocked: () => void;
+  readonly #dialect: ErrorDialect;
+  readonly #values: ValueErrors;
 
   constructor(
     vm: VmMemory,
@@ -92,6 +97,8 @@ export class SimVfioDevice {
     this.errors = new ErrorQueueReader(this.#area, options.hook);
     this.requests = new RequestPort(this.#area, config);
     this.interrupts = new VfioInterrupts(this.#area, config, this.order);
+    this.#dialect = dialectOf(config);
+    this.#values = new ValueErrors(this.#area, this.errors, this.#dialect, this.order);
   }
 
   /** @returns 0, a positive payload or -errno; `buffer` is read and written in place */
@@ -119,6 +126,24 @@ export class SimVfioDevice {
     return this.#area.get(HostBlock.handle) >>> 0;
   }
 
+  /** Device fd offset of the error region of posting v1, the first device specific one. */
+  errorRegionOffset(): number {
+    return VFIO_PCI_NUM_REGIONS * VFIO_REGION_STRIDE;
+  }
+
+  /** pread of the device fd: BAR 0 and configuration space, and the error region where there is one. */
+  pread(offset: number, target: Uint8Array): number {
+    const start = offset - this.errorRegionOffset();
+    if (start < 0 || this.#dialect.carrier !== "region") return this.regions.pread(offset, target);
+    if (start + target.length > this.#dialect.size) return -EINVAL;
+    return this.#values.readRegion(start, target);
+  }
+
+  /** Regions of the device: the fixed ones of vfio-pci, and the dialect's own. */
+  #regions(): number {
+    return VFIO_PCI_NUM_REGIONS + (this.#dialect.carrier === "region" ? 1 : 0);
+  }
+
   #getInfo(buffer: Uint8Array): number {
     if (buffer.length < VFIO_DEVICE_INFO_MIN) return -EFAULT;
     const view = viewOf(buffer);
@@ -136,7 +161,7 @@ export class SimVfioDevice {
         VFIO_DEVICE_FLAGS_PCI |
         VFIO_DEVICE_FLAGS_CAPS |
         (this.#config.resettable ? VFIO_DEVICE_FLAGS_RESET : 0),
-      numRegions: VFIO_PCI_NUM_REGIONS,
+      numRegions: this.#regions(),
       numIrqs: VFIO_PCI_NUM_IRQS,
       capOffset: fits ? VfioDeviceInfo.size : 0,
     });
@@ -151,7 +176,8 @@ export class SimVfioDevice {
     const { argsz, index } = decode(table, view);
     if (argsz < VfioRegionInfo.size) return -EINVAL;
     if (argsz > buffer.length) return -EFAULT;
-    if (index === VFIO_PCI_VGA_REGION_INDEX || index >= VFIO_PCI_NUM_REGIONS) return -EINVAL;
+    if (index === VFIO_PCI_VGA_REGION_INDEX || index >= this.#regions()) return -EINVAL;
+    if (index >= VFIO_PCI_NUM_REGIONS) return this.#errorRegionInfo(view, argsz);
     const offset = BigInt(index) * BigInt(VFIO_REGION_STRIDE);
     const values = { flags: 0, size: 0n, offset, capOffset: 0 };
     const readWrite = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
@@ -183,6 +209,28 @@ export class SimVfioDevice {
     return 0;
   }
 
+  /** The error region names itself by its type capability (1.6). */
+  #errorRegionInfo(view: DataView, argsz: number): number {
+    const needed = VfioRegionInfo.size + VfioRegionInfoCapType.size;
+    const fits = argsz >= needed;
+    encodeInto(inOrder(VfioRegionInfo, this.order), view, 0, {
+      argsz: fits ? argsz : needed,
+      flags: VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_CAPS,
+      capOffset: fits ? VfioRegionInfo.size : 0,
+      size: BigInt(this.#dialect.size),
+      offset: BigInt(this.errorRegionOffset()),
+    });
+    if (!fits) return 0;
+    const at = VfioRegionInfo.size;
+    const head = { id: VFIO_REGION_INFO_CAP_TYPE, version: 1, next: 0 };
+    encodeInto(inOrder(VfioInfoCapHeader, this.order), view, at, head);
+    encodeInto(inOrder(VfioRegionInfoCapType, this.order), view, at, {
+      type: VFIO_REGION_TYPE_PCI_VENDOR_IBM,
+      subtype: this.#dialect.number,
+    });
+    return 0;
+  }
+
   /** The result ladders of 1.4 and 2.1, in evaluation order. */
   #feature(buffer: Uint8Array): number {
     if (buffer.length < HEADER_BYTES) return -EFAULT;
@@ -199,7 +247,7 @@ export class SimVfioDevice {
     const probe = (flags & VFIO_DEVICE_FEATURE_PROBE) !== 0;
     if (get && set && !probe) return -EINVAL;
     const feature = flags & VFIO_DEVICE_FEATURE_MASK;
-    if (feature === VFIO_DEVICE_FEATURE_ZPCI_ERROR && this.#config.kernel === "7.3") {
+    if (this.#dialect.carrier === "feature" && feature === this.#dialect.number) {
       if (set) return -EINVAL;
       if (probe) return 0;
       if (!get) return -EINVAL;
@@ -209,6 +257,12 @@ export class SimVfioDevice {
   }
 
   #errorGet(buffer: Uint8Array, argsz: number): number {
+    const { size, byPointer } = this.#dialect;
+    if (!byPointer) {
+      if (argsz < HEADER_BYTES + size) return -EINVAL;
+      if (buffer.length < HEADER_BYTES + size) return -EFAULT;
+      return this.#values.get(buffer.subarray(HEADER_BYTES, HEADER_BYTES + size));
+    }
     if (argsz < ZpciErrorFeature.size) return -EINVAL;
     if (buffer.length < ZpciErrorFeature.size) return -EFAULT;
     const address = readField(viewOf(buffer), 0, ZpciErrorFeature.fields.data, this.order);

@@ -496,6 +496,12 @@ const sheets: readonly Sheet[] = [
     fields: { size: [8, 4] },
   },
   {
+    section: "vfio-uapi 1.6: region capability 2, type",
+    table: abi.VfioRegionInfoCapType,
+    size: 16,
+    fields: { type: [8, 4], subtype: [12, 4] },
+  },
+  {
     section: "vfio-uapi 1.9: DMA map",
     table: abi.VfioIommuType1DmaMap,
     size: 32,
