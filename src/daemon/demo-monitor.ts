@@ -3,8 +3,17 @@
  * settled, when the guest has ended, when it takes too long. The same for threads and for virtual time.
  */
 import type { FaultRule } from "../backend/sim/index.ts";
+import { hex } from "../base/hex.ts";
+import { Cpu, CpuState } from "../cpu/index.ts";
 import { booksBalance, readBooks } from "../machine/books.ts";
-import { COMMAND_POLICY_STOP, commandOf, VCPU_RUNNING } from "../machine/loops.ts";
+import {
+  COMMAND_POLICY_STOP,
+  commandOf,
+  VCPU_CHECK_STOP,
+  VCPU_DISABLED_WAIT,
+  VCPU_POWER_OFF,
+  VCPU_RUNNING,
+} from "../machine/loops.ts";
 import type { VmSpec } from "../machine/vm-spec.ts";
 import { State, states } from "../recovery/index.ts";
 import { load } from "../shm/atomics.ts";
@@ -15,7 +24,8 @@ export type DemoPhase =
   | "running" //   faults are still to come, or functions recover
   | "quiesce" //   everything has settled: the guest should be asked to end (reported once)
   | "quiescing"
-  | "ended" //     the guest has stopped
+  | "ended" //     the guest has stopped as asked
+  | "halted" //    the guest has stopped by itself
   | "stopped" //   a policy stopped the VM
   | "deadline"; // it took too long
 
@@ -25,6 +35,12 @@ const settledStates: readonly number[] = [
   State.failed,
   State.detached,
 ];
+
+const haltNames: Readonly<Record<number, string>> = {
+  [VCPU_DISABLED_WAIT]: "disabled wait",
+  [VCPU_CHECK_STOP]: "check stop",
+  [VCPU_POWER_OFF]: "power off",
+};
 
 export class DemoMonitor {
   readonly #vm: VmMemory;
@@ -44,8 +60,10 @@ export class DemoMonitor {
 
   check(nowUs: number): DemoPhase {
     if (commandOf(this.#vm) === COMMAND_POLICY_STOP) return "stopped";
-    const stopped = load(this.#vm.words, this.#vm.map.vmBlock / 4 + VmBlock.vcpuStopped);
-    if (stopped !== VCPU_RUNNING) return "ended";
+    const stopped = this.#stopped();
+    if (stopped !== VCPU_RUNNING) {
+      return this.#asked && stopped !== VCPU_CHECK_STOP ? "ended" : "halted";
+    }
     if (nowUs >= this.#deadlineUs) return "deadline";
     if (this.#asked) return "quiescing";
     if (!this.#settled(nowUs)) return "running";
@@ -56,6 +74,16 @@ export class DemoMonitor {
   /** Name of the recovery state of function `index`. */
   stateName(index: number): string {
     return states[this.#state(index)] ?? "unknown";
+  }
+
+  /** How the guest's CPU stands, for people. */
+  halt(): string {
+    const name = haltNames[this.#stopped()] ?? "running";
+    return `${name}, PSW address ${hex(new CpuState(this.#vm, 0).u64(Cpu.pswAddress), 16)}`;
+  }
+
+  #stopped(): number {
+    return load(this.#vm.words, this.#vm.map.vmBlock / 4 + VmBlock.vcpuStopped);
   }
 
   #settled(nowUs: number): boolean {

@@ -1,10 +1,7 @@
 /** `zmend demo`: runs the config's VM, prints what happens, says whether every function ended as expected. */
-import { closeSync, openSync, writeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { pack } from "msgpackr";
 import type { Logger } from "pino";
 import { wallClockMs } from "../base/clock.ts";
-import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
 import { packageRoot } from "../base/version.ts";
 import { type DemoConfig, readDemoConfig } from "../config/demo-config.ts";
@@ -34,6 +31,7 @@ import {
 } from "./demo-report.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
 import { createLog } from "./log.ts";
+import { TraceFile } from "./trace-file.ts";
 
 export interface DemoOptions {
   readonly config?: string;
@@ -53,6 +51,7 @@ const endings: Readonly<Record<Ending, string>> = {
   quiesce: "running",
   quiescing: "running",
   ended: "the guest stopped after its last report",
+  halted: "the guest stopped by itself",
   stopped: "stopped by the policy",
   deadline: "stopped at the deadline",
   interrupted: "interrupted",
@@ -104,6 +103,12 @@ function guestImage(config: DemoConfig): { readonly image: Uint8Array; readonly 
   return { image: readImage(file), file };
 }
 
+/** What a run was watched to, and by whom. */
+interface Watched {
+  readonly ending: Ending;
+  readonly monitor: DemoMonitor;
+}
+
 /** What the fixture says of a function in its final report. */
 interface GuestReport {
   readonly checked: number;
@@ -120,7 +125,7 @@ class DemoRun {
   readonly #digest = new LedgerDigest();
   readonly #meter = new LatencyMeter();
   readonly #reports = new Map<number, GuestReport>();
-  readonly #trace: number | undefined;
+  readonly #trace: TraceFile | undefined;
   #held: LedgerEntry[] = [];
   #printed = 0;
   #interrupted = false;
@@ -133,13 +138,13 @@ class DemoRun {
     this.#spec = spec;
     this.#options = options;
     this.#log = log;
-    this.#trace = options.trace === undefined ? undefined : openTrace(options.trace);
+    this.#trace = options.trace === undefined ? undefined : new TraceFile(options.trace);
     process.on("SIGINT", this.#interrupt).on("SIGTERM", this.#interrupt);
   }
 
   close(): void {
     process.off("SIGINT", this.#interrupt).off("SIGTERM", this.#interrupt);
-    if (this.#trace !== undefined) closeSync(this.#trace);
+    this.#trace?.close();
   }
 
   /** Threads and real time. */
@@ -148,13 +153,17 @@ class DemoRun {
     const machine = new ThreadedVm(this.#spec, (bytes, timeUs) => lines.push(bytes, timeUs));
     const ledger = new Ledger(machine.vm);
     bootVm(machine.vm, image, imageFile);
-    await machine.start();
     const pump = (): Promise<void> => new Promise((done) => setTimeout(done, PUMP_INTERVAL_MS));
-    const { ending, monitor } = await this.#watch(machine, ledger, pump, HOLD_BACK_US);
-    await machine.stop();
+    let watched: Watched;
+    try {
+      await machine.start();
+      watched = await this.#watch(machine, ledger, pump, HOLD_BACK_US);
+    } finally {
+      await machine.stop(); // threads that go on would keep the process alive
+    }
     lines.end();
     if (machine.failure !== undefined) this.#log.error({ err: machine.failure }, "a thread died");
-    return this.#finish(ending, machine, ledger, monitor);
+    return this.#finish(watched, machine, ledger);
   }
 
   /** One thread and virtual time: the same ledger on every run. */
@@ -172,9 +181,9 @@ class DemoRun {
       if (++steps % STEPS_PER_PAUSE !== 0) return undefined;
       return new Promise((done) => setImmediate(done));
     };
-    const { ending, monitor } = await this.#watch(machine, ledger, step, 0);
+    const watched = await this.#watch(machine, ledger, step, 0);
     lines.end();
-    return this.#finish(ending, machine, ledger, monitor);
+    return this.#finish(watched, machine, ledger);
   }
 
   /** Lets the machine go on with `advance` until the run has an end; hands its ledger on meanwhile. */
@@ -183,7 +192,7 @@ class DemoRun {
     ledger: Ledger,
     advance: () => Promise<void> | undefined,
     holdBackUs: number,
-  ): Promise<{ readonly ending: Ending; readonly monitor: DemoMonitor }> {
+  ): Promise<Watched> {
     const { deadlineMs, settleMs } = this.#config;
     const monitor = new DemoMonitor(machine.vm, this.#spec, deadlineMs, settleMs);
     let ending: Ending = "running";
@@ -232,13 +241,13 @@ class DemoRun {
   #emit(entry: LedgerEntry): void {
     this.#meter.add(entry);
     if (this.#options.deterministic) this.#digest.add(ledgerLine(entry));
-    if (this.#trace !== undefined) writeSync(this.#trace, pack(entry));
+    this.#trace?.write(entry);
     if (this.#options.json === true) return;
     if (this.#printed++ === 0) this.#print(timelineHeader);
     this.#print(timelineLine(entry));
   }
 
-  #finish(ending: Ending, machine: DemoMachine, ledger: Ledger, monitor: DemoMonitor): number {
+  #finish({ ending, monitor }: Watched, machine: DemoMachine, ledger: Ledger): number {
     const { vm } = machine;
     const instructions = machine.instructions();
     this.#take(ledger.drain());
@@ -249,7 +258,7 @@ class DemoRun {
     this.#flush(Number.POSITIVE_INFINITY);
     closeBooks(vm, this.#spec);
     const outcomes = this.#outcomes(vm, monitor);
-    const problems = this.#problems(ending, outcomes);
+    const problems = this.#problems(ending, outcomes, machine.failure, monitor.halt());
     if (ledger.lost() > 0) this.#log.warn({ records: ledger.lost() }, "trace records were lost");
     const verdict = problems.length === 0 ? "recovered" : "failed";
     if (this.#options.json === true) {
@@ -284,13 +293,19 @@ class DemoRun {
   }
 
   /** Why the run is not a success, one sentence each; empty when it is one. */
-  #problems(ending: Ending, outcomes: readonly FunctionOutcome[]): string[] {
+  #problems(
+    ending: Ending,
+    outcomes: readonly FunctionOutcome[],
+    failure: Error | undefined,
+    halt: string,
+  ): string[] {
     const problems: string[] = [];
     const seconds = this.#config.deadlineMs / 1000;
     if (ending === "interrupted")
       return ["Interrupted; what had happened until then stands above."];
     if (ending === "stopped") problems.push(`The policy ${this.#spec.policy.name} stopped the VM.`);
-    if (ending === "crashed") problems.push("A thread of the VM died; --log-level error says why.");
+    if (ending === "crashed") problems.push(`${failure?.message ?? "A thread of the VM died"}.`);
+    if (ending === "halted") problems.push(`The guest stopped before the run was over: ${halt}.`);
     if (ending === "deadline") {
       problems.push(
         `The guest did not finish within ${seconds} s (deadlineMs): it hangs, loops, or a function did not settle.`,
@@ -364,18 +379,4 @@ function latencyJson(latencies: Latencies): object {
 
 function bigintAsText(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? value.toString() : value;
-}
-
-/** @throws ZmendError USAGE when the file cannot be created */
-function openTrace(file: string): number {
-  try {
-    return openSync(file, "w", 0o600);
-  } catch (error) {
-    throw new ZmendError(
-      "USAGE",
-      `Trace file ${file} cannot be created; name a file in a folder that exists and is writable.`,
-      { file },
-      { cause: error },
-    );
-  }
 }

@@ -5,6 +5,7 @@ import { ZmendError } from "../base/errors.ts";
 export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
+export const EXIT_ENVIRONMENT = 3;
 export const EXIT_INTERRUPTED = 130;
 
 /**
@@ -20,4 +21,18 @@ export function reportFailure(program: string, error: unknown, log?: Logger): nu
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`${program}: internal error, please report it: ${text}\n`);
   return EXIT_FAILED;
+}
+
+/**
+ * Without this, a standard output that fails is an exception from nowhere. A reader that goes away (`zmend demo
+ * | head`) ends the command without a word, anything else with one sentence; threads end with the process.
+ */
+export function guardStandardOutput(program: string): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(EXIT_FAILED);
+    process.stderr.write(
+      `${program}: Standard output cannot be written (${error.code}); make room or send it elsewhere.\n`,
+    );
+    process.exit(EXIT_ENVIRONMENT);
+  });
 }

@@ -17,7 +17,13 @@ import { bootVm } from "../machine/parts.ts";
 import { ThreadedVm } from "../machine/threaded-vm.ts";
 import { mapOf, type VmSpec } from "../machine/vm-spec.ts";
 import { loadPolicy } from "../recovery/index.ts";
-import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, reportFailure } from "./failure.ts";
+import {
+  EXIT_DONE,
+  EXIT_FAILED,
+  EXIT_INTERRUPTED,
+  guardStandardOutput,
+  reportFailure,
+} from "./failure.ts";
 import { parseMemoryOption, parseQemuOptions, qemuHelp } from "./qemu-options.ts";
 
 const PROGRAM = "zmend-system-s390x";
@@ -98,6 +104,7 @@ async function run(kernel: string, spec: VmSpec): Promise<number> {
   return EXIT_DONE;
 }
 
+guardStandardOutput(PROGRAM);
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -4,7 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { zmendVersion } from "../base/version.ts";
 import { registerAbi } from "./abi.ts";
 import { type DemoOptions, demo } from "./demo.ts";
-import { EXIT_USAGE, reportFailure } from "./failure.ts";
+import { EXIT_USAGE, guardStandardOutput, reportFailure } from "./failure.ts";
 import { logLevels } from "./log.ts";
 
 function seed(text: string): number {
@@ -51,6 +51,7 @@ program
 
 registerAbi(program);
 
+guardStandardOutput("zmend");
 try {
   await program.parseAsync();
 } catch (error) {
