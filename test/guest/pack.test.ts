@@ -119,7 +119,7 @@ describe("the packed package holds", () => {
     const compiled = packed.filter((file) => /^dist\/.*\.js$/.test(file)).sort();
     const sources = ["src", "workers"]
       .flatMap(filesUnder)
-      .filter((file) => !file.endsWith(".d.ts"));
+      .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"));
     expect(compiled).toEqual(sources.map((file) => `dist/${file.replace(/\.ts$/, ".js")}`).sort());
   });
 
