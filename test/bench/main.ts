@@ -10,6 +10,7 @@ import type { Group } from "./harness.ts";
 const groups: Readonly<Record<string, () => Promise<Group>>> = {
   ring: async () => (await import("./ring/group.ts")).ring,
   event: async () => (await import("./event/group.ts")).event,
+  cpu: async () => (await import("./cpu/group.ts")).cpu,
 };
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));

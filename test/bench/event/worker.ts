@@ -32,7 +32,7 @@ import { attachVmMemory, type VmMemory } from "../../../src/shm/vm-memory.ts";
 import { median, pin } from "../harness.ts";
 
 export interface EventTask {
-  readonly role: "ring" | "recover";
+  readonly role: "ring" | "recover" | "recoverCounting";
   readonly map: MemoryMap;
   readonly memory: WebAssembly.Memory;
   readonly config: SimFunctionConfig;
@@ -41,6 +41,9 @@ export interface EventTask {
   readonly ccdf: Uint8Array;
   readonly count: number;
 }
+
+/** Events between two looks at the heap. */
+const SLICE = 500;
 
 const noDma: GuestDma = { transfer: () => DMA_REFUSED, faultAddress: 0n, msi() {} };
 
@@ -124,11 +127,9 @@ class Guest {
   }
 }
 
-/** @returns bytes of heap that the worker used per event */
-function recover(task: EventTask, vm: VmMemory): number {
-  const clock = new HostClock().start(monotonicNowUs());
+function unitOf(task: EventTask, vm: VmMemory, clock: HostClock): RecoveryUnit {
   const floating = new FloatingInterrupts(vm);
-  const unit = new RecoveryUnit({
+  return new RecoveryUnit({
     vm,
     index: 0,
     host: new SimHostFunction(vm, 0, task.config),
@@ -138,13 +139,38 @@ function recover(task: EventTask, vm: VmMemory): number {
     channelReport: new ChannelReport(vm, floating),
     floating,
   });
-  unit.step();
-  const before = getHeapStatistics().used_heap_size;
-  runRecoveryLoop(unit, clock);
-  return (getHeapStatistics().used_heap_size - before) / task.count;
 }
 
-const roles = { ring, recover } as const;
+function recover(task: EventTask, vm: VmMemory): number {
+  const clock = new HostClock().start(monotonicNowUs());
+  runRecoveryLoop(unitOf(task, vm, clock), clock);
+  return 0;
+}
+
+/**
+ * As `recover`, but the loop stands here, so that it can look at the heap every `SLICE` events.
+ * @returns bytes of heap per event, median slice
+ */
+function recoverCounting(task: EventTask, vm: VmMemory): number {
+  const clock = new HostClock().start(monotonicNowUs());
+  const unit = unitOf(task, vm, clock);
+  const read = (vm.map.functionBlocks[0] as number) / 4 + FunctionBlock.readByWorker;
+  const slices: number[] = [];
+  let heap = getHeapStatistics().used_heap_size;
+  for (let next = SLICE; ; ) {
+    const wakeUs = unit.step();
+    if (unit.vmStopping()) return median(slices);
+    if (load(vm.words, read) >= next) {
+      slices.push((getHeapStatistics().used_heap_size - heap) / SLICE);
+      heap = getHeapStatistics().used_heap_size;
+      next += SLICE;
+    }
+    const waitMs = (wakeUs - clock.nowUs()) / 1000;
+    if (waitMs > 0) unit.sleep(Math.min(waitMs, 250));
+  }
+}
+
+const roles = { ring, recover, recoverCounting } as const;
 
 pin(workerData as number);
 parentPort?.on("message", (task: EventTask) => {
