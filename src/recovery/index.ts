@@ -2,6 +2,7 @@
 export { diagram, testMatrix } from "./diagram.ts";
 export { ResetPurpose } from "./host-driver.ts";
 export { type LoopEnd, runRecoveryLoop } from "./loop.ts";
+export type { RecoveryUnitOptions } from "./machine.ts";
 export { episodeBoundUs, OnError, onErrorChoices, type Policy } from "./policy.ts";
 export {
   compilePolicy,
@@ -27,7 +28,7 @@ export {
   table,
   transition,
 } from "./table.ts";
-export { RecoveryUnit, type RecoveryUnitOptions } from "./unit.ts";
+export { RecoveryUnit } from "./unit.ts";
 export {
   CHOICES_MAX,
   choicesOf,

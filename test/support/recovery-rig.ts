@@ -15,10 +15,11 @@ import {
   type HostFacts,
   type HostFunction,
 } from "../../src/ports/host-function.ts";
+import type { RecoveryUnitOptions } from "../../src/recovery/machine.ts";
 import type { Policy } from "../../src/recovery/policy.ts";
 import { compilePolicy, policySchema } from "../../src/recovery/policy-file.ts";
 import type { CompiledTable } from "../../src/recovery/table.ts";
-import { RecoveryUnit, type RecoveryUnitOptions } from "../../src/recovery/unit.ts";
+import { RecoveryUnit } from "../../src/recovery/unit.ts";
 import { type StateName, states } from "../../src/recovery/vocabulary.ts";
 import { add, compareExchange, exchange, load, peek, poke, store } from "../../src/shm/atomics.ts";
 import {
