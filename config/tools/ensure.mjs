@@ -6,6 +6,7 @@
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
+  lstatSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -59,6 +60,9 @@ function install() {
   const lock = join(root, "package-lock.json");
   const installed = join(root, "node_modules", ".package-lock.json");
   if (existsSync(installed) && (!existsSync(lock) || modified(installed) >= modified(lock))) return;
+  // A linked node_modules belongs to somebody else: npm ci would empty it through the link.
+  const modules = lstatSync(join(root, "node_modules"), { throwIfNoEntry: false });
+  if (modules?.isSymbolicLink()) return;
   const command = existsSync(lock)
     ? ["ci", "--ignore-scripts"]
     : ["install", "--omit=dev", "--ignore-scripts"];

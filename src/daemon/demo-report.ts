@@ -14,11 +14,11 @@ export interface FunctionOutcome {
   readonly dmaCorrupt: number;
 }
 
-export const timelineHeader = `${"time".padStart(11)}  ${"function".padEnd(10)}  ${"who".padEnd(8)}  what`;
+export const timelineHeader = `${"time".padStart(12)}  ${"function".padEnd(10)}  ${"who".padEnd(8)}  what`;
 
 /** One line of the timeline: time in milliseconds, function, who acted, what happened. */
 export function timelineLine(entry: LedgerEntry): string {
-  const time = `${(entry.timeUs / 1000).toFixed(3).padStart(8)} ms`;
+  const time = `${(entry.timeUs / 1000).toFixed(3).padStart(9)} ms`;
   const fid = (entry.fid === undefined ? "vm" : hex(entry.fid, 8)).padEnd(10);
   return `${time}  ${fid}  ${entry.actor.padEnd(8)}  ${describe(entry)}`;
 }

@@ -59,11 +59,11 @@ describe("the timeline", () => {
         detail: { text: "zrecover: 3 functions" },
       }),
     ]).toEqual([
-      "       time  function    who       what",
-      " 300.123 ms  0x00000001  platform  error-raised     pec 0x003a disposition stored",
-      "1200.000 ms  0x80000001  recovery  state            from operational to draining event error-signalled",
-      "   0.000 ms  vm          guest     machine-check",
-      "   0.001 ms  vm          guest     | zrecover: 3 functions",
+      "        time  function    who       what",
+      "  300.123 ms  0x00000001  platform  error-raised     pec 0x003a disposition stored",
+      " 1200.000 ms  0x80000001  recovery  state            from operational to draining event error-signalled",
+      "    0.000 ms  vm          guest     machine-check",
+      "    0.001 ms  vm          guest     | zrecover: 3 functions",
     ]);
   });
 });
