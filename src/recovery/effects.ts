@@ -281,8 +281,13 @@ export class FunctionEffects {
     );
   }
 
-  /** Channel report for whatever this function's ring holds. */
+  /** Channel report for what was published since the last one; nothing new, no machine check. */
   report(): void {
+    if (this.words.get(Scratch.unreported) === 1) this.post();
+  }
+
+  /** Channel report for whatever this function's ring holds. */
+  post(): void {
     this.#report.post(this.index);
     this.words.set(Scratch.unreported, 0);
     this.words.reach(DrainStep.reported);
@@ -302,7 +307,7 @@ export class FunctionEffects {
     const pec = this.words.get(Scratch.lastPec) || Pec.SERVAC;
     const generation = this.markError(pec);
     if (generation >= 0 && !this.untaken(generation)) this.#repeat(pec, generation);
-    this.report();
+    this.post();
   }
 
   /** The ring's newest record waits for the guest and is of this generation, so it will be handed out. */
@@ -316,7 +321,7 @@ export class FunctionEffects {
   injectPermanent(): void {
     const generation = this.markError(Pec.PERMERR);
     if (generation >= 0) this.#repeat(Pec.PERMERR, generation);
-    this.report();
+    this.post();
   }
 
   #repeat(pec: number, generation: number): void {
@@ -354,7 +359,7 @@ export class FunctionEffects {
       this.ring.publish();
       this.#trace.write(TraceKind.injected, this.index, generation, 0, pec, generation, 1, 0);
     }
-    this.report();
+    this.post();
   }
 
   /** New generation in `state`: the host, not the guest, changed what the function is. */

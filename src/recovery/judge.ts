@@ -41,17 +41,17 @@ export function judge(
 function budgets(effects: FunctionEffects, policy: Policy, clock: Clock): number {
   const words = effects.words;
   const nowMs = Math.floor(clock.nowUs() / 1000);
-  if (policy.quarantineErrors > 0 && oneTooMany(words, policy, nowMs)) return Verdict.quarantine;
-  if (policy.stormTokens > 0 && !takeToken(words, policy, nowMs)) {
-    const state = effects.guestState();
-    if (state === FunctionState.ERROR || state === FunctionState.PERMANENT_ERROR) {
-      return Verdict.coalesce; // the guest knows already
-    }
+  const state = effects.guestState();
+  const known = state === FunctionState.ERROR || state === FunctionState.PERMANENT_ERROR;
+  // Further events of a function that is in error already belong to the same failure.
+  if (policy.quarantineErrors > 0 && !known && oneTooMany(words, policy, nowMs)) {
+    return Verdict.quarantine;
   }
+  if (policy.stormTokens > 0 && !takeToken(words, policy, nowMs) && known) return Verdict.coalesce;
   return Verdict.deliver;
 }
 
-/** Remembers this error and says whether it is the Nth within T. */
+/** Remembers this failure and says whether it is the Nth within T. */
 function oneTooMany(words: FunctionWords, policy: Policy, nowMs: number): boolean {
   const count = policy.quarantineErrors;
   const next = words.get(Scratch.errorTimesNext) % count;

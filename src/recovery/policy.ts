@@ -37,7 +37,7 @@ export interface Policy {
   /** Token bucket for errors of a function that is already in error; 0 tokens = every error is passed on. */
   readonly stormTokens: number;
   readonly stormPerSecond: number;
-  /** Quarantine on the Nth error within T; N = 0: never. */
+  /** Quarantine on the Nth failure within T (a burst of events is one failure); N = 0: never. */
   readonly quarantineErrors: number;
   readonly quarantineWithinMs: number;
   /** The host's queue is read at this interval even without a signal; 0 = never. */

@@ -213,6 +213,23 @@ describe("a recovery", () => {
     expect(booksBalance(readBooks(rig.vm, 0))).toBe(0);
   });
 
+  it("raises one machine check per error: none when a reset ends and nothing is new", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    rig.raise(SERVAC);
+    let checks = 0;
+    for (let round = 0; round < 40; round++) {
+      unit.step();
+      if (rig.vmWord(VmBlock.machineCheckPending) === 1) checks += 1;
+      rig.guestAct();
+      rig.endReset();
+      rig.clock.us += 50;
+    }
+    expect(rig.stateName).toBe("operational");
+    expect(checks).toBe(1);
+  });
+
   it("answers CLP disable with busy until the host reset is done", () => {
     const rig = new RecoveryRig();
     const unit = rig.unit();
@@ -517,6 +534,18 @@ describe("policies", () => {
       recoveries: 2,
       notDelivered: { policy: 1 },
     });
+  });
+
+  it("quarantine: a burst of events is one failure", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit({ policy: policy({ quarantine: { errors: 2, withinMs: 1000 } }) });
+    unit.step();
+    for (let n = 0; n < 4; n++) rig.raise(0x0002);
+    settle(rig, unit);
+    expect(rig.stateName).toBe("operational");
+    rig.raise(0x0002);
+    settle(rig, unit);
+    expect(rig.stateName).toBe("quarantined");
   });
 
   it("quarantine: errors further apart than the window do not add up", () => {
