@@ -60,12 +60,13 @@ function install() {
   const lock = join(root, "package-lock.json");
   const installed = join(root, "node_modules", ".package-lock.json");
   if (existsSync(installed) && (!existsSync(lock) || modified(installed) >= modified(lock))) return;
-  // A linked node_modules belongs to somebody else: npm ci would empty it through the link.
+  // A linked node_modules belongs to somebody else: an installation would change it through the link.
   const modules = lstatSync(join(root, "node_modules"), { throwIfNoEntry: false });
   if (modules?.isSymbolicLink()) return;
-  const command = existsSync(lock)
-    ? ["ci", "--ignore-scripts"]
-    : ["install", "--omit=dev", "--ignore-scripts"];
+  // `npm install` keeps to the lock file, and unlike `npm ci` forgives a registry that lacks the optional
+  // binaries of other platforms.
+  const command = ["install", "--no-save", "--ignore-scripts"];
+  if (!existsSync(lock)) command.push("--omit=dev");
   say("installing dependencies (npm)");
   const status = run("npm", [...command, "--no-audit", "--no-fund", "--loglevel=error"], {
     quiet: true,
