@@ -26,9 +26,12 @@ function third(g: Generator, row: Row): number {
   return row.even3 ? g.evenAny() : g.any();
 }
 
-/** STCM and its kin store byte by byte in QEMU, up to the page that faults. */
+/**
+ * STCM and ICM go byte by byte in QEMU, up to the page that faults; CLM need not look at the second page
+ * when the first one decides.
+ */
 function mayCross(g: Generator, row: Row): boolean {
-  return !g.faulting || !row.name.startsWith("stcm");
+  return !g.faulting || !/^(stcm|icm|clm)/.test(row.name);
 }
 
 /** Address fields of an operand that is a number, not a place: shift amounts, LA. */
@@ -151,7 +154,7 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
   S1: (g, row) => g.put(row, based(g, row, false)),
   SSa: (g, row) => {
     const l1 = ssLength(g);
-    const one = g.operand(256, 1, false, false);
+    const one = g.operand(256, 1, false, false, !(g.faulting && row.name === "tr"));
     const two = (g.chance(35) && overlapping(g, one, 24, 256)) || g.operand(256, 1, false, false);
     g.put(row, { l1, b1: one.b, d1: one.d, b2: two.b, d2: two.d });
     if (row.name === "trt" || row.name === "trtr") g.wrote(1, 2);

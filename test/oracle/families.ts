@@ -18,7 +18,15 @@ import { generatedRows } from "./rows.ts";
 import { branchSteps } from "./steps-branch.ts";
 import { atomicStep, divideStep, executeStep, multipleStep, trapStep } from "./steps-general.ts";
 import { stringStep, translationStep } from "./steps-string.ts";
-import { faultStep, modeStep, pswStep, spaceStep } from "./steps-system.ts";
+import {
+  faultStep,
+  fetchFaultStep,
+  modeStep,
+  modifyStep,
+  pswStep,
+  spaceStep,
+  tableStep,
+} from "./steps-system.ts";
 
 export type Step = (g: Generator) => void;
 
@@ -222,6 +230,7 @@ export const families: readonly Family[] = [
     what: "program interruptions: specification, operation, privileged, data, divide, addressing",
     setup: (g) => {
       g.wildness = 25;
+      g.faulting = true;
       if (g.chance(30)) g.pswMask |= PSW_PROBLEM;
       if (g.chance(20)) smallMode(g);
     },
@@ -280,8 +289,33 @@ export const families: readonly Family[] = [
       [1, atomicStep],
       [1, executeStep],
       [2, branchSteps],
+      [1, fetchFaultStep],
     ],
     length: 8,
+  },
+  {
+    name: "tables",
+    what: "page-table entries invalidated with IPTE, changed and used again",
+    setup: (g) => {
+      g.pswMask |= PSW_DAT;
+      g.faulting = true;
+      g.window = Window.swapped;
+    },
+    steps: [
+      [2, tableStep],
+      [4, loads],
+      [2, rows("ss")],
+      [1, arithmetic],
+    ],
+  },
+  {
+    name: "self-modifying",
+    what: "stores into instructions that follow",
+    steps: [
+      [3, modifyStep],
+      [2, arithmetic],
+      [1, loads],
+    ],
   },
   {
     name: "spaces",

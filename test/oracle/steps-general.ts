@@ -3,6 +3,7 @@ import { emitRow } from "./emit-row.ts";
 import type { Fields } from "./formats.ts";
 import type { Generator } from "./generator.ts";
 import { encode, insn, type Row, rowsOf } from "./instructions.ts";
+import { Window } from "./layout.ts";
 import { generatedRows } from "./rows.ts";
 
 const divides = rowsOf("divide");
@@ -117,21 +118,28 @@ function loadPairDisjoint(g: Generator, row: Row): void {
 function compareAndSwapAndStore(g: Generator): void {
   const wildness = g.wildness;
   g.wildness = 0; // its specification exceptions kill QEMU as well
-  const code = g.below(3);
+  const code = 1 + g.below(2); // 0, the 32-bit form: QEMU puts the result into the wrong half
   const characteristic = 1 + g.below(4); // 0 kills QEMU, see qemu-faults.ts
   const size = 4 << code;
   const storeSize = 1 << characteristic;
   g.lock(0, 1);
   const one = g.operand(size, size, false, false);
   const two = g.operand(storeSize, storeSize, false, false);
+  const list = g.place(32, 16);
   const r3 = g.targetPair();
-  if (one.b > 1 && two.b > 1) {
+  // Operands that overlap one another or the list: the order of accesses is not defined.
+  const apart = [one.address, two.address, list % Window.swapped].every((address, n, all) =>
+    all.every(
+      (other, m) =>
+        m === n || Math.abs((other % Window.swapped) - (address % Window.swapped)) >= 32,
+    ),
+  );
+  if (one.b > 1 && two.b > 1 && apart) {
     g.loadConstant(0, BigInt((characteristic << 8) | code));
-    g.loadConstant(1, BigInt(g.place(32, 16)));
+    g.loadConstant(1, BigInt(list));
     if (g.chance(60) && r3 !== one.b && r3 + 1 !== one.b && r3 > 1) {
-      const load = code === 0 ? "lmy" : "lmg";
       const last = code === 2 ? r3 + 1 : r3;
-      g.emit(insn(load, { r1: r3, r3: last, b2: one.b, d2: one.d }));
+      g.emit(insn("lmg", { r1: r3, r3: last, b2: one.b, d2: one.d }));
     }
     g.emit(insn("csst", { r3, b1: one.b, d1: one.d, b2: two.b, d2: two.d }));
     g.wrote(r3, r3 + 1);
@@ -190,6 +198,10 @@ function chooseTarget(g: Generator): Target {
  * out; the low byte of R1 ORs them in again, so that what runs is the instruction that was chosen.
  */
 export function executeStep(g: Generator): void {
+  if (g.chance(15)) {
+    executeBranch(g);
+    return;
+  }
   g.refresh();
   const r1 = g.chance(15) ? 0 : g.freeNonzero();
   g.lock(r1);
@@ -216,6 +228,27 @@ export function executeStep(g: Generator): void {
   }
   g.unlock(r1);
   g.forget(target.row, target.fields);
+}
+
+/** EXRL of a branch through a register, or of SUPERVISOR CALL, which ends the sequence. */
+function executeBranch(g: Generator): void {
+  if (g.chance(10)) {
+    const address = g.literal(insn("svc", { i: g.below(256) }).bytes);
+    g.emit(insn("exrl", { r1: 0, i: (address - g.here) / 2 }));
+    return;
+  }
+  const base = g.freeNonzero();
+  g.wrote(base);
+  g.clearHigh(base);
+  const link = g.target();
+  const name = g.rng.pick(["bcr", "basr", "balr"]);
+  const address = g.literal(insn(name, { m: g.below(16), r1: link, r2: base }).bytes);
+  g.wrote(...(name === "bcr" ? [] : [link]));
+  const start = g.here;
+  g.skipTo(
+    (i) => [insn("larl", { r1: base, i }), insn("exrl", { r1: 0, i: (address - start - 6) / 2 })],
+    () => emitRow(g, g.rng.pick(simpleTargets)),
+  );
 }
 
 /** A register for the target's address that the target itself does not use as base or index. */

@@ -34,9 +34,14 @@ function oneOf(g: Generator, choices: readonly Row[]): void {
 
 type Recipe = (g: Generator, row: Row) => void;
 
-/** Repeats while cc 3. */
-function untilDone(g: Generator, one: Insn): void {
-  g.emitFused(one, insn("brc", { m: 1, i: -one.bytes.length / 2 }));
+/**
+ * Repeats while cc 3.
+ * @param lost registers that the last execution leaves alone while earlier ones may have advanced them:
+ * their content depends on how often cc 3 came, so it is dropped
+ */
+function untilDone(g: Generator, one: Insn, lost: readonly number[] = []): void {
+  const loop = insn("brc", { m: 1, i: -one.bytes.length / 2 });
+  g.emitFused(one, loop, ...lost.map((r1) => insn("llilf", { r1, i: 0 })));
 }
 
 /** Loads an address and a length into an even-odd pair; junk where the length has fewer bits. */
@@ -131,8 +136,15 @@ const terminated: Recipe = (g, row) => {
   g.loadConstant(0, BigInt(terminator));
   g.unlock(0, r1, source);
   g.wrote(r1, source, r2);
-  untilDone(g, encode(row, { r1, r2: source }));
+  const lost = row.name === "clst" ? [r1, source] : [source];
+  const whole = withinPage(from, span) && withinPage(to, span) && !g.faulting;
+  untilDone(g, encode(row, { r1, r2: source }), whole && span < 256 ? [] : lost);
 };
+
+/** One execution gets to the end of such a string in both emulators. */
+function withinPage(address: number, length: number): boolean {
+  return (address & 0xfff) + length <= 0x1000;
+}
 
 /** A register that is not 0 and not `other`. */
 function distinct(g: Generator, other: number): number {
@@ -156,7 +168,8 @@ const search: Recipe = (g, row) => {
   g.loadConstant(start, g.disguisedForString(from));
   g.unlock(0, end);
   g.wrote(end, start);
-  untilDone(g, encode(row, { r1: end, r2: start }));
+  const whole = withinPage(from, count + 2) && count < 256;
+  untilDone(g, encode(row, { r1: end, r2: start }), whole ? [] : [start]);
 };
 
 const checksum: Recipe = (g, row) => {

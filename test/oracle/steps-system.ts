@@ -2,9 +2,10 @@
 import { emitRow } from "./emit-row.ts";
 import { type Generator, PSW_24, PSW_31, PSW_64, PSW_PROBLEM } from "./generator.ts";
 import { encode, insn, rowNamed, rowsOf } from "./instructions.ts";
-import { RAM_BYTES } from "./layout.ts";
+import { PAGE, RAM_BYTES, Slot, Window } from "./layout.ts";
+import { swappedEntry } from "./tables.ts";
 
-const fillers = rowsOf("registers", "immediate", "storageRxy");
+const fillers = rowsOf("registers", "immediate", "storageRxy").filter((row) => row.name !== "laey");
 
 function filler(g: Generator): void {
   emitRow(g, g.rng.pick(fillers));
@@ -21,8 +22,11 @@ export function modeStep(g: Generator): void {
   g.wrote(r1);
 }
 
-/** System masks without PER; interruptions that these bits enable never arrive in the harness. */
-const systemMasks: readonly number[] = [0x00, 0x01, 0x02, 0x03];
+/**
+ * System masks without PER, with and without DAT (the code is mapped onto itself in every space);
+ * interruptions that these bits enable never arrive in the harness.
+ */
+const systemMasks: readonly number[] = [0x00, 0x01, 0x02, 0x03, 0x04, 0x07];
 
 export function pswStep(g: Generator): void {
   const kind = g.below(12);
@@ -67,7 +71,7 @@ function randomPswMask(g: Generator): bigint {
   const system = BigInt(g.rng.pick(systemMasks)) << 56n;
   const problem = g.chance(25) ? PSW_PROBLEM : 0n;
   const machineCheck = g.chance(20) ? 1n << 50n : 0n;
-  const space = BigInt(g.chance(20) ? g.below(4) : 0) << 46n;
+  const space = BigInt(g.chance(20) ? g.rng.pick([2, 3]) : 0) << 46n;
   return mode | cc | mask | system | problem | machineCheck | space;
 }
 
@@ -98,7 +102,11 @@ function loadPsw(g: Generator): void {
 
 const privileged = rowsOf("psw", "control").filter(
   (row) =>
-    row.privileged && !["diag", "servc", "sigp", "stsi", "ipk", "lpsw", "lpswe"].includes(row.name),
+    row.privileged &&
+    ![
+      ...["diag", "servc", "sigp", "stsi", "lpsw", "lpswe", "ipk", "tprot"],
+      ...["spka", "tb"], // semiprivileged; not in zmend
+    ].includes(row.name),
 );
 
 /** Opcodes that no machine has assigned. */
@@ -196,4 +204,67 @@ export function spaceStep(g: Generator): void {
   g.loadConstant(r2, BigInt(real));
   const r1 = row.writes1 ? g.target() : g.any();
   g.put(row, { r1, r2 });
+}
+
+/** Branches into storage that cannot be fetched: at the target itself, or in its second half. */
+export function fetchFaultStep(g: Generator): void {
+  const { hole, noSegment, badEntry } = Window;
+  if (g.window !== hole && g.window !== noSegment && g.window !== badEntry) return;
+  const base = g.freeNonzero();
+  const second = g.pageBoundary;
+  if (g.chance(50)) {
+    g.loadConstant(base, BigInt(second + 2 * g.below(0x700)));
+  } else {
+    // The first halfword of LHI or LGFI at the end of the first page, written through the identity mapping.
+    const first = g.chance(50) ? 0xa708 : 0xc001;
+    const plain = g.freeNonzero();
+    g.loadConstant(plain, BigInt(second % Window.swapped) - 2n);
+    g.emit(insn("mvhhi", { b1: plain, d1: 0, i: first }));
+    g.loadConstant(base, BigInt(second - 2));
+  }
+  g.emit(insn("bcr", { m: 15, r2: base }));
+}
+
+/**
+ * Invalidates a page of its own slot with IPTE, maps it anew (perhaps to the other data page, perhaps
+ * protected) and goes on using it.
+ */
+export function tableStep(g: Generator): void {
+  const page = g.chance(50) ? g.dataStart : g.pageBoundary;
+  const { table, entry } = swappedEntry(page);
+  const frame = g.slot + Slot.data + (g.chance(50) ? 0 : PAGE);
+  const flags = g.chance(20) ? 0x200 : 0;
+  const origin = g.freeNonzero();
+  g.loadConstant(origin, BigInt(table));
+  g.lock(origin);
+  const address = g.freeNonzero();
+  g.loadConstant(address, BigInt(page));
+  g.lock(address);
+  g.emit(insn("ipte", { r1: origin, r2: address }));
+  if (g.chance(85)) {
+    const value = g.freeNonzero();
+    g.loadConstant(value, BigInt(frame | flags));
+    g.loadConstant(origin, BigInt(entry));
+    g.emit(insn("stg", { r1: value, b2: origin }));
+  }
+  g.unlock(origin, address);
+}
+
+/** Stores into an instruction that comes soon after: immediate, register field or mask. */
+export function modifyStep(g: Generator): void {
+  const base = g.freeNonzero();
+  g.lock(base);
+  const target = g.target();
+  const distance = g.below(3);
+  const value = g.imm16() & 255;
+  const body = (): void => {
+    for (let n = 0; n < distance; n++) filler(g);
+  };
+  g.wrote(base, target);
+  g.skipTo(
+    (i) => [insn("larl", { r1: base, i }), insn("mvi", { b1: base, d1: 3, i: value })],
+    body,
+  );
+  g.unlock(base);
+  g.emit(insn(g.rng.pick(["lhi", "lghi", "aghi", "chi"]), { r1: target, i: g.imm16() }));
 }

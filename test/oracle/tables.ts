@@ -67,6 +67,17 @@ const windows: readonly { readonly base: number; readonly entry: PageEntry }[] =
   },
 ];
 
+/**
+ * Where the page-table entry of `address` in the window of the exchanged data pages stands: sequences
+ * may change their own slot's entries.
+ */
+export function swappedEntry(address: number): { readonly table: number; readonly entry: number } {
+  const offset = address % Window.swapped;
+  const segment = Math.floor(offset / SEGMENT);
+  const table = PAGE_TABLES + (IDENTITY_SEGMENTS + segment) * PAGE_TABLE_BYTES;
+  return { table, entry: table + (Math.floor(offset / PAGE) % 256) * 8 };
+}
+
 /** Writes all tables into the image. */
 export function writeTables(image: DataView): void {
   for (let index = 0; index < 2048; index++) {
