@@ -1,8 +1,9 @@
 /** Doorway of one function's recovery worker. */
 import { HostClock } from "../src/base/clock.ts";
 import { buildRecovery } from "../src/machine/parts.ts";
-import { passGate } from "../src/machine/start-gate.ts";
+import { joinTime, passGate } from "../src/machine/start-gate.ts";
 import type { ActorTask } from "../src/machine/vm-spec.ts";
+import { warmUpEventPath } from "../src/machine/warm-up.ts";
 import { runRecoveryLoop } from "../src/recovery/index.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
@@ -12,9 +13,11 @@ const KILLED_BY_HOOK = 70;
 export default function recoveryLife(task: ActorTask & { readonly index: number }): void {
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
+  joinTime(vm, clock);
   // In a worker, process.exit ends this thread only, at once.
   const onKill = (): never => process.exit(KILLED_BY_HOOK);
   const unit = buildRecovery(vm, task.spec, task.index, clock, onKill);
+  warmUpEventPath(task.spec.policy);
   // The first pass opens the host function and arms its error signal, before the platform's time begins.
   unit.step();
   passGate(vm, clock);

@@ -24,9 +24,20 @@ export function passGate(vm: VmMemory, clock: HostClock): void {
     if (commandOf(vm) === COMMAND_STOP) return;
     wait(vm.words, word(vm, VmBlock.gateOpen), 0, LOOK_MS);
   }
+  joinTime(vm, clock);
+}
+
+/**
+ * Actor thread, before it looks at anything: a successor joins a VM whose time runs already, and must not take
+ * it to be 0, for then every deadline it set would have passed.
+ * @returns false, and leaves `clock` at 0, when the gate is still closed
+ */
+export function joinTime(vm: VmMemory, clock: HostClock): boolean {
+  if (load(vm.words, word(vm, VmBlock.gateOpen)) === 0) return false;
   const high = load(vm.words, word(vm, VmBlock.gateOriginHigh)) >>> 0;
   const low = load(vm.words, word(vm, VmBlock.gateOriginLow)) >>> 0;
   clock.start(high * 0x1_0000_0000 + low);
+  return true;
 }
 
 /** Main thread: threads that are ready. */

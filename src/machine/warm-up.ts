@@ -1,0 +1,61 @@
+/**
+ * Lets a thread's engine compile the event path before the VM's time begins: the first error of a VM should not be
+ * the one that runs cold code. The same objects, over a private memory, under a virtual clock.
+ */
+import { Pec } from "../abi/ccdf.ts";
+import { HOST_AREA_BYTES, simFunctionConfig } from "../backend/sim/index.ts";
+import { VirtualClock } from "../base/clock.ts";
+import { CCDF_RING_SLOTS } from "../base/limits.ts";
+import type { Policy } from "../recovery/index.ts";
+import { RecoveryUnit } from "../recovery/index.ts";
+import { load, store } from "../shm/atomics.ts";
+import { FunctionBlock, FunctionState, generationOf, stateWord } from "../shm/blocks.ts";
+import { GuestErrorMailbox } from "../shm/guest-error.ts";
+import { planMemory } from "../shm/memory-map.ts";
+import { RingConsumer } from "../shm/ring.ts";
+import { createVmMemory } from "../shm/vm-memory.ts";
+import { buildPlatform, prepareVm, recoveryOptions } from "./parts.ts";
+import type { VmSpec } from "./vm-spec.ts";
+
+/** About 20 ms; what V8 needs to optimise the path once. */
+const ROUNDS = 1500;
+const ROUND_US = 10_000;
+
+/** @returns the events that reached the (private) guest's ring */
+export function warmUpEventPath(policy: Policy, rounds = ROUNDS): number {
+  const timing = { deviceLockUs: 0, stateLockUs: 0, resetUs: 0 };
+  const spec: VmSpec = {
+    name: "warm-up",
+    ramBytes: 1 << 20,
+    cpuModel: "zmend",
+    functions: [simFunctionConfig({ fid: 1, uid: 1, timing })],
+    policy,
+    epochMs: 0,
+  };
+  const vm = createVmMemory(
+    planMemory({
+      vcpuCount: 1,
+      functionCount: 1,
+      ramBytes: spec.ramBytes,
+      vcpuBytes: 4096,
+      hostBytes: HOST_AREA_BYTES,
+    }),
+  );
+  prepareVm(vm, spec);
+  const clock = new VirtualClock();
+  const platform = buildPlatform(vm, spec, clock);
+  const unit = new RecoveryUnit(recoveryOptions(vm, spec, 0, clock));
+  const mailbox = new GuestErrorMailbox(vm);
+  const fetched = new RingConsumer(vm.words, vm.map.ccdfRings[0] as number, CCDF_RING_SLOTS);
+  const state = (vm.map.functionBlocks[0] as number) / 4 + FunctionBlock.stateWord;
+  unit.step();
+  for (let round = 1; round <= rounds; round++) {
+    store(vm.words, state, stateWord(generationOf(load(vm.words, state)), FunctionState.ENABLED));
+    mailbox.post(0, Pec.SERVAC, 0, 0, false);
+    platform.step();
+    unit.step();
+    while (fetched.front() >= 0) fetched.release();
+    clock.advanceTo(round * ROUND_US);
+  }
+  return load(vm.words, (vm.map.functionBlocks[0] as number) / 4 + FunctionBlock.injected);
+}

@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { HostClock } from "../../../src/base/clock.ts";
+import { COMMAND_STOP } from "../../../src/machine/loops.ts";
+import { actorsReady, joinTime, openGate, passGate } from "../../../src/machine/start-gate.ts";
+import { store } from "../../../src/shm/atomics.ts";
+import { VmBlock } from "../../../src/shm/blocks.ts";
+import { bareVm } from "../../support/vm.ts";
+
+describe("the start gate", () => {
+  it("starts the clock of whoever passes it when it is open, and counts them ready", () => {
+    const vm = bareVm(1);
+    openGate(vm, new HostClock());
+    const clock = new HostClock();
+    passGate(vm, clock);
+    expect(actorsReady(vm)).toBe(1);
+    const seen = clock.nowUs();
+    let spins = 0;
+    while (clock.nowUs() === seen && spins < 1e8) spins += 1;
+    expect(clock.nowUs()).toBeGreaterThan(seen);
+  });
+
+  it("lets go whoever waits when the VM is told to stop", () => {
+    const vm = bareVm(1);
+    store(vm.words, vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP);
+    const clock = new HostClock();
+    passGate(vm, clock);
+    expect(clock.nowUs()).toBe(0);
+  });
+
+  it("gives a successor the VM's time before it passes; before the start that time is 0", () => {
+    const vm = bareVm(1);
+    const early = new HostClock();
+    expect(joinTime(vm, early)).toBe(false);
+    expect(early.nowUs()).toBe(0);
+    const main = new HostClock();
+    openGate(vm, main);
+    // A VM that has run for an hour: its time 0 lies that far back.
+    const hourUs = 3_600_000_000;
+    const low = vm.map.vmBlock / 4 + VmBlock.gateOriginLow;
+    const high = vm.map.vmBlock / 4 + VmBlock.gateOriginHigh;
+    const origin = (vm.words[high] ?? 0) * 2 ** 32 + ((vm.words[low] ?? 0) >>> 0) - hourUs;
+    store(vm.words, high, Math.floor(origin / 2 ** 32) | 0);
+    store(vm.words, low, origin | 0);
+    const successor = new HostClock();
+    expect(joinTime(vm, successor)).toBe(true);
+    expect(successor.nowUs()).toBeGreaterThan(hourUs - 1_000_000);
+    expect(actorsReady(vm)).toBe(0);
+  });
+});
