@@ -51,10 +51,10 @@ export const INSTRUCTION_TLB_BYTES = TLB_ENTRIES * InstructionTlbEntry.bytes;
 /** A decoded instruction. */
 export const Entry = {
   handler: 0, // u16: index into the function table; hot rows come first
-  shift: 2, //   u8: 64 - 8 * length
+  length: 2, //  u8: bytes of the instruction
   extra: 3, //   u8: small operand (mask, rotate amount, ...)
-  code: 4, //    i32: host address of the instruction's bytes
-  bytes: 8, //   i64: the instruction's bytes as a little-endian load gives them
+  code: 4, //    i32: host address of eight bytes of its page that contain the instruction
+  bytes: 8, //   i64: what those bytes were when it was decoded (scratch entries: the instruction)
   a: 16, //      i32: operand slots, see formats.ts
   b: 20,
   c: 24,

@@ -381,8 +381,8 @@ export class Vcpu {
   #slow(entry: number): number {
     const state = this.#state;
     const { view } = this.#vm;
-    state.setI32(Cpu.instructionHigh, view.getInt32(entry + Entry.bytes));
-    state.setI32(Cpu.instructionLow, view.getInt32(entry + Entry.bytes + 4));
+    state.setI32(Cpu.instructionHigh, view.getInt32(entry + Entry.a, true));
+    state.setI32(Cpu.instructionLow, view.getInt32(entry + Entry.b, true));
     state.setI32(Cpu.ilc, this.#instructionBytes());
     copyU64(state, Core.nextAddress, Cpu.pswAddress);
     const handler = this.#handlers[view.getInt32(entry + Entry.d, true)] as () => void;

@@ -21,8 +21,8 @@ import { instructionLength, opcodeKey, type Row } from "../table/row.ts";
 import { FIRST_ROW_HANDLER, HANDLER_PAGE_END } from "./dispatch.ts";
 import { HANDLER_CROSS, HANDLER_SLOW, handlerRows } from "./module.ts";
 
-/** Longest distance that the dispatch loop's comparison reads beyond an instruction's start. */
-const COMPARE_BYTES = 8;
+/** What the dispatch loop compares: eight bytes from the instruction on, at the page's end the last eight. */
+const WINDOW_BYTES = 8;
 
 interface Decoded {
   readonly row: Row;
@@ -42,7 +42,6 @@ export class DecodeCache {
   readonly #bytes: Uint8Array;
   readonly #area: number;
   readonly #ram: number;
-  readonly #end: number;
   readonly #has: (facility: number) => boolean;
   readonly #slowIndex: (key: number) => number;
   /** Slot index + 1 of each page of RAM, 0 = none. */
@@ -68,7 +67,6 @@ export class DecodeCache {
     this.#bytes = vm.bytes;
     this.#area = at(vm.map.vcpuAreas, vcpu);
     this.#ram = vm.map.ramOffset;
-    this.#end = vm.map.totalBytes;
     this.#has = has;
     this.#slowIndex = slowIndex;
     this.#slotOfPage = new Uint16Array(Math.ceil(vm.map.ramBytes / PAGE_BYTES));
@@ -114,26 +112,37 @@ export class DecodeCache {
     this.#view.setInt32(line + InstructionTlbEntry.slot, slot, true);
   }
 
-  /** Decodes the instruction that `entry` of a slot stands for. */
+  /** Decodes the instruction that `entry` of a slot stands for, or finds that only a neighbour changed. */
   decode(entry: number): void {
+    const view = this.#view;
     const index = Math.floor((entry - this.#area - Core.slots) / SLOT_BYTES);
     const start = this.#slotAddress(index);
     const offset = (entry - start) / (Entry.size / 2);
-    const code = this.#ram + at(this.#pageOfSlot, index) + offset;
-    const length = instructionLength(this.#view.getUint8(code));
-    if (offset + length > PAGE_BYTES || code + COMPARE_BYTES > this.#end) {
-      this.#decodeCrossing(entry, code, PAGE_BYTES - offset);
+    const page = this.#ram + at(this.#pageOfSlot, index);
+    const window = Math.min(offset, PAGE_BYTES - WINDOW_BYTES);
+    const length = instructionLength(view.getUint8(page + offset));
+    const here = Math.min(length, PAGE_BYTES - offset);
+    const unchanged =
+      view.getUint16(entry + Entry.handler, true) !== 0 &&
+      view.getUint8(entry + Entry.length) === length &&
+      this.#sameBytes(page + offset, entry + Entry.bytes + offset - window, here);
+    view.setInt32(entry + Entry.code, page + window, true);
+    this.#bytes.copyWithin(entry + Entry.bytes, page + window, page + window + WINDOW_BYTES);
+    if (unchanged) return;
+    if (here < length) {
+      view.setUint16(entry + Entry.handler, HANDLER_CROSS, true);
+      view.setUint8(entry + Entry.length, length);
       return;
     }
-    this.#high = this.#view.getInt32(code);
-    this.#low = length === 6 ? this.#view.getUint16(code + 4) << 16 : 0;
-    if (length === 2) this.#high &= 0xffff0000;
-    this.#fill(entry, code, length);
+    this.#high = view.getUint16(page + offset) << 16;
+    if (length > 2) this.#high |= view.getUint16(page + offset + 2);
+    this.#low = length === 6 ? view.getUint16(page + offset + 4) << 16 : 0;
+    this.#fill(entry, length);
     const relative = rowsByKey.get(opcodeKey(this.#high, this.#low))?.relative ?? false;
     if (!relative) return;
-    const target = offset + 2 * this.#view.getInt32(entry + Entry.d, true);
+    const target = offset + 2 * view.getInt32(entry + Entry.d, true);
     if (target < 0 || target >= PAGE_BYTES) return;
-    this.#view.setInt32(entry + Entry.c, start + target * (Entry.size / 2), true);
+    view.setInt32(entry + Entry.c, start + target * (Entry.size / 2), true);
   }
 
   /** Absolute address of the instruction that `entry` of a slot stands for. */
@@ -153,11 +162,13 @@ export class DecodeCache {
     const same =
       view.getInt32(entry + Entry.bytes) === cleanHigh &&
       view.getInt32(entry + Entry.bytes + 4) === cleanLow &&
-      view.getUint8(entry + Entry.shift) === 64 - 8 * length;
+      view.getUint8(entry + Entry.length) === length;
     if (!same) {
       this.#high = cleanHigh;
       this.#low = cleanLow;
-      this.#fill(entry, 0, length);
+      this.#fill(entry, length);
+      view.setInt32(entry + Entry.bytes, cleanHigh);
+      view.setInt32(entry + Entry.bytes + 4, cleanLow);
     }
     return entry;
   }
@@ -166,37 +177,28 @@ export class DecodeCache {
     return this.#area + Core.slots + index * SLOT_BYTES;
   }
 
-  /**
-   * The instruction goes on in another page, or stands so near the end of memory that eight bytes cannot
-   * be read: its bytes are put together at each execution. What is compared is what this page has of it.
-   */
-  #decodeCrossing(entry: number, code: number, here: number): void {
-    const near = code + COMPARE_BYTES > this.#end;
-    const from = near ? this.#end - COMPARE_BYTES : code;
-    const view = this.#view;
-    view.setUint16(entry + Entry.handler, HANDLER_CROSS, true);
-    view.setUint8(entry + Entry.shift, near ? 0 : 64 - 8 * here);
-    view.setInt32(entry + Entry.code, from, true);
-    for (let i = 0; i < COMPARE_BYTES; i++) {
-      view.setUint8(entry + Entry.bytes + i, view.getUint8(from + i));
+  #sameBytes(first: number, second: number, count: number): boolean {
+    for (let i = 0; i < count; i++) {
+      if (this.#bytes[first + i] !== this.#bytes[second + i]) return false;
     }
+    return true;
   }
 
-  #fill(entry: number, code: number, length: number): void {
+  /** Handler and operands of the instruction in #high and #low. */
+  #fill(entry: number, length: number): void {
     const view = this.#view;
     const key = opcodeKey(this.#high, this.#low);
     const known = rowsByKey.get(key);
     const usable =
       known !== undefined && (known.row.facility === undefined || this.#has(known.row.facility));
-    view.setUint8(entry + Entry.shift, 64 - 8 * length);
-    view.setInt32(entry + Entry.code, code, true);
-    view.setInt32(entry + Entry.bytes, this.#high);
-    view.setInt32(entry + Entry.bytes + 4, this.#low);
+    view.setUint8(entry + Entry.length, length);
     if (usable) {
       view.setUint16(entry + Entry.handler, known.handler, true);
       decodeOperands(view, this.#area, entry, known.row.format, this.#high, this.#low);
     } else {
       view.setUint16(entry + Entry.handler, HANDLER_SLOW, true);
+      view.setInt32(entry + Entry.a, this.#high, true);
+      view.setInt32(entry + Entry.b, this.#low, true);
       view.setInt32(entry + Entry.d, this.#slowIndex(key), true);
     }
   }

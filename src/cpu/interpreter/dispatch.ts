@@ -3,9 +3,10 @@
  * set in one br_table, everything else by call_indirect, recycled locals, budget counted per instruction,
  * pending word read at taken branches. Must stay below 30 KiB of code (a test says so).
  *
- * Every turn compares the instruction's bytes in guest RAM with the copy in its decoded entry, so stores
- * into code by anyone (this CPU, others, devices) are seen without flags or shoot-downs. An entry that
- * was never decoded has zeros, which either fail the comparison or are handler 0: both decode.
+ * Every turn compares eight bytes of guest RAM that contain the instruction with the copy in its decoded
+ * entry, so stores into code by anyone (this CPU, others, devices) are seen without flags or shoot-downs.
+ * Eight bytes without a mask cost least; a store to a neighbour only makes the entry be looked at again.
+ * An entry that was never decoded has zeros, which either fail the comparison or are handler 0: both decode.
  */
 
 import { Core, Entry, InstructionTlbEntry, RunEnd, Status, TLB_ENTRIES } from "../core-layout.ts";
@@ -218,11 +219,8 @@ function emitHead(
     fn.br(exit);
   });
   fn.set(budget, i32.sub(budget.get, i32.const(1)));
-  const changed = i64.shl(
-    i64.xor(i64.load(i32.load(entry.get, Entry.code)), i64.load(entry.get, Entry.bytes)),
-    i64.load8U(entry.get, Entry.shift),
-  );
-  fn.brIf(ways.stale, i32.eqz(i64.eqz(changed)));
+  const present = i64.load(i32.load(entry.get, Entry.code));
+  fn.brIf(ways.stale, i64.ne(present, i64.load(entry.get, Entry.bytes)));
   const handler = i32.load16U(entry.get, Entry.handler);
   fn.brTable(handler, [ways.stale, ways.pageEnd, ...labels], ways.cold);
 }
@@ -252,8 +250,7 @@ function emitColdCall(fn: FunctionBuilder, hot: HotFrame, loop: Loop): void {
 
 /** Length of the entry's instruction in bytes of entries: 32 for each halfword. */
 function entryBytes(frame: Frame): ReturnType<typeof i32.const> {
-  const shift = i32.load8U(frame.entry.get, Entry.shift);
-  return i32.sub(i32.const(128), i32.shl(shift, i32.const(1)));
+  return i32.shl(i32.load8U(frame.entry.get, Entry.length), i32.const(4));
 }
 
 /** Start and next address of the instruction at the entry pointer. */

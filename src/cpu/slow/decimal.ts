@@ -84,15 +84,9 @@ class RightToLeft {
   }
 
   /** The source byte in turn, zero behind the last. */
-  peek(): number {
-    const host = this.#source[this.#read];
-    return host === undefined ? 0 : (this.#c.bytes[host] as number);
-  }
-
   next(): number {
-    const byte = this.peek();
-    this.#read++;
-    return byte;
+    const host = this.#source[this.#read++];
+    return host === undefined ? 0 : (this.#c.bytes[host] as number);
   }
 
   put(byte: number): void {
@@ -148,14 +142,15 @@ export function pack(c: SlowContext): void {
   }
 }
 
-/** Each source byte gives two result bytes and is fetched for both. */
+/** Each source byte is fetched once and gives two result bytes. */
 export function unpk(c: SlowContext): void {
   const o = rightToLeft(c);
   if (!o) return;
   o.put(swapNibbles(o.next()));
   while (!o.full) {
-    o.put(0xf0 | (o.peek() & 15));
-    o.put(0xf0 | (o.next() >> 4));
+    const byte = o.next();
+    o.put(0xf0 | (byte & 15));
+    o.put(0xf0 | (byte >> 4));
   }
 }
 

@@ -107,8 +107,9 @@ export function mvcl(c: SlowContext): void {
     c.setAddress(operand.register, operand.address);
     putShortLength(c, operand);
   }
-  c.cc = code;
-  if (first.length !== 0n) c.repeat();
+  // Until the last unit the condition code stays: it compares what is left as it compares the lengths.
+  if (first.length === 0n) c.cc = code;
+  else c.repeat();
 }
 
 export function mvcle(c: SlowContext): void {
