@@ -154,8 +154,10 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
   S1: (g, row) => g.put(row, based(g, row, false)),
   SSa: (g, row) => {
     const l1 = ssLength(g);
-    const one = g.operand(256, 1, false, false, !(g.faulting && row.name === "tr"));
-    const two = (g.chance(35) && overlapping(g, one, 24, 256)) || g.operand(256, 1, false, false);
+    const crossing = !(g.faulting && row.name === "tr");
+    const one = g.operand(256, 1, false, false, crossing);
+    const two =
+      (g.chance(35) && overlapping(g, one, 24, 256)) || g.operand(256, 1, false, false, crossing);
     g.put(row, { l1, b1: one.b, d1: one.d, b2: two.b, d2: two.d });
     if (row.name === "trt" || row.name === "trtr") g.wrote(1, 2);
     if (row.name === "edmk") g.wrote(1);

@@ -304,7 +304,8 @@ export const families: readonly Family[] = [
     steps: [
       [2, tableStep],
       [4, loads],
-      [2, rows("ss")],
+      [2, multipleStep],
+      [1, atomicStep],
       [1, arithmetic],
     ],
   },
