@@ -109,10 +109,10 @@ test("an AND immediate to a byte outside storage is an addressing exception", ()
   expect(rig.ram.u16(0x8e)).toBe(5);
 });
 
-test("MVCL moves across pages and pads, one execution for each page", () => {
+test("MVCL moves across pages and pads, an execution for each page of either operand", () => {
   const rig = rigWith("0e24", { 2: 0x3000n, 3: 0x2100n, 4: 0x8ffen, 5: 0x5a000004n });
   rig.put(0x8ffe, "01020304");
-  rig.vcpu.run(4);
+  rig.vcpu.run(5); // source: 2 + 2 bytes; padding: to 0x4000, to 0x5000, the rest
   expect(rig.hex(0x3000, 6)).toBe("010203045a5a");
   expect(rig.hex(0x50ff, 2)).toBe("5a00");
   expect(rig.state.gr(2)).toBe(0x5100n);
