@@ -26,15 +26,15 @@ export const BARS_END = 0x28;
 export const BARS_START = BAR0;
 
 /** Bits that a store changes, by byte; everything not named is read-only. */
-const writable = new Uint8Array(256);
-writable[COMMAND] = 0x46; //      memory, bus master, parity
-writable[COMMAND + 1] = 0x05; //  SERR, INTx disable
-writable[0x0c] = 0xff; //         cache line size
-writable[0x3c] = 0xff; //         interrupt line
-writable[MSIX_CONTROL + 1] = MSIX_ENABLE | MSIX_FUNCTION_MASK;
+export const testWritable = new Uint8Array(256);
+testWritable[COMMAND] = 0x46; //      memory, bus master, parity
+testWritable[COMMAND + 1] = 0x05; //  SERR, INTx disable
+testWritable[0x0c] = 0xff; //         cache line size
+testWritable[0x3c] = 0xff; //         interrupt line
+testWritable[MSIX_CONTROL + 1] = MSIX_ENABLE | MSIX_FUNCTION_MASK;
 for (let byte = 0; byte < 8; byte++) {
   // 64-bit BAR of 2^16 bytes: address bits 16..63 can be set, so all ones read back give the size.
-  writable[BAR0 + byte] = byte * 8 >= TestFunction.barSizeLog2 ? 0xff : 0;
+  testWritable[BAR0 + byte] = byte * 8 >= TestFunction.barSizeLog2 ? 0xff : 0;
 }
 
 function put(target: Uint8Array, offset: number, length: number, value: number): void {
@@ -58,8 +58,13 @@ export function fillConfigSpace(target: Uint8Array, msixVectors: number): void {
   put(target, MSIX_CAPABILITY + 8, 4, TestFunction.msixPbaOffset); //   BAR 0
 }
 
-/** Stores one byte; read-only bits are kept. */
-export function storeConfigByte(space: Uint8Array, offset: number, value: number): void {
+/** Stores one byte; bits that `writable` does not name are kept. */
+export function storeConfigByte(
+  space: Uint8Array,
+  offset: number,
+  value: number,
+  writable: Uint8Array,
+): void {
   const mask = writable[offset] ?? 0;
   space[offset] = ((space[offset] ?? 0) & ~mask) | (value & mask);
 }

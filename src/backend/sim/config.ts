@@ -6,6 +6,7 @@
  */
 
 import { type ErrorDialect, errorDialect } from "../../abi/zpci-err.ts";
+import { type NvmeConfig, type NvmeInput, nvmeConfig } from "./nvme/config.ts";
 
 /** One architected error event. FH and FID are the host's current ones unless said otherwise. */
 export interface CcdfSpec {
@@ -57,6 +58,10 @@ export interface SimHostInterface {
 }
 
 export interface SimFunctionConfig {
+  /** The silicon behind the function. */
+  readonly device: "test" | "nvme";
+  /** Set when, and only when, the device is an NVMe controller. */
+  readonly nvme?: NvmeConfig;
   readonly host: SimHostInterface;
   /** The host's FID of the function. */
   readonly fid: number;
@@ -93,10 +98,14 @@ function timeUs(value: unknown, fallback: number): number {
   return Math.min(Math.max(Math.ceil(value), 0), TIME_MAX_US);
 }
 
-/** Fills in defaults and brings every number into its range; unusable rules are left out. */
+/**
+ * Fills in defaults and brings every number into its range; unusable rules are left out.
+ * @throws ZmendError CONFIG_INVALID for an NVMe controller that cannot be built or whose fault plan is malformed
+ */
 export function simFunctionConfig(
-  input: Omit<Partial<SimFunctionConfig>, "host"> & {
+  input: Omit<Partial<SimFunctionConfig>, "host" | "nvme"> & {
     readonly fid: number;
+    readonly nvme?: NvmeInput;
     readonly host?: Partial<SimHostInterface>;
   },
   index = 0,
@@ -107,7 +116,10 @@ export function simFunctionConfig(
   const timing = input.timing;
   const known = errorDialect(input.host?.abi ?? "merged")?.abi ?? "merged";
   const abi = input.kernel === "7.2" ? "none" : known;
+  const nvme = input.device === "nvme" ? { nvme: nvmeConfig(input.nvme ?? {}) } : {};
   return {
+    device: input.device === "nvme" ? "nvme" : "test",
+    ...nvme,
     host: { dialect: "zpci", abi },
     fid: input.fid >>> 0,
     uid: (input.uid ?? index + 1) & 0xffff,

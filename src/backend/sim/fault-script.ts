@@ -33,6 +33,15 @@ export class FaultScript {
     return undefined;
   }
 
+  /** Rules that can still fire. */
+  list(): FaultRule[] {
+    return [
+      ...this.#timed.map(({ at, action }) => ({ when: { atUs: at }, action })),
+      ...this.#counted.map(({ at, action }) => ({ when: { afterAccesses: at }, action })),
+      ...this.#named,
+    ];
+  }
+
   named(command: string): FaultAction[] {
     return this.#named.filter((rule) => rule.when.command === command).map((rule) => rule.action);
   }

@@ -15,11 +15,14 @@ import type { VmMemory } from "../../shm/vm-memory.ts";
 import { wordBlock } from "../../shm/word-block.ts";
 import type { SimFunctionConfig } from "./config.ts";
 import { fillConfigSpace } from "./config-space.ts";
+import { DeviceKind } from "./device.ts";
+import { fillNvmeConfigSpace } from "./nvme/config-space.ts";
 import { msixVectors } from "./profiles.ts";
 
 /** Who writes: P platform, W recovery worker, V vCPU, M machine at build. */
 export const HostBlock = wordBlock([
   "magic", //            M: HOST_MAGIC once the area is prepared
+  "deviceKind", //       M: DeviceKind
   // Error queue, lock-free: P writes slots and tail, W (GET) writes head
   "!queueTail",
   "storing", //          P: 1 while it decides and stores; close waits for 0
@@ -134,7 +137,9 @@ export class HostArea {
   readonly readerBytes: number;
   readonly configSpace: Uint8Array;
   readonly msixTable: Uint8Array;
+  /** Function's own memory: the test function's scratch RAM, or (`device`, word index) the NVMe controller's state. */
   readonly scratch: Uint8Array;
+  readonly device: number;
   readonly workerBell: Doorbell;
   readonly platformBell: Doorbell;
 
@@ -150,6 +155,7 @@ export class HostArea {
     this.configSpace = new Uint8Array(vm.buffer, base + CONFIG_OFFSET, CONFIG_BYTES);
     this.msixTable = new Uint8Array(vm.buffer, base + MSIX_OFFSET, MSIX_TABLE_BYTES);
     this.scratch = new Uint8Array(vm.buffer, base + SCRATCH_OFFSET, TestFunction.scratchBytes);
+    this.device = (base + SCRATCH_OFFSET) / 4;
     this.workerBell = new Doorbell(
       vm.words,
       this.block + FunctionBlock.workerSleeping,
@@ -197,9 +203,14 @@ export class HostArea {
 export function prepareHostArea(vm: VmMemory, index: number, config: SimFunctionConfig): void {
   const area = new HostArea(vm, index);
   area.set(HostBlock.handle, config.hostHandle);
-  area.set(HostBlock.registers, TEST_FUNCTION_ID);
-  area.set(HostBlock.registers + 1, 1);
-  fillConfigSpace(area.configSpace, msixVectors(config));
+  if (config.device === "nvme") {
+    area.set(HostBlock.deviceKind, DeviceKind.nvme);
+    fillNvmeConfigSpace(area.configSpace);
+  } else {
+    area.set(HostBlock.registers, TEST_FUNCTION_ID);
+    area.set(HostBlock.registers + 1, 1);
+    fillConfigSpace(area.configSpace, msixVectors(config));
+  }
   for (let vector = 0; vector < MSIX_VECTORS_MAX; vector++) area.msixTable[vector * 16 + 12] = 1;
   area.set(HostBlock.magic, HOST_MAGIC);
 }

@@ -1,7 +1,7 @@
 /**
  * Hot file: no allocation, closures, exceptions or BigInt. PCI loads and stores of the guest at the
- * simulated function: BAR 0 (registers of `src/abi/test-function.ts`, MSI-X table and PBA, scratch RAM) and
- * configuration space. While the hardware is in error, loads give ones and stores are dropped
+ * simulated function: BAR 0 (registers of `src/abi/test-function.ts` or of the NVMe controller, MSI-X table and
+ * PBA, scratch RAM) and configuration space. While the hardware is in error, loads give ones and stores are dropped
  * (vfio-uapi.md 3.12). Thread: the vCPU that issues them, under the devices' per-function lock.
  *
  * BAR accesses are counted for the fault script. The access that completes the count itself puts the
@@ -17,7 +17,14 @@ import { swap32 } from "../../base/bits.ts";
 import { EINVAL, type HostRegions } from "../../ports/host-function.ts";
 import { add, compareExchange, load, store } from "../../shm/atomics.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
-import { BARS_END, BARS_START, MSIX_CONTROL, storeConfigByte } from "./config-space.ts";
+import {
+  BARS_END,
+  BARS_START,
+  MSIX_CONTROL,
+  storeConfigByte,
+  testWritable,
+} from "./config-space.ts";
+import { DeviceKind, shapeOfKind } from "./device.ts";
 import {
   CONFIG_BYTES,
   Hardware,
@@ -28,19 +35,29 @@ import {
   PLATFORM_DMA,
   PLATFORM_MSI,
 } from "./host-area.ts";
+import { NvmeBar, REGISTERS_END } from "./nvme/bar.ts";
+import { nvmeWritable } from "./nvme/config-space.ts";
 
 /** Space numbers of PCILG and PCISTG (zpci-guest.md 10). */
 const CONFIG_SPACE = 15;
 /** Offsets that PCIAS 15 knows; beyond the function's 256 bytes loads give ones. */
 const CONFIG_SPACE_BYTES = 4096;
-const BAR0_BYTES = 2 ** TestFunction.barSizeLog2;
-const REGISTER_BYTES = TestRegister.scratchpad + 4;
+const TEST_REGISTER_BYTES = TestRegister.scratchpad + 4;
 
 export class SimHostRegions implements HostRegions {
   readonly #area: HostArea;
   readonly #words: Int32Array;
   readonly #host: number;
+  /** The NVMe controller's registers; undefined for the test function. */
+  readonly #nvme: NvmeBar | undefined;
+  readonly #barBytes: number;
+  /** Registers are the words below; behind them follow table, PBA and scratch RAM as bytes. */
+  readonly #registerBytes: number;
+  readonly #msixTable: number;
   readonly #msixEnd: number;
+  readonly #pba: number;
+  readonly #scratch: number;
+  readonly #writable: Uint8Array;
   valueHigh = 0;
   valueLow = 0;
 
@@ -50,7 +67,17 @@ export class SimHostRegions implements HostRegions {
     this.#host = this.#area.host;
     const space = this.#area.configSpace;
     const vectors = (((space[MSIX_CONTROL + 1] ?? 0) & 7) << 8) + (space[MSIX_CONTROL] ?? 0) + 1;
-    this.#msixEnd = TestFunction.msixTableOffset + Math.min(vectors, MSIX_VECTORS_MAX) * 16;
+    const kind = this.#area.get(HostBlock.deviceKind);
+    const shape = shapeOfKind(kind);
+    const nvme = kind === DeviceKind.nvme;
+    this.#nvme = nvme ? new NvmeBar(this.#area) : undefined;
+    this.#barBytes = 2 ** shape.barSizeLog2;
+    this.#registerBytes = nvme ? REGISTERS_END : TEST_REGISTER_BYTES;
+    this.#msixTable = shape.msixTableOffset;
+    this.#msixEnd = this.#msixTable + Math.min(vectors, MSIX_VECTORS_MAX) * 16;
+    this.#pba = shape.msixPbaOffset;
+    this.#scratch = nvme ? this.#barBytes : TestFunction.scratchOffset;
+    this.#writable = nvme ? nvmeWritable : testWritable;
   }
 
   load(space: number, offset: number, length: number): number {
@@ -58,10 +85,10 @@ export class SimHostRegions implements HostRegions {
     this.valueLow = 0;
     if (!validRange(offset, length)) return -EINVAL;
     if (space === CONFIG_SPACE) return this.#loadConfig(offset, length);
-    if (space !== 0 || offset + length > BAR0_BYTES) return -EINVAL;
+    if (space !== 0 || offset + length > this.#barBytes) return -EINVAL;
     if (!this.#passes()) this.#ones(length);
-    else if (length === 4 && (offset & 3) === 0 && offset < REGISTER_BYTES) {
-      this.valueLow = swap32(load(this.#words, this.#host + HostBlock.registers + (offset >>> 2)));
+    else if (length === 4 && (offset & 3) === 0 && offset < this.#registerBytes) {
+      this.valueLow = swap32(this.#register(offset));
     } else {
       for (let i = 0; i < length; i++) this.#shiftIn(this.#byteAt(offset + i));
     }
@@ -72,9 +99,9 @@ export class SimHostRegions implements HostRegions {
   store(space: number, offset: number, length: number, high: number, low: number): number {
     if (!validRange(offset, length)) return -EINVAL;
     if (space === CONFIG_SPACE) return this.#storeConfig(offset, length, high, low);
-    if (space !== 0 || offset + length > BAR0_BYTES) return -EINVAL;
+    if (space !== 0 || offset + length > this.#barBytes) return -EINVAL;
     if (this.#passes()) {
-      if (offset < REGISTER_BYTES) this.#storeRegisters(offset, length, high, low);
+      if (offset < this.#registerBytes) this.#storeRegisters(offset, length, high, low);
       else this.#storeBytes(offset, length, high, low);
     }
     this.#countAccess();
@@ -114,18 +141,21 @@ export class SimHostRegions implements HostRegions {
 
   // BAR 0
 
+  #register(offset: number): number {
+    const nvme = this.#nvme;
+    if (nvme !== undefined) return nvme.word(offset);
+    return load(this.#words, this.#host + HostBlock.registers + (offset >>> 2));
+  }
+
   #byteAt(offset: number): number {
-    if (offset >= TestFunction.scratchOffset) {
-      return this.#area.scratch[offset - TestFunction.scratchOffset] as number;
+    if (offset >= this.#scratch) return this.#area.scratch[offset - this.#scratch] as number;
+    if (offset < this.#registerBytes) {
+      return (this.#register(offset & ~3) >>> (8 * (offset & 3))) & 0xff;
     }
-    if (offset < REGISTER_BYTES) {
-      const word = load(this.#words, this.#host + HostBlock.registers + (offset >>> 2));
-      return (word >>> (8 * (offset & 3))) & 0xff;
+    if (offset >= this.#msixTable && offset < this.#msixEnd) {
+      return this.#area.msixTable[offset - this.#msixTable] as number;
     }
-    if (offset >= TestFunction.msixTableOffset && offset < this.#msixEnd) {
-      return this.#area.msixTable[offset - TestFunction.msixTableOffset] as number;
-    }
-    const pba = offset - TestFunction.msixPbaOffset;
+    const pba = offset - this.#pba;
     if (pba >= 0 && pba < MSIX_VECTORS_MAX / 8) {
       const word = load(this.#words, this.#host + HostBlock.msixPending + (pba >>> 2));
       return (word >>> (8 * (pba & 3))) & 0xff;
@@ -138,10 +168,9 @@ export class SimHostRegions implements HostRegions {
     for (let i = 0; i < length; i++) {
       const at = offset + i;
       const byte = byteOf(high, low, length - 1 - i);
-      if (at >= TestFunction.scratchOffset) {
-        this.#area.scratch[at - TestFunction.scratchOffset] = byte;
-      } else if (at >= TestFunction.msixTableOffset && at < this.#msixEnd) {
-        this.#area.msixTable[at - TestFunction.msixTableOffset] = byte;
+      if (at >= this.#scratch) this.#area.scratch[at - this.#scratch] = byte;
+      else if (at >= this.#msixTable && at < this.#msixEnd) {
+        this.#area.msixTable[at - this.#msixTable] = byte;
         if ((at & 15) === 12 && (byte & 1) === 0) unmasked = true;
       }
     }
@@ -159,7 +188,8 @@ export class SimHostRegions implements HostRegions {
         value |= byteOf(high, low, length - 1 - i) << (8 * lane);
         mask |= 0xff << (8 * lane);
       }
-      this.#storeRegister(word * 4, value, mask);
+      if (this.#nvme === undefined) this.#storeRegister(word * 4, value, mask);
+      else if (word * 4 < this.#registerBytes) this.#nvme.storeWord(word * 4, value, mask);
     }
   }
 
@@ -223,7 +253,9 @@ export class SimHostRegions implements HostRegions {
     if (offset + length > CONFIG_SPACE_BYTES) return -EINVAL;
     if (!this.#passes()) return 0;
     for (let i = 0; i < length && offset + i < CONFIG_BYTES; i++) {
-      storeConfigByte(this.#area.configSpace, offset + i, byteOf(high, low, length - 1 - i));
+      const byte = byteOf(high, low, length - 1 - i);
+      storeConfigByte(this.#area.configSpace, offset + i, byte, this.#writable);
+      this.#nvme?.configStored(offset + i, byte);
     }
     if (offset <= MSIX_CONTROL + 1 && offset + length > MSIX_CONTROL + 1) {
       this.#area.platformBell.ring(PLATFORM_MSI);

@@ -10,22 +10,23 @@ import { add, store } from "../../shm/atomics.ts";
 import { WORK_HOST } from "../../shm/blocks.ts";
 import { otherInstance } from "./ccdf-builder.ts";
 import type { SimFunctionConfig } from "./config.ts";
+import type { SimDevice } from "./device.ts";
 import { ErrorState, Hardware, type HostArea, HostBlock, PLATFORM_REQUEST } from "./host-area.ts";
 import { clearHardware, type HostKernel } from "./host-kernel.ts";
 
 const ENABLE_BIT = 0x80000000;
-const REGISTER_WORDS = 12;
-const FIRST_WRITABLE_REGISTER = 2;
 
 export class HostRequests {
   readonly #area: HostArea;
   readonly #config: SimFunctionConfig;
   readonly #kernel: HostKernel;
+  readonly #device: SimDevice;
 
-  constructor(area: HostArea, config: SimFunctionConfig, kernel: HostKernel) {
+  constructor(area: HostArea, config: SimFunctionConfig, kernel: HostKernel, device: SimDevice) {
     this.#area = area;
     this.#config = config;
     this.#kernel = kernel;
+    this.#device = device;
   }
 
   step(nowUs: number): boolean {
@@ -99,7 +100,7 @@ export class HostRequests {
   }
 
   /**
-   * The function is back: registers and scratch RAM as after power-on, COMMAND, BARs and MSI-X as saved
+   * The function is back: registers and memory as after power-on, COMMAND, BARs and MSI-X as saved
    * (row 12), queue and `errorState` untouched (3.5, 3.8).
    */
   #endReset(): void {
@@ -109,12 +110,8 @@ export class HostRequests {
       const next = this.#config.changeHandle ? otherInstance(handle >>> 0, 1) : handle;
       area.set(HostBlock.handle, next | ENABLE_BIT);
     }
-    for (let word = FIRST_WRITABLE_REGISTER; word < REGISTER_WORDS; word++) {
-      area.set(HostBlock.registers + word, 0);
-    }
-    area.set(HostBlock.dmaPending, 0);
     for (let word = 0; word < 4; word++) area.set(HostBlock.msixPending + word, 0);
-    area.scratch.fill(0);
+    this.#device.reset();
     area.setTime(HostBlock.resetEndLow, 0);
     area.set(HostBlock.hardware, Hardware.NORMAL);
     this.#answerReset(0);

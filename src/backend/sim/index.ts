@@ -14,5 +14,21 @@ export { completeInterruptedGet, GET_STEPS } from "./error-queue.ts";
 export { HOST_AREA_BYTES, prepareHostArea } from "./host-area.ts";
 export { SimHostFunction } from "./host-function.ts";
 export { SimHostRegions } from "./host-regions.ts";
+export {
+  type NvmeConfig,
+  type NvmeInput,
+  type NvmeNamespaceConfig,
+  nvmeConfig,
+  nvmeProblems,
+} from "./nvme/config.ts";
+export {
+  faultCommands,
+  faultProblems,
+  type NvmeFaultAction,
+  type NvmeFaultRule,
+  type NvmeFaultTrigger,
+} from "./nvme/fault-plan.ts";
+export type { ArmedFault } from "./nvme/faults.ts";
+export { checkNamespaces } from "./nvme/namespace.ts";
 export { SimPlatform } from "./platform.ts";
 export { SimVfioDevice } from "./vfio-device.ts";

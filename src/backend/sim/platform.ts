@@ -11,13 +11,17 @@ import { VmBlock } from "../../shm/blocks.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
+import { BusMaster } from "./bus-master.ts";
 import { buildCcdf, ccdfFid, ccdfPec, severity, specsOf } from "./ccdf-builder.ts";
-import type { FaultAction, SimFunctionConfig } from "./config.ts";
+import type { FaultAction, FaultRule, SimFunctionConfig } from "./config.ts";
+import type { SimDevice } from "./device.ts";
 import { DmaEngine } from "./dma-engine.ts";
 import { FaultScript } from "./fault-script.ts";
 import { Hardware, HOST_MAGIC, HostArea, HostBlock, prepareHostArea } from "./host-area.ts";
 import { HostKernel } from "./host-kernel.ts";
 import { HostRequests } from "./host-requests.ts";
+import { NvmeController } from "./nvme/controller.ts";
+import type { ArmedFault } from "./nvme/faults.ts";
 
 interface SimFunction {
   readonly area: HostArea;
@@ -25,7 +29,9 @@ interface SimFunction {
   readonly script: FaultScript;
   readonly kernel: HostKernel;
   readonly requests: HostRequests;
-  readonly engine: DmaEngine;
+  readonly device: SimDevice;
+  /** The same as `device` where it is an NVMe controller. */
+  readonly nvme: NvmeController | undefined;
   /** Actions asked for by command. */
   readonly asked: FaultAction[];
 }
@@ -58,15 +64,18 @@ export class SimPlatform {
       const area = new HostArea(vm, index);
       if (area.get(HostBlock.magic) !== HOST_MAGIC) prepareHostArea(vm, index, config);
       const kernel = new HostKernel(area, config, trace);
-      const requests = new HostRequests(area, config, kernel);
-      const engine = new DmaEngine(area, config, kernel, dmaFor(index), trace);
+      const bus = new BusMaster(area, config, kernel, dmaFor(index), trace);
+      const nvme = config.nvme === undefined ? undefined : new NvmeController(bus, config.nvme);
+      const device = nvme ?? new DmaEngine(bus);
+      const requests = new HostRequests(area, config, kernel, device);
       return {
         area,
         config,
         script: new FaultScript(config.faults),
         kernel,
         requests,
-        engine,
+        device,
+        nvme,
         asked: [],
       };
     });
@@ -87,8 +96,8 @@ export class SimPlatform {
   /** Clock time at which something becomes due by itself; Infinity when nothing will. */
   nextEventUs(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const { script, kernel, requests, area, asked } of this.#functions) {
-      next = Math.min(next, kernel.nextEventUs(), requests.nextEventUs());
+    for (const { script, kernel, requests, device, area, asked } of this.#functions) {
+      next = Math.min(next, kernel.nextEventUs(), requests.nextEventUs(), device.nextEventUs());
       // A disabled function raises no errors: its script waits for the end of the reset.
       if (area.get(HostBlock.hardware) === Hardware.RESETTING) continue;
       next = Math.min(next, script.nextTimeUs());
@@ -114,12 +123,39 @@ export class SimPlatform {
   /** Fires the rules of every function that wait for this command; returns how many there are. */
   command(name: string): number {
     let fired = 0;
-    for (const { script, asked } of this.#functions) {
+    for (const { script, asked, nvme } of this.#functions) {
       const actions = script.named(name);
       asked.push(...actions);
-      fired += actions.length;
+      fired += actions.length + (nvme?.faults.command(name) ?? 0);
     }
     return fired;
+  }
+
+  /** Faults of a function that can still fire: those of the platform, and those of an NVMe controller. */
+  armedFaults(index: number): { readonly pci: readonly FaultRule[]; readonly nvme: ArmedFault[] } {
+    const entry = this.#functions[index];
+    return { pci: entry?.script.list() ?? [], nvme: entry?.nvme?.faults.list() ?? [] };
+  }
+
+  /**
+   * Arms faults of an NVMe controller: all of them, or none when one is malformed. Returns the problems. Thread:
+   * the platform's, like `step`.
+   */
+  armNvmeFaults(index: number, rules: unknown): string[] {
+    const nvme = this.nvme(index);
+    return nvme === undefined
+      ? [`function ${index} is no NVMe controller`]
+      : nvme.faults.arm(rules);
+  }
+
+  /** The NVMe controller behind a function, if that is what it is. */
+  nvme(index: number): NvmeController | undefined {
+    return this.#functions[index]?.nvme;
+  }
+
+  /** Writes back and closes what controllers hold open; the platform is not stepped afterwards. */
+  close(): void {
+    for (const { nvme } of this.#functions) nvme?.close();
   }
 
   /** Raw error events as the channel subsystem hands them to the kernel, routed by FID. */
@@ -135,7 +171,7 @@ export class SimPlatform {
   #stepFunction(entry: SimFunction, nowUs: number): boolean {
     // Requests first: a reset that has ended makes way for what waited behind it.
     const requested = entry.requests.step(nowUs);
-    const transferred = entry.engine.step();
+    const transferred = entry.device.step(nowUs);
     const acted = this.#runScript(entry, nowUs);
     const arrived = entry.kernel.step(nowUs);
     return requested || transferred || acted || arrived;

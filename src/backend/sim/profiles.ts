@@ -3,6 +3,7 @@
  * function of the recorded 7.3-rc7 host (guest-fixtures: vfio-zpci-7.3-rc7.json); `plain` has every
  * capability, a larger DMA aperture and one MSI-X vector.
  */
+import { NVME_MSIX_VECTORS } from "../../abi/nvme.ts";
 import type { SimFunctionConfig } from "./config.ts";
 
 export interface Profile {
@@ -63,5 +64,5 @@ export function profileOf(config: SimFunctionConfig): Profile {
 }
 
 export function msixVectors(config: SimFunctionConfig): number {
-  return profileOf(config).msixVectors;
+  return config.device === "nvme" ? NVME_MSIX_VECTORS : profileOf(config).msixVectors;
 }

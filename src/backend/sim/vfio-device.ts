@@ -5,7 +5,6 @@
  * Thread: recovery worker only (and tests).
  */
 import { type ByteOrder, decode, encodeInto, readField } from "../../abi/layout.ts";
-import { TestFunction } from "../../abi/test-function.ts";
 import {
   inOrder,
   VFIO_DEVICE_FEATURE,
@@ -51,6 +50,7 @@ import { encodeCapabilities } from "./capabilities.ts";
 import { viewOf } from "./ccdf-builder.ts";
 import { dialectOf, type SimFunctionConfig } from "./config.ts";
 import { ValueErrors } from "./dialect-kernel.ts";
+import { shapeOf } from "./device.ts";
 import { ErrorQueueReader, type StepHook } from "./error-queue.ts";
 import { CONFIG_BYTES, HostArea, HostBlock } from "./host-area.ts";
 import { RequestPort } from "./host-requests.ts";
@@ -196,7 +196,7 @@ export class SimVfioDevice {
       argsz: fits ? argsz : needed,
       flags: readWrite | VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS,
       capOffset: fits ? VfioRegionInfo.size : 0,
-      size: BigInt(2 ** TestFunction.barSizeLog2),
+      size: BigInt(2 ** shapeOf(this.#config).barSizeLog2),
       offset,
     });
     if (fits) {

@@ -3,7 +3,6 @@
  * 3.12). The MSI-X table cannot be reached this way: ones are read, writes are dropped. Thread: the
  * caller's; guest instructions use `SimHostRegions` directly.
  */
-import { TestFunction } from "../../abi/test-function.ts";
 import {
   VFIO_PCI_BAR0_REGION_INDEX,
   VFIO_PCI_CONFIG_REGION_INDEX,
@@ -12,26 +11,27 @@ import {
 import { EFAULT, EINVAL, ENODEV } from "../../ports/host-function.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { BARS_END, BARS_START } from "./config-space.ts";
+import { type DeviceShape, shapeOfKind } from "./device.ts";
 import { CONFIG_BYTES, Hardware, HostArea, HostBlock, MSIX_VECTORS_MAX } from "./host-area.ts";
 import { SimHostRegions } from "./host-regions.ts";
 
 const CONFIG_SPACE = 15;
-const BAR0_BYTES = 2 ** TestFunction.barSizeLog2;
-const MSIX_END = TestFunction.msixTableOffset + MSIX_VECTORS_MAX * 16;
 
 export class VfioRegionIo {
   readonly #area: HostArea;
   readonly #regions: SimHostRegions;
+  readonly #shape: DeviceShape;
 
   constructor(vm: VmMemory, functionIndex: number) {
     this.#area = new HostArea(vm, functionIndex);
     this.#regions = new SimHostRegions(vm, functionIndex);
+    this.#shape = shapeOfKind(this.#area.get(HostBlock.deviceKind));
   }
 
   /** @returns target.length or -errno */
   pread(offset: number, target: Uint8Array): number {
     return this.#each(offset, target, (space, at, size, index) => {
-      if (inMsixTable(space, at)) {
+      if (this.#inMsixTable(space, at)) {
         target.fill(0xff, index, index + size);
         return;
       }
@@ -48,7 +48,7 @@ export class VfioRegionIo {
   /** @returns source.length or -errno */
   pwrite(offset: number, source: Uint8Array): number {
     return this.#each(offset, source, (space, at, size, index) => {
-      if (inMsixTable(space, at)) return;
+      if (this.#inMsixTable(space, at)) return;
       let high = 0;
       let low = 0;
       for (let i = 0; i < size; i++) {
@@ -73,7 +73,11 @@ export class VfioRegionIo {
       if (end > CONFIG_BYTES) return -EFAULT;
       const cached = start >= BARS_START && end <= BARS_END;
       if (!cached && !this.#answers()) return -ENODEV;
-    } else if (region !== VFIO_PCI_BAR0_REGION_INDEX || offset < 0 || end > BAR0_BYTES) {
+    } else if (
+      region !== VFIO_PCI_BAR0_REGION_INDEX ||
+      offset < 0 ||
+      end > 2 ** this.#shape.barSizeLog2
+    ) {
       return -EINVAL;
     }
     let at = start;
@@ -90,8 +94,9 @@ export class VfioRegionIo {
     const hardware = this.#area.get(HostBlock.hardware);
     return hardware === Hardware.NORMAL || hardware === Hardware.BLOCKED;
   }
-}
 
-function inMsixTable(space: number, at: number): boolean {
-  return space === 0 && at >= TestFunction.msixTableOffset && at < MSIX_END;
+  #inMsixTable(space: number, at: number): boolean {
+    const start = this.#shape.msixTableOffset;
+    return space === 0 && at >= start && at < start + MSIX_VECTORS_MAX * 16;
+  }
 }
