@@ -76,7 +76,7 @@ export type EmptyRule = "previous" | "garbage" | "zero" | "ENOMSG" | "ENOENT" | 
 /** One dialect. Offsets are bytes in the data, -1 = the dialect does not tell. */
 export interface ErrorDialect {
   readonly abi: string;
-  readonly carrier: "region" | "feature" | "none";
+  readonly carrier: "region" | "feature" | "none" | "signal" | "eeh";
   /** Feature number, or subtype of the device region. */
   readonly number: number;
   /** Bytes handed out by value; the 8 of the merged form are an address that the caller passes in. */
@@ -172,6 +172,32 @@ export const errorDialects: readonly ErrorDialect[] = [
   row("none", shapeNone, 0, "ENOTTY"),
 ];
 
+/** Hosts that only say that something broke: generic vfio-pci's ERR eventfd, and a frozen EEH PE. */
+const bare = shape(ZpciErr.none, { pec: -1 });
+/** An eventfd counts without end. */
+const SIGNALS_MAX = 0x4000_0000;
+const aerDialect: ErrorDialect = {
+  ...bare,
+  abi: "aer",
+  carrier: "signal",
+  number: 0,
+  empty: "ENOMSG",
+  ringSlots: SIGNALS_MAX,
+};
+/** A PE is frozen or it is not: one event. */
+const eehDialect: ErrorDialect = {
+  ...bare,
+  abi: "eeh",
+  carrier: "eeh",
+  number: 0,
+  empty: "ENOMSG",
+  ringSlots: 1,
+};
+
+/** Every way in which a host may tell of errors. */
+export const hostDialects: readonly ErrorDialect[] = [...errorDialects, aerDialect, eehDialect];
+
+/** The row of that name; `aer` and `eeh` are names too. */
 export function errorDialect(abi: string): ErrorDialect | undefined {
-  return errorDialects.find((dialect) => dialect.abi === abi);
+  return hostDialects.find((dialect) => dialect.abi === abi);
 }

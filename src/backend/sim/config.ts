@@ -5,7 +5,7 @@
  * Knobs: vfio-uapi.md 3.14.
  */
 
-import { type ErrorDialect, errorDialect } from "../../abi/zpci-err.ts";
+import { type ErrorDialect, errorDialect, errorDialects } from "../../abi/zpci-err.ts";
 import { type NvmeConfig, type NvmeInput, nvmeConfig } from "./nvme/config.ts";
 
 /** One architected error event. FH and FID are the host's current ones unless said otherwise. */
@@ -50,10 +50,17 @@ export interface SimTiming {
   readonly resetUs: number;
 }
 
+export const hostDialectNames = ["zpci", "eeh", "aer"] as const;
+export type HostDialect = (typeof hostDialectNames)[number];
+/** Names that `abi` may have under the dialect `eeh` (vfio-uapi.md 6). */
+export const eehForms = ["merged", "2014-v6", "2014-u32"] as const;
+export type EehForm = (typeof eehForms)[number];
+
 /** What the host offers user space about errors. */
 export interface SimHostInterface {
-  readonly dialect: "zpci";
-  /** Shape of the error interface: a name of `errorDialects`. */
+  /** zPCI's own interface, powerpc's EEH, or generic vfio-pci (`aer`), which only signals. */
+  readonly dialect: HostDialect;
+  /** Shape of the interface: a name of `errorDialects`, under `eeh` of `eehForms`. */
   readonly abi: string;
 }
 
@@ -114,19 +121,23 @@ export function simFunctionConfig(
   const handle =
     input.hostHandle ?? (profile === "recorded" ? RECORDED_HANDLE : 0x80020001 + (index & 0xfff));
   const timing = input.timing;
-  const known = errorDialect(input.host?.abi ?? "merged")?.abi ?? "merged";
-  const abi = input.kernel === "7.2" ? "none" : known;
+  const dialect = hostDialectNames.find((name) => name === input.host?.dialect) ?? "zpci";
+  const names: readonly string[] =
+    dialect === "zpci" ? errorDialects.map((row) => row.abi) : dialect === "eeh" ? eehForms : [];
+  const known = names.find((name) => name === input.host?.abi) ?? "merged";
+  const abi = input.kernel === "7.2" && dialect === "zpci" ? "none" : known;
   const nvme = input.device === "nvme" ? { nvme: nvmeConfig(input.nvme ?? {}) } : {};
   return {
     device: input.device === "nvme" ? "nvme" : "test",
     ...nvme,
-    host: { dialect: "zpci", abi },
+    host: { dialect, abi },
     fid: input.fid >>> 0,
     uid: (input.uid ?? index + 1) & 0xffff,
     hostHandle: (handle | 0x80000000) >>> 0,
     profile,
     kernel: abi === "none" ? "7.2" : "7.3",
-    clearError: input.clearError === true,
+    // A PE can always be thawed.
+    clearError: input.clearError === true || dialect === "eeh",
     flr: input.flr !== false,
     resettable: input.resettable !== false,
     changeHandle: input.changeHandle !== false,
@@ -144,7 +155,10 @@ export function simFunctionConfig(
 
 /** The row of the error interface that this function's host speaks. */
 export function dialectOf(config: SimFunctionConfig): ErrorDialect {
-  return errorDialect(config.host.abi) ?? (errorDialect("merged") as ErrorDialect);
+  const { dialect, abi } = config.host;
+  return (
+    errorDialect(dialect === "zpci" ? abi : dialect) ?? (errorDialect("merged") as ErrorDialect)
+  );
 }
 
 function list<T>(value: readonly T[] | undefined): readonly T[] {

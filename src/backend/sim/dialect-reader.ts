@@ -16,6 +16,7 @@
  * detection took. Both are finished by doing the conversion again. The test hook's steps, in this order: 2 and
  * 3 around the journal's mark, 1, 4 and 6 in the kernel (error-queue.ts), 5 converted, 7 journal closed.
  */
+import { Pec } from "../../abi/ccdf.ts";
 import { encodeInto } from "../../abi/layout.ts";
 import {
   inOrder,
@@ -25,7 +26,14 @@ import {
   VFIO_REGION_STRIDE,
   VfioDeviceFeature,
 } from "../../abi/vfio.ts";
-import { type ErrorDialect, errorDialects } from "../../abi/zpci-err.ts";
+import {
+  EehOp,
+  EehState,
+  VFIO_EEH_PE_OP,
+  VFIO_EEH_PE_OP_MIN,
+  VfioEehPeOp,
+} from "../../abi/vfio-iommu.ts";
+import { type ErrorDialect, errorDialects, hostDialects } from "../../abi/zpci-err.ts";
 import { EINVAL, ENOENT, ENOMSG } from "../../ports/host-function.ts";
 import { add, load } from "../../shm/atomics.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
@@ -48,6 +56,7 @@ const readerWords = [
   HostBlock.readerCredit,
   HostBlock.readerLeft,
   HostBlock.readerHeld,
+  HostBlock.onesBell,
 ];
 
 export class DialectReader {
@@ -75,11 +84,11 @@ export class DialectReader {
 
   /** The dialect found at open; undefined before. */
   row(): ErrorDialect | undefined {
-    return errorDialects[this.#area.get(HostBlock.dialect) - 1];
+    return hostDialects[this.#area.get(HostBlock.dialect) - 1];
   }
 
   remember(row: ErrorDialect): void {
-    this.#area.set(HostBlock.dialect, errorDialects.indexOf(row) + 1);
+    this.#area.set(HostBlock.dialect, hostDialects.indexOf(row) + 1);
   }
 
   forget(): void {
@@ -171,7 +180,10 @@ export class DialectReader {
     const area = this.#area;
     const left = this.#convert(row, slot);
     this.#hook?.(5);
-    if (gated(row)) {
+    if (row.carrier === "signal") {
+      // The signals are the events: k of them say that there were k.
+      area.set(HostBlock.readerCredit, area.get(HostBlock.readerCreditBefore) - 1);
+    } else if (gated(row)) {
       const credit = area.get(HostBlock.readerCreditBefore) - 1;
       area.set(HostBlock.readerLeft, left);
       area.set(HostBlock.readerCredit, left === 0 ? Math.min(credit, 0) : credit);
@@ -183,12 +195,15 @@ export class DialectReader {
 
   #believable(): boolean {
     const area = this.#area;
+    if (this.row()?.carrier === "signal") return area.get(HostBlock.readerCredit) > 0;
     if (area.get(HostBlock.readerLeft) > 0) return true;
     return area.get(HostBlock.readerWoken) === 1 && area.get(HostBlock.readerCredit) > 0;
   }
 
   /** The kernel's answer into the buffer: behind a feature header, or read from the device region. */
   #ask(row: ErrorDialect): number {
+    if (row.carrier === "signal") return this.#device.errors.take(nothing);
+    if (row.carrier === "eeh") return this.#frozen() ? this.#device.errors.take(nothing) : -ENOMSG;
     const data = this.#buffer.subarray(0, HEADER + row.size);
     if (row.carrier === "region") {
       const read = this.#device.pread(this.#device.errorRegionOffset(), data.subarray(HEADER));
@@ -232,10 +247,31 @@ export class DialectReader {
       memory.setUint32(slot + 16, this.#little ? second : first);
       memory.setUint32(slot + 20, this.#little ? first : second);
     }
-    memory.setUint16(slot + 30, known ? this.#field(row.pec, 2) : 0);
+    memory.setUint16(slot + 30, known ? this.#code(row) : 0);
     // The handle last: a slot with a handle is a whole one.
     memory.setUint32(slot + 4, row.fh >= 0 ? this.#field(row.fh, 4) : this.#device.handle());
     return sound ? left : 0;
+  }
+
+  /** Where the host has no code: an error, or the end of the function. */
+  #code(row: ErrorDialect): number {
+    if (row.pec >= 0) return this.#field(row.pec, 2);
+    const given = row.carrier === "eeh" && this.#device.eeh?.state() === EehState.UNAVAIL;
+    return given ? Pec.PERMERR : Pec.SERVAC;
+  }
+
+  /**
+   * Whether the PE has stopped: by its state, or in the 2014 forms, whose state
+   * call is not known, by what its configuration space reads as.
+   */
+  #frozen(): boolean {
+    if (this.#device.eehForm !== "merged") return this.#inError();
+    const table = inOrder(VfioEehPeOp, this.#device.order);
+    const request = { argsz: VFIO_EEH_PE_OP_MIN, flags: 0, op: EehOp.GET_STATE };
+    encodeInto(table, this.#view, 0, request);
+    const buffer = this.#buffer.subarray(0, VFIO_EEH_PE_OP_MIN);
+    const state = this.#device.eeh?.ioctl(VFIO_EEH_PE_OP, buffer);
+    return state === EehState.STOPPED || state === EehState.UNAVAIL;
   }
 
   /** Whether the function is in error, as its configuration space tells (vfio-uapi.md 3.12). */
@@ -245,7 +281,10 @@ export class DialectReader {
   }
 }
 
+/** A host that hands nothing out but the fact. */
+const nothing = (): void => undefined;
+
 /** Dialects whose answer to a GET of an empty queue looks like an event. */
 export function gated(row: ErrorDialect): boolean {
-  return row.empty === "garbage" || row.empty === "previous";
+  return row.carrier === "signal" || row.empty === "garbage" || row.empty === "previous";
 }

@@ -45,12 +45,15 @@ export class ErrorQueueWriter {
     this.#slots = slots;
   }
 
-  /** Takes the "queue lock". Returns whether user space mediates; then `room` holds for this batch. */
-  begin(): boolean {
+  /**
+   * Takes the "queue lock". Returns whether user space mediates; then `room` holds for this batch.
+   * @param taken slots that are not free although nothing is pending in them
+   */
+  begin(taken = 0): boolean {
     const area = this.#area;
     area.set(HostBlock.storing, 1);
     this.#tail = area.get(HostBlock.queueTail);
-    this.#room = this.#slots - pendingErrors(area);
+    this.#room = this.#slots - pendingErrors(area) - taken;
     return area.get(HostBlock.mediated) === 1;
   }
 

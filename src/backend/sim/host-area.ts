@@ -41,6 +41,9 @@ export const HostBlock = wordBlock([
   "readerLeft", //       events that the last record said are left
   "readerHeld", //       1 = the buffer holds a record that detection took
   "!readerBuffer:64", // where the host's answers arrive before they are a CCDF
+  "peFrozen", //         P (and the container's thaw): 1 = the event of this freeze is stored (EEH)
+  "!eehInject", //       1 = the container asked for an injected error; P takes it
+  "onesBell", //         1 = a load that finds all ones wakes the worker (EEH)
   "garbage", //          state of what an uninitialised answer contains
   "!regionRecord:2", //  last record of the device region of v1
   // Mediation and interrupt arming. W

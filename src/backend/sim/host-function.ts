@@ -24,9 +24,16 @@ import {
   VfioRegionInfoCapType,
 } from "../../abi/vfio.ts";
 import {
+  EehOp,
+  EehSetOption2014,
+  VFIO_EEH_PE_OP,
+  VFIO_EEH_PE_OP_MIN,
+  VfioEehPeOp,
+} from "../../abi/vfio-iommu.ts";
+import {
   type ErrorDialect,
   errorDialect,
-  errorDialects,
+  hostDialects,
   VFIO_REGION_TYPE_PCI_VENDOR_IBM,
 } from "../../abi/zpci-err.ts";
 import {
@@ -41,8 +48,9 @@ import { FunctionBlock } from "../../shm/blocks.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { decodeCapabilities, type ZpciFacts } from "./capabilities.ts";
 import { viewOf } from "./ccdf-builder.ts";
-import type { SimFunctionConfig } from "./config.ts";
+import { dialectOf, type SimFunctionConfig } from "./config.ts";
 import { DialectReader, gated } from "./dialect-reader.ts";
+import { VFIO_CHECK_EXTENSION, VFIO_EEH } from "./eeh.ts";
 import { completeInterruptedGet } from "./error-queue.ts";
 import { CCDF_BYTES, HostArea, HostBlock } from "./host-area.ts";
 import { msixVectors } from "./profiles.ts";
@@ -69,6 +77,8 @@ export class SimHostFunction implements HostFunction {
   readonly #reader: DialectReader;
   /** The shape that the user names, where it cannot be detected: numbers below 13 mean other things today. */
   readonly #told: ErrorDialect | undefined;
+  /** A host that is no s390 one. */
+  readonly #bare: ErrorDialect | undefined;
 
   constructor(
     vm: VmMemory,
@@ -85,8 +95,10 @@ export class SimHostFunction implements HostFunction {
     this.clearError = config.clearError;
     this.#reader = new DialectReader(this.#area, this.#device, config.fid, options.hook);
     const named = errorDialect(config.host.abi);
+    const zpci = config.host.dialect === "zpci";
     const old = named?.carrier === "region" || (named?.number ?? 0) < DETECTABLE_FEATURE;
-    this.#told = old && named?.carrier !== "none" ? named : undefined;
+    this.#told = zpci && old && named?.carrier !== "none" ? named : undefined;
+    this.#bare = zpci ? undefined : dialectOf(config);
   }
 
   handle(): number {
@@ -123,6 +135,8 @@ export class SimHostFunction implements HostFunction {
   /** The dialect, or -errno; -ENOTTY is a host without the error interface. */
   #detect(): ErrorDialect | number {
     const told = this.#told;
+    if (this.#bare?.carrier === "eeh") return this.#enableEeh(this.#bare);
+    if (this.#bare !== undefined) return this.#bare;
     if (told?.carrier === "region") return hasErrorRegion(this.#device, told) ? told : -ENOTTY;
     const probe = this.#probe(told?.number ?? VFIO_DEVICE_FEATURE_ZPCI_ERROR);
     if (probe !== 0) return probe;
@@ -130,6 +144,26 @@ export class SimHostFunction implements HostFunction {
     if (this.#baseVersion < BASE_VERSION_WITH_ERRORS) return this.#reader.detect();
     if (this.facts.ccdfErrLength < CCDF_BYTES) return -ENOTTY;
     return errorDialect("merged") ?? -EINVAL;
+  }
+
+  /** Takes the PE over; a load that finds all ones is to wake the worker from now on. */
+  #enableEeh(row: ErrorDialect): ErrorDialect | number {
+    const { eeh, eehForm, order } = this.#device;
+    if (eeh === undefined || eeh.ioctl(VFIO_CHECK_EXTENSION, VFIO_EEH) <= 0) return -ENOTTY;
+    const option = encode(inOrder(EehSetOption2014, order), {
+      argsz: EehSetOption2014.size,
+      option: EehOp.ENABLE,
+    });
+    const op = encode(inOrder(VfioEehPeOp, order), {
+      argsz: VFIO_EEH_PE_OP_MIN,
+      op: EehOp.ENABLE,
+    });
+    const argument =
+      eehForm === "merged" ? op : eehForm === "2014-v6" ? option : (EehOp.ENABLE as number);
+    const enabled = eeh.ioctl(VFIO_EEH_PE_OP, argument);
+    if (enabled !== 0) return enabled;
+    this.#area.set(HostBlock.onesBell, 1);
+    return row;
   }
 
   #probe(feature: number): number {
@@ -146,7 +180,7 @@ export class SimHostFunction implements HostFunction {
 
   /** Whether records arrive by value; before open, and for the merged interface, they do not. */
   #byValue(): boolean {
-    const row = errorDialects[this.#area.get(HostBlock.dialect) - 1];
+    const row = hostDialects[this.#area.get(HostBlock.dialect) - 1];
     return row !== undefined && !row.byPointer;
   }
 

@@ -7,12 +7,14 @@
  * one before is free, and while a reset holds it. The handle is compared when the event is processed,
  * so what was raised before a reset is stale after it (3.2 step 5).
  */
+import { Pec } from "../../abi/ccdf.ts";
 import { HostDisposition, TraceKind } from "../../abi/records.ts";
+import type { ErrorDialect } from "../../abi/zpci-err.ts";
 import { EIO } from "../../ports/host-function.ts";
 import { add, compareExchange, load } from "../../shm/atomics.ts";
 import { FunctionBlock, generationOf, WORK_ERR } from "../../shm/blocks.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
-import { ccdfFid, ccdfHandle, ccdfPec, severity } from "./ccdf-builder.ts";
+import { buildCcdf, ccdfFid, ccdfHandle, ccdfPec, severity } from "./ccdf-builder.ts";
 import { dialectOf, type SimFunctionConfig } from "./config.ts";
 import { ErrorQueueWriter } from "./error-queue.ts";
 import { ErrorState, Hardware, type HostArea, HostBlock } from "./host-area.ts";
@@ -22,6 +24,9 @@ export class HostKernel {
   readonly #config: SimFunctionConfig;
   readonly #trace: TraceWriter;
   readonly #queue: ErrorQueueWriter;
+  readonly #dialect: ErrorDialect;
+  /** A powerpc host: no CCDF arrives, no lock is held, the PE just freezes. */
+  readonly #eeh: boolean;
   /** Batches that wait for the locks. */
   readonly #waiting: (readonly Uint8Array[])[] = [];
 
@@ -29,7 +34,9 @@ export class HostKernel {
     this.#area = area;
     this.#config = config;
     this.#trace = trace;
-    this.#queue = new ErrorQueueWriter(area, dialectOf(config).ringSlots);
+    this.#dialect = dialectOf(config);
+    this.#eeh = this.#dialect.carrier === "eeh";
+    this.#queue = new ErrorQueueWriter(area, this.#dialect.ringSlots);
   }
 
   /**
@@ -46,7 +53,7 @@ export class HostKernel {
 
   /** Does what is due. Returns whether anything was done. */
   step(nowUs: number): boolean {
-    let worked = this.#recoverByHost(nowUs);
+    let worked = this.#recoverByHost(nowUs) || this.#takeInjection();
     while (this.#waiting.length > 0 && this.#free(nowUs)) {
       this.#arrive(this.#waiting.shift() ?? [], nowUs);
       worked = true;
@@ -92,7 +99,9 @@ export class HostKernel {
 
   /** One batch under one queue lock: room and mediation are decided once, the tail published once. */
   #arrive(batch: readonly Uint8Array[], nowUs: number): void {
-    const mediated = this.#queue.begin();
+    // A frozen PE swallows what comes after; it is one event until it is thawed.
+    const frozen = this.#eeh && this.#area.get(HostBlock.peFrozen) === 1;
+    const mediated = this.#queue.begin(frozen ? 1 : 0);
     let signals = 0;
     for (const ccdf of batch) {
       const disposition = this.#dispose(ccdf, mediated, nowUs);
@@ -102,8 +111,18 @@ export class HostKernel {
         signals += 1; // 3.13: vfio-pci signals, the host recovers by itself
       }
     }
+    if (this.#eeh && mediated && signals > 0) this.#area.set(HostBlock.peFrozen, 1);
     this.#queue.publish();
-    this.#signal(signals);
+    if (!this.#eeh) this.#signal(signals);
+  }
+
+  /** VFIO_EEH_PE_INJECT_ERR: the platform makes the error happen. */
+  #takeInjection(): boolean {
+    const area = this.#area;
+    if (compareExchange(area.words, area.host + HostBlock.eehInject, 1, 0) !== 1) return false;
+    const handle = area.get(HostBlock.handle) >>> 0;
+    this.report([buildCcdf({ pec: Pec.SERR }, handle, this.#config.fid)]);
+    return true;
   }
 
   #dispose(ccdf: Uint8Array, mediated: boolean, nowUs: number): number {
@@ -112,6 +131,8 @@ export class HostKernel {
     if (!this.#isCurrent(ccdf)) return this.#account(code, HostDisposition.stale, 0);
     const kind = severity(code);
     if (kind === "none") return this.#account(code, HostDisposition.fmbCode, 0);
+    // What waited for the end of a reset freezes the PE now.
+    if (this.#eeh) this.#breakHardware(code);
     const skipped = area.get(HostBlock.errorState) === ErrorState.permFailure;
     if (kind === "permanent") area.set(HostBlock.errorState, ErrorState.permFailure);
     else {
@@ -164,6 +185,7 @@ export class HostKernel {
   }
 
   #holdLocks(nowUs: number): void {
+    if (this.#eeh) return;
     const { deviceLockUs, stateLockUs } = this.#config.timing;
     this.#area.setTime(HostBlock.deviceLockUntilLow, nowUs + deviceLockUs);
     this.#area.setTime(HostBlock.stateLockUntilLow, nowUs + deviceLockUs + stateLockUs);

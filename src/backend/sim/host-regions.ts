@@ -16,6 +16,7 @@ import {
 import { swap32 } from "../../base/bits.ts";
 import { EINVAL, type HostRegions } from "../../ports/host-function.ts";
 import { add, compareExchange, load, store } from "../../shm/atomics.ts";
+import { FunctionBlock, WORK_ERR } from "../../shm/blocks.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import {
   BARS_END,
@@ -117,6 +118,13 @@ export class SimHostRegions implements HostRegions {
   #ones(length: number): void {
     this.valueLow = length >= 4 ? -1 : (1 << (8 * length)) - 1;
     this.valueHigh = length === 8 ? -1 : 0;
+    if (load(this.#words, this.#host + HostBlock.onesBell) === 1) this.#noticeFreeze();
+  }
+
+  /** A frozen EEH PE tells of itself by all ones only: the worker is to look at its state. */
+  #noticeFreeze(): void {
+    const signals = this.#area.block + FunctionBlock.errSignals;
+    if (compareExchange(this.#words, signals, 0, 1) === 0) this.#area.workerBell.ring(WORK_ERR);
   }
 
   #shiftIn(byte: number): void {

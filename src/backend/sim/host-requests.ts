@@ -42,6 +42,7 @@ export class HostRequests {
     const area = this.#area;
     const asked = area.get(HostBlock.clearAsked);
     if (asked === area.get(HostBlock.clearAnswered)) return false;
+    area.set(HostBlock.peFrozen, 0);
     area.set(HostBlock.clearResult, clearHardware(area, asked & 0xff));
     area.set(HostBlock.clearAnswered, asked);
     area.workerBell.ring(WORK_HOST);
@@ -113,6 +114,7 @@ export class HostRequests {
     for (let word = 0; word < 4; word++) area.set(HostBlock.msixPending + word, 0);
     this.#device.reset();
     area.setTime(HostBlock.resetEndLow, 0);
+    area.set(HostBlock.peFrozen, 0);
     area.set(HostBlock.hardware, Hardware.NORMAL);
     this.#answerReset(0);
   }

@@ -2,9 +2,12 @@
 export {
   type CcdfSpec,
   defaultTiming,
+  eehForms,
   type FaultAction,
   type FaultRule,
   type FaultTrigger,
+  type HostDialect,
+  hostDialectNames,
   RECORDED_HANDLE,
   type SimFunctionConfig,
   type SimTiming,

@@ -48,9 +48,10 @@ import { EFAULT, EINVAL, EIO, ENOTTY, HOST_PENDING } from "../../ports/host-func
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { encodeCapabilities } from "./capabilities.ts";
 import { viewOf } from "./ccdf-builder.ts";
-import { dialectOf, type SimFunctionConfig } from "./config.ts";
-import { ValueErrors } from "./dialect-kernel.ts";
+import { dialectOf, type EehForm, type SimFunctionConfig } from "./config.ts";
 import { shapeOf } from "./device.ts";
+import { ValueErrors } from "./dialect-kernel.ts";
+import { EehContainer } from "./eeh.ts";
 import { ErrorQueueReader, type StepHook } from "./error-queue.ts";
 import { CONFIG_BYTES, HostArea, HostBlock } from "./host-area.ts";
 import { RequestPort } from "./host-requests.ts";
@@ -77,6 +78,9 @@ export class SimVfioDevice {
   /** pread and pwrite of the device fd. */
   readonly regions: VfioRegionIo;
   readonly order: ByteOrder;
+  /** The container's EEH calls, where the host is a powerpc one, and their form. */
+  readonly eeh: EehContainer | undefined;
+  readonly eehForm: string;
   readonly #area: HostArea;
   readonly #config: SimFunctionConfig;
   readonly #whileBlocked: () => void;
@@ -98,6 +102,18 @@ export class SimVfioDevice {
     this.requests = new RequestPort(this.#area, config);
     this.interrupts = new VfioInterrupts(this.#area, config, this.order);
     this.#dialect = dialectOf(config);
+    const { dialect, abi } = config.host;
+    this.eehForm = abi;
+    this.eeh =
+      dialect === "eeh"
+        ? new EehContainer(
+            this.#area,
+            this.requests,
+            this.order,
+            abi as EehForm,
+            this.#whileBlocked,
+          )
+        : undefined;
     this.#values = new ValueErrors(this.#area, this.errors, this.#dialect, this.order);
   }
 
