@@ -13,11 +13,12 @@ const KILLED_BY_HOOK = 70;
 export default function recoveryLife(task: ActorTask & { readonly index: number }): void {
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
-  joinTime(vm, clock);
+  const successor = joinTime(vm, clock);
   // In a worker, process.exit ends this thread only, at once.
   const onKill = (): never => process.exit(KILLED_BY_HOOK);
   const unit = buildRecovery(vm, task.spec, task.index, clock, onKill);
-  warmUpEventPath(task.spec.policy);
+  // A successor is waited for.
+  if (!successor) warmUpEventPath(task.spec.policy);
   // The first pass opens the host function and arms its error signal, before the platform's time begins.
   unit.step();
   passGate(vm, clock);
