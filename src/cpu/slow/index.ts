@@ -1,5 +1,6 @@
 /** Instructions written in TypeScript by opcode key: rare, long or interruptible ones. */
 import { Cpu } from "../state.ts";
+import { cuse } from "./compare-until-substring.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 import * as decimal from "./decimal.ts";
 import * as long from "./long-operands.ts";
@@ -26,6 +27,7 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0xe32e, "CVDG", decimal.cvdg],
   [0xb254, "MVPG", page.mvpg],
   [0xef, "LMD", page.lmd],
+  [0xb257, "CUSE", cuse],
   [0xb2a5, "TRE", page.tre],
   [0xb2a7, "CU12", unicode.cu12],
   [0xb2a6, "CU21", unicode.cu21],
