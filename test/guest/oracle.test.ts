@@ -3,10 +3,11 @@
  * under qemu-system-s390x and under zmend. `npm run oracle` runs as many as one likes.
  */
 import { describe, expect, it } from "vitest";
-import { families } from "../oracle/families.ts";
+import { families, generateSequence } from "../oracle/families.ts";
+import { SLOT_BYTES, Slot, slotAddress } from "../oracle/layout.ts";
 import { mixedChecksum, mixedLoop } from "../oracle/mixed-loop.ts";
 import { QEMU, qemuPeer, qemuVersion, runUnderQemu } from "../oracle/qemu.ts";
-import { type Counts, type Finding, runFamily } from "../oracle/run.ts";
+import { type Counts, type Finding, type Peer, runFamily } from "../oracle/run.ts";
 import { runUnderZmend, zmendPeer } from "../oracle/zmend-cpu.ts";
 import { cpuRig } from "../support/cpu-rig.ts";
 
@@ -23,6 +24,54 @@ function describeFinding(finding: Finding): string {
     .map((d) => `${d.what}: ${d.expected} ${d.got}`);
   return `${finding.family} #${finding.index} ${finding.text} [${finding.bytes}] ${differences.join("; ")}`;
 }
+
+/** A CPU that takes AGR for SGR: the image is changed before the run, its code restored in the dump. */
+function subtractingPeer(peer: Peer): Peer {
+  return {
+    name: "subtracting",
+    async run(image) {
+      const bytes = image.bytes.slice();
+      for (let slot = slotAddress(0); slot < bytes.length; slot += SLOT_BYTES) {
+        for (let at = slot + Slot.code; at < slot + Slot.codeEnd; at += 2) {
+          if (bytes[at] === 0xb9 && bytes[at + 1] === 0x08 && bytes[at + 2] === 0)
+            bytes[at + 1] = 9;
+        }
+      }
+      const result = await peer.run({ ...image, bytes });
+      if ("failure" in result) return result;
+      for (let slot = slotAddress(0); slot < bytes.length; slot += SLOT_BYTES) {
+        const code = image.bytes.subarray(slot + Slot.code, slot + Slot.codeEnd);
+        result.memory.set(code, slot + Slot.code);
+      }
+      return result;
+    },
+  };
+}
+
+describe("the oracle itself", () => {
+  it("names AGR as the culprit when one CPU subtracts where the other adds", async () => {
+    const counts: Counts = { sequences: 0, instructions: 0, differing: 0 };
+    const expected = zmendPeer();
+    const subject = subtractingPeer(zmendPeer());
+    const registers = families.filter((family) => family.name === "registers");
+    for (const family of registers) {
+      const options = { seed: SEED, sequences: 60, first: 0, expected, subject, explain: 60 };
+      const findings = await runFamily(family, options, counts);
+      expect(new Set(findings.map((finding) => finding.culprit))).toEqual(new Set(["agr"]));
+    }
+    expect(counts.differing).toBeGreaterThan(3);
+  });
+
+  it("builds the same sequence from the same seed, family and index", () => {
+    for (const family of families) {
+      const [one, two] = [
+        generateSequence(SEED, family, 7, 0),
+        generateSequence(SEED, family, 7, 0),
+      ];
+      expect(two).toEqual(one);
+    }
+  });
+});
 
 describe.skipIf(!installed)(`random sequences end alike under QEMU and zmend${reason}`, () => {
   const expected = qemuPeer(QEMU_TIMEOUT_MS);

@@ -6,6 +6,7 @@
  */
 import type { Generator } from "./generator.ts";
 import { encode, type Insn, insn, type Row } from "./instructions.ts";
+import { PAGE } from "./layout.ts";
 import { generatedRows } from "./rows.ts";
 
 const strings = generatedRows("strings");
@@ -45,8 +46,12 @@ function untilDone(g: Generator, one: Insn, lost: readonly number[] = []): void 
 }
 
 /** Loads an address and a length into an even-odd pair; junk where the length has fewer bits. */
-function loadPair(g: Generator, pair: number, length: number, align = 1): number {
-  const address = g.place(Math.max(1, length), align);
+function loadPair(g: Generator, pair: number, length: number): number {
+  // How far an instruction gets before the page that faults is up to the machine: stay in one page there.
+  const page = g.chance(50) ? g.dataStart : g.pageBoundary;
+  const address = g.faulting
+    ? g.place(Math.max(1, length), 1, page, page + PAGE, false)
+    : g.place(Math.max(1, length));
   g.loadConstant(pair, g.disguisedForString(address));
   g.loadConstant(pair + 1, BigInt(length));
   return address;
@@ -62,7 +67,7 @@ function pairOf(g: Generator, ...avoid: readonly number[]): number {
 function length(g: Generator): number {
   const kind = g.below(10);
   if (kind < 5) return g.below(40);
-  return kind < 9 ? g.below(0x300) : g.below(0x1100);
+  return kind < 9 ? g.below(0x300) : g.below(g.faulting ? PAGE : 0x1100);
 }
 
 /** Two lengths, equal half of the time. */
