@@ -197,6 +197,13 @@ const eehDialect: ErrorDialect = {
 /** Every way in which a host may tell of errors. */
 export const hostDialects: readonly ErrorDialect[] = [...errorDialects, aerDialect, eehDialect];
 
+/** What a host's interface may be called: the dialect, and the shapes that it had. */
+export const hostInterfaces: Readonly<Record<"zpci" | "eeh" | "aer", readonly string[]>> = {
+  zpci: errorDialects.map((row) => row.abi),
+  eeh: ["merged", "2014-v6", "2014-u32"],
+  aer: ["merged"],
+};
+
 /** The row of that name; `aer` and `eeh` are names too. */
 export function errorDialect(abi: string): ErrorDialect | undefined {
   return hostDialects.find((dialect) => dialect.abi === abi);

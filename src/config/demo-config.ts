@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { hostInterfaces } from "../abi/zpci-err.ts";
 import { ZmendError } from "../base/errors.ts";
 import { FUNCTIONS_MAX, GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES } from "../base/limits.ts";
 import { suggestion } from "../base/nearest.ts";
@@ -41,13 +42,43 @@ const id32 = z
 
 const milliseconds = z.number().min(0);
 
+/** What is wrong with the names of a host's interface, if anything: the key and one sentence. */
+export function hostProblem(
+  dialect: string,
+  abi: string,
+): { readonly key: "dialect" | "abi"; readonly text: string } | undefined {
+  const dialects = Object.keys(hostInterfaces);
+  const shapes = Object.entries(hostInterfaces).find(([name]) => name === dialect)?.[1];
+  const say = (kind: "dialect" | "abi", name: string, known: readonly string[]) => ({
+    key: kind,
+    text: `${kind} '${name}' is unknown${suggestion(name, known)}; name one of ${known.join(", ")}`,
+  });
+  if (shapes === undefined) return say("dialect", dialect, dialects);
+  return shapes.includes(abi) ? undefined : say("abi", abi, shapes);
+}
+
 /** How a function must have ended: the recovery state's name. */
 export const expectedStates = ["operational", "failed", "quarantined", "detached"] as const;
+
+const hostSchema = z
+  .strictObject({ dialect: z.string().default("zpci"), abi: z.string().default("merged") })
+  .check((context) => {
+    const problem = hostProblem(context.value.dialect, context.value.abi);
+    if (problem === undefined) return;
+    context.issues.push({
+      code: "custom",
+      input: context.value,
+      path: [problem.key],
+      message: problem.text,
+    });
+  });
 
 const functionSchema = z.strictObject({
   fid: id32,
   uid: z.number().int().min(1).max(0xffff),
   profile: z.enum(["plain", "recorded"]).default("plain"),
+  /** How the host tells of errors, and in which shape its interface is (`zmend abi list`). */
+  host: hostSchema.default({ dialect: "zpci", abi: "merged" }),
   /** Whether the host can clear the error state in place (MPCIFC 9 and 7). */
   clearError: z.boolean().default(false),
   /** Host errno values that the next VFIO_DEVICE_RESETs answer first. */

@@ -2,11 +2,20 @@
 import {
   defaultTiming,
   type FaultRule,
+  hostDialectNames,
   type SimFunctionConfig,
+  type SimHostInterface,
   simFunctionConfig,
 } from "../backend/sim/index.ts";
+import { ZmendError } from "../base/errors.ts";
 import { Prng } from "../base/prng.ts";
-import type { DemoConfig, DemoFunction, DemoStep, KnownNames } from "../config/demo-config.ts";
+import {
+  type DemoConfig,
+  type DemoFunction,
+  type DemoStep,
+  hostProblem,
+  type KnownNames,
+} from "../config/demo-config.ts";
 import { cpuModels } from "../cpu/index.ts";
 import { ccdfSequenceNames, loadCcdfSequence } from "../machine/ccdf-sequence.ts";
 import { fixtureNames } from "../machine/fixtures.ts";
@@ -19,6 +28,9 @@ const errnoByName = { EAGAIN, EIO } as const;
 export interface DemoPlanOptions {
   readonly policy: string;
   readonly epochMs: number;
+  /** Instead of every function's own: how the host tells of errors, and the shape of its interface. */
+  readonly dialect?: string;
+  readonly abi?: string;
   /** Deterministic runs: the host's reset times vary with the seed, 0.5 to 1.5 of `resetMs`. */
   readonly seed?: number;
 }
@@ -40,7 +52,9 @@ export function planDemo(config: DemoConfig, options: DemoPlanOptions): VmSpec {
     name: config.vm.name,
     ramBytes: config.vm.memory,
     cpuModel: config.vm.cpu,
-    functions: config.functions.map((entry, index) => simFunction(entry, index, config, chance)),
+    functions: config.functions.map((entry, index) =>
+      simFunction(entry, index, config, options, chance),
+    ),
     policy: loadPolicy(options.policy),
     epochMs: options.epochMs,
   };
@@ -50,6 +64,7 @@ function simFunction(
   entry: DemoFunction,
   index: number,
   config: DemoConfig,
+  options: DemoPlanOptions,
   chance: Prng | undefined,
 ): SimFunctionConfig {
   const resetUs = entry.resetMs * 1000 * (chance === undefined ? 1 : 0.5 + chance.unit());
@@ -58,6 +73,7 @@ function simFunction(
       fid: entry.fid,
       uid: entry.uid,
       profile: entry.profile,
+      host: hostOf(entry, options),
       clearError: entry.clearError,
       timing: { ...defaultTiming, resetUs },
       resetFailures: entry.resetFailures.map((name) => errnoByName[name]),
@@ -65,6 +81,18 @@ function simFunction(
     },
     index,
   );
+}
+
+/** A dialect from the command line comes in its merged shape unless `abi` says otherwise. */
+function hostOf(entry: DemoFunction, options: DemoPlanOptions): SimHostInterface {
+  const dialect = options.dialect ?? entry.host.dialect;
+  const abi = options.abi ?? (options.dialect === undefined ? entry.host.abi : "merged");
+  const problem = hostProblem(dialect, abi);
+  const known = hostDialectNames.find((name) => name === dialect);
+  if (problem !== undefined || known === undefined) {
+    throw new ZmendError("USAGE", `--${problem?.key ?? "dialect"}: ${problem?.text ?? dialect}.`);
+  }
+  return { dialect: known, abi };
 }
 
 function faultRules(step: DemoStep): FaultRule[] {

@@ -36,6 +36,8 @@ import { TraceFile } from "./trace-file.ts";
 export interface DemoOptions {
   readonly config?: string;
   readonly policy?: string;
+  readonly dialect?: string;
+  readonly abi?: string;
   readonly json?: boolean;
   readonly trace?: string;
   readonly deterministic: boolean;
@@ -83,6 +85,8 @@ export async function demo(options: DemoOptions): Promise<number> {
     policy,
     epochMs: options.deterministic ? DETERMINISTIC_EPOCH_MS : wallClockMs(),
     ...(options.deterministic ? { seed: options.seed } : {}),
+    ...(options.dialect === undefined ? {} : { dialect: options.dialect }),
+    ...(options.abi === undefined ? {} : { abi: options.abi }),
   });
   const { image, file: imageFile } = guestImage(config);
   requireMemory(mapOf(spec).totalBytes, `VM ${spec.name}`);

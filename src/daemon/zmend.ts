@@ -30,6 +30,8 @@ program
   .description("run a guest whose functions break, and show how it survives")
   .option("--config <file>", "the VM, its functions and what happens to them (YAML)")
   .option("--policy <name>", "recovery policy, instead of the config's: a name or a YAML file")
+  .option("--dialect <name>", "how every host tells of errors: zpci, eeh or aer")
+  .option("--abi <version>", "shape of the error interface, as 'zmend abi list' names them")
   .option("--json", "print one JSON object instead of the timeline")
   .option("--trace <file>", "write every ledger entry to FILE (MessagePack)")
   .option("--deterministic", "one thread, virtual time: the same ledger on every run", false)

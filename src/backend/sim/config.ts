@@ -5,7 +5,7 @@
  * Knobs: vfio-uapi.md 3.14.
  */
 
-import { type ErrorDialect, errorDialect, errorDialects } from "../../abi/zpci-err.ts";
+import { type ErrorDialect, errorDialect, hostInterfaces } from "../../abi/zpci-err.ts";
 import { type NvmeConfig, type NvmeInput, nvmeConfig } from "./nvme/config.ts";
 
 /** One architected error event. FH and FID are the host's current ones unless said otherwise. */
@@ -53,8 +53,7 @@ export interface SimTiming {
 export const hostDialectNames = ["zpci", "eeh", "aer"] as const;
 export type HostDialect = (typeof hostDialectNames)[number];
 /** Names that `abi` may have under the dialect `eeh` (vfio-uapi.md 6). */
-export const eehForms = ["merged", "2014-v6", "2014-u32"] as const;
-export type EehForm = (typeof eehForms)[number];
+export type EehForm = "merged" | "2014-v6" | "2014-u32";
 
 /** What the host offers user space about errors. */
 export interface SimHostInterface {
@@ -122,9 +121,7 @@ export function simFunctionConfig(
     input.hostHandle ?? (profile === "recorded" ? RECORDED_HANDLE : 0x80020001 + (index & 0xfff));
   const timing = input.timing;
   const dialect = hostDialectNames.find((name) => name === input.host?.dialect) ?? "zpci";
-  const names: readonly string[] =
-    dialect === "zpci" ? errorDialects.map((row) => row.abi) : dialect === "eeh" ? eehForms : [];
-  const known = names.find((name) => name === input.host?.abi) ?? "merged";
+  const known = hostInterfaces[dialect].find((name) => name === input.host?.abi) ?? "merged";
   const abi = input.kernel === "7.2" && dialect === "zpci" ? "none" : known;
   const nvme = input.device === "nvme" ? { nvme: nvmeConfig(input.nvme ?? {}) } : {};
   return {

@@ -2,7 +2,6 @@
 export {
   type CcdfSpec,
   defaultTiming,
-  eehForms,
   type FaultAction,
   type FaultRule,
   type FaultTrigger,
@@ -10,6 +9,7 @@ export {
   hostDialectNames,
   RECORDED_HANDLE,
   type SimFunctionConfig,
+  type SimHostInterface,
   type SimTiming,
   simFunctionConfig,
 } from "./config.ts";
