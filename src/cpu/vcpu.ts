@@ -14,18 +14,17 @@ import { exchange, load, store, wait } from "../shm/atomics.ts";
 import { PENDING_COMMAND, VcpuHeader } from "../shm/blocks.ts";
 import type { FloatingInterrupts } from "../shm/floating.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
-import { Core, Entry, RunEnd, Status, TLB_BYTES, TLB_ENTRIES, TlbEntry } from "./core-layout.ts";
+import { Core, RunEnd, TLB_BYTES } from "./core-layout.ts";
 import { DecodeCache } from "./interpreter/decode-cache.ts";
-import { buildInterpreterModule, type InterpreterImports } from "./interpreter/module.ts";
+import { CoreFlags, copyDoubleword, HostCalls } from "./interpreter/host-calls.ts";
+import { buildInterpreterModule } from "./interpreter/module.ts";
 import { CpuModel, isCpuModelName } from "./model.ts";
 import { clearReset } from "./reset.ts";
-import { INSTRUCTION, STORE } from "./seam.ts";
 import { SlowContext, slowInstructions } from "./slow/index.ts";
 import { Cpu, type CpuState, PswBit, STOP_CHECK, STOP_NONE, STOP_RESET } from "./state.ts";
 import { systemInstructions } from "./system/index.ts";
 import { buildSystemHalf, type SystemHalf } from "./system-half.ts";
 import { Program } from "./table/body.ts";
-import { instructionLength } from "./table/row.ts";
 import { todOfUnixMs } from "./timing.ts";
 
 /** How `run` ended. */
@@ -69,12 +68,6 @@ export function interpreterModule(): WebAssembly.Module {
   return compiled;
 }
 
-/** Tags of spaces that must not be cached: no TLB entry ever carries them. */
-const NO_DATA_TAG = 0xfff;
-const NO_INSTRUCTION_TAG = 0xffe;
-
-const CC_MASK = 3;
-
 export class Vcpu {
   readonly system: SystemHalf;
   readonly model: CpuModel;
@@ -87,9 +80,8 @@ export class Vcpu {
   readonly #handlers: (() => void)[] = [];
   readonly #handlerOfKey = new Map<number, number>();
   readonly #run: (budget: number) => number;
-  /** The PSW or control registers changed behind the interpreter's back. */
-  #changed = true;
-  #exitRequested = false;
+  readonly #calls: HostCalls;
+  readonly #flags = new CoreFlags();
   #executed = 0;
   /** Budget given to the wasm run in progress; 0 outside. */
   #slice = 0;
@@ -111,10 +103,10 @@ export class Vcpu {
       hooks: {
         purgeTlb: () => this.purgeTlb(),
         pswChanged: () => {
-          this.#changed = true;
+          this.#flags.changed = true;
         },
         requestExit: () => {
-          this.#exitRequested = true;
+          this.#flags.exitRequested = true;
         },
       },
       ...(machineCheckTaken === undefined ? {} : { machineCheckTaken }),
@@ -127,6 +119,14 @@ export class Vcpu {
       (key) => this.#handlerOfKey.get(key) ?? 0,
     );
     this.#installHandlers(options.intercepts);
+    this.#calls = new HostCalls({
+      vm,
+      area: this.#area,
+      system: this.system,
+      cache: this.#cache,
+      handlers: this.#handlers,
+      flags: this.#flags,
+    });
     this.#run = this.#instantiate(options.module ?? interpreterModule());
     this.purgeTlb();
   }
@@ -139,7 +139,7 @@ export class Vcpu {
     this.system.timing.refresh();
     this.system.dat.purge();
     this.purgeTlb();
-    this.#changed = true;
+    this.#flags.changed = true;
   }
 
   /** Instructions executed so far, exact also while one of them asks. */
@@ -162,7 +162,7 @@ export class Vcpu {
   purgeTlb(): void {
     this.#vm.bytes.fill(0, this.#area + Core.tlb, this.#area + Core.tlb + TLB_BYTES);
     this.#cache.purgeTranslations();
-    this.#changed = true;
+    this.#flags.changed = true;
   }
 
   /** Executes at most `budget` instructions. */
@@ -175,7 +175,7 @@ export class Vcpu {
       if ((bits & PENDING_COMMAND) !== 0) return VcpuExit.command;
       if (interrupts.takePending()) {
         left--;
-        this.#changed = true;
+        this.#flags.changed = true;
         if (left < 0) return VcpuExit.budget;
         continue;
       }
@@ -208,11 +208,11 @@ export class Vcpu {
   /** Runs wasm once. @returns units of the budget used, at least 1 */
   #execute(left: number): number {
     const state = this.#state;
-    if (this.#changed) this.#refresh();
-    copyU64(state, Cpu.pswAddress, Core.nextAddress);
+    if (this.#flags.changed) this.#calls.refresh();
+    copyDoubleword(state, Cpu.pswAddress, Core.nextAddress);
     this.#slice = Math.min(left, 0x7fffffff);
     state.setI32(Core.budgetLeft, this.#slice);
-    this.#exitRequested = false;
+    this.#flags.exitRequested = false;
     const end = this.#run(this.#slice);
     const used = this.#slice - state.i32(Core.budgetLeft);
     this.#slice = 0;
@@ -222,7 +222,7 @@ export class Vcpu {
       this.#deliverFault();
       return Math.max(1, used);
     }
-    copyU64(state, Core.nextAddress, Cpu.pswAddress);
+    copyDoubleword(state, Core.nextAddress, Cpu.pswAddress);
     return end === RunEnd.pending ? used : Math.max(1, used);
   }
 
@@ -244,39 +244,12 @@ export class Vcpu {
     const state = this.#state;
     const nullify = state.i32(Cpu.nullify);
     if (nullify !== 2) {
-      state.setI32(Cpu.ilc, this.#instructionBytes());
-      copyU64(state, nullify === 1 ? Core.startAddress : Core.nextAddress, Cpu.pswAddress);
+      state.setI32(Cpu.ilc, this.#calls.instructionBytes());
+      copyDoubleword(state, nullify === 1 ? Core.startAddress : Core.nextAddress, Cpu.pswAddress);
     }
     state.setU64(Core.relativeDelta, 0n);
     this.system.interrupts.deliverProgram();
-    this.#changed = true;
-  }
-
-  /** Length of the instruction in progress; of EXECUTE for its target. */
-  #instructionBytes(): number {
-    return (this.#state.i32(Core.nextAddress) - this.#state.i32(Core.startAddress)) & 7;
-  }
-
-  /** Derived words of the core after the PSW or control registers changed. */
-  #refresh(): void {
-    this.#changed = false;
-    const state = this.#state;
-    const { dat } = this.system;
-    // Asking for tags may purge, and purging asks for a refresh: this is it.
-    const data = dat.dataTag;
-    const instruction = dat.instructionTag;
-    this.#changed = false;
-    const wide = (state.high(Cpu.pswMask) & PswBit.ea64High) !== 0;
-    const basic = (state.low(Cpu.pswMask) & PswBit.ba31Low) !== 0;
-    if (wide) state.setHalves(Core.addressMask, -1, -1);
-    else state.setHalves(Core.addressMask, 0, basic ? 0x7fffffff : 0xffffff);
-    state.setHalves(Core.dataTag, 0, data === 0 ? NO_DATA_TAG : data);
-    state.setHalves(
-      Core.instructionTag,
-      0,
-      instruction === 0 ? NO_INSTRUCTION_TAG : instruction << 1,
-    );
-    state.setI32(Cpu.cc, state.i32(Cpu.cc) & CC_MASK);
+    this.#flags.changed = true;
   }
 
   /** Handler 0 is the operation exception. */
@@ -308,160 +281,11 @@ export class Vcpu {
   }
 
   #instantiate(module: WebAssembly.Module): (budget: number) => number {
-    const imports: InterpreterImports = {
-      fill: (high, low, kind) => this.#fill(high, low, kind),
-      lookup: (high, low) => this.#lookup(high, low),
-      decode: (entry) => this.#cache.decode(entry >>> 0),
-      slow: (entry) => this.#slow(entry >>> 0),
-      execute: (high, low, modifier) => this.#executeTarget(high, low, modifier),
-      cross: (entry) => this.#crossing(entry >>> 0),
-    };
     const instance = new WebAssembly.Instance(module, {
       vm: { memory: this.#vm.memory, area: this.#area },
-      cpu: { ...imports },
+      cpu: { ...this.#calls.imports() },
     });
     return instance.exports["run"] as (budget: number) => number;
-  }
-
-  /** TLB miss: translates one byte's page; host address of the byte, or 0 with the fault recorded. */
-  #fill(high: number, low: number, kind: number): number {
-    const { dat } = this.system;
-    const absolute = dat.translate(high, low, kind === STORE ? STORE : 0);
-    if (absolute < 0) return 0;
-    const host = this.#vm.map.ramOffset + absolute;
-    const tag = this.#state.i32(Core.dataTag);
-    if (tag === NO_DATA_TAG || dat.cacheable === 0) return host;
-    const { view } = this.#vm;
-    const entry = this.#area + Core.tlb + ((low >>> 12) & (TLB_ENTRIES - 1)) * TlbEntry.bytes;
-    const tagLow = (low & ~0xfff) | tag;
-    view.setInt32(entry + TlbEntry.readTag, tagLow, true);
-    view.setInt32(entry + TlbEntry.readTag + 4, high, true);
-    const { writable } = dat;
-    view.setInt32(entry + TlbEntry.writeTag, writable === 1 ? tagLow : 0, true);
-    view.setInt32(entry + TlbEntry.writeTag + 4, high, true);
-    view.setInt32(entry + TlbEntry.lowTag, writable === 2 ? tagLow : 0, true);
-    view.setInt32(entry + TlbEntry.lowTag + 4, high, true);
-    view.setInt32(entry + TlbEntry.addend, host - low, true);
-    return host;
-  }
-
-  /** Slot for the page of an instruction address, or 0 with the fault recorded. */
-  #lookup(high: number, low: number): number {
-    const state = this.#state;
-    // For a fault the length of what could not be fetched is taken as 2.
-    this.#setNextAfterStart(2);
-    if ((low & 1) !== 0) {
-      state.setI32(Cpu.programCode, Program.specification);
-      state.setI32(Cpu.nullify, 1);
-      return 0;
-    }
-    const absolute = this.system.dat.translate(high, low, INSTRUCTION);
-    if (absolute < 0) return 0;
-    const slot = this.#cache.slotOf(absolute - (absolute % 4096));
-    const tag = state.i32(Core.instructionTag);
-    if (tag !== NO_INSTRUCTION_TAG && this.system.dat.cacheable === 1) {
-      this.#cache.enter(high, low, slot);
-    }
-    return slot;
-  }
-
-  #setNextAfterStart(bytes: number): void {
-    const state = this.#state;
-    const low = state.low(Core.startAddress);
-    const sum = (low >>> 0) + bytes;
-    const carry = sum > 0xffffffff ? 1 : 0;
-    state.setHalves(
-      Core.nextAddress,
-      (state.high(Core.startAddress) + carry) & state.high(Core.addressMask),
-      sum & state.low(Core.addressMask),
-    );
-  }
-
-  /** An instruction that has no body of wasm: TypeScript, control instruction or intercept. */
-  #slow(entry: number): number {
-    const state = this.#state;
-    const { view } = this.#vm;
-    state.setI32(Cpu.instructionHigh, view.getInt32(entry + Entry.a, true));
-    state.setI32(Cpu.instructionLow, view.getInt32(entry + Entry.b, true));
-    state.setI32(Cpu.ilc, this.#instructionBytes());
-    copyU64(state, Core.nextAddress, Cpu.pswAddress);
-    const handler = this.#handlers[view.getInt32(entry + Entry.d, true)] as () => void;
-    handler();
-    if (state.i32(Cpu.programCode) !== 0) return Status.fault;
-    const moved =
-      state.low(Cpu.pswAddress) !== state.low(Core.nextAddress) ||
-      state.high(Cpu.pswAddress) !== state.high(Core.nextAddress);
-    if (!moved && !this.#changed && !this.#exitRequested) return Status.next;
-    copyU64(state, Cpu.pswAddress, Core.nextAddress);
-    if (this.#exitRequested) return Status.leave;
-    if (!this.#changed) return Status.jump;
-    const waiting = (state.high(Cpu.pswMask) & PswBit.waitHigh) !== 0;
-    if (waiting || this.system.interrupts.pendingNow()) return Status.leave;
-    this.#refresh();
-    return Status.reload;
-  }
-
-  /** EXECUTE: scratch entry for the modified target, or 0 with the fault recorded. */
-  #executeTarget(high: number, low: number, modifier: number): number {
-    const first = this.system.dat.translate(high, low, INSTRUCTION);
-    if (first < 0) return 0;
-    const { view, map } = this.#vm;
-    const host = map.ramOffset + first;
-    const length = instructionLength(view.getUint8(host));
-    const here = Math.min(length, 4096 - (low & 0xfff));
-    const bytes = this.#gather(host, here, high, low, length);
-    if (bytes < 0) return 0;
-    const opcode = this.#gatheredHigh >>> 24;
-    const key = (this.#gatheredHigh >>> 16) & 0xff0f;
-    if (opcode === 0x44 || key === 0xc600) {
-      this.#state.setI32(Cpu.programCode, Program.execute);
-      this.#state.setI32(Cpu.nullify, 0);
-      return 0;
-    }
-    return this.#cache.scratch(this.#gatheredHigh | ((modifier & 0xff) << 16), this.#gatheredLow);
-  }
-
-  /** Scratch entry of an instruction whose bytes lie in two pages, or 0 with the fault recorded. */
-  #crossing(entry: number): number {
-    const state = this.#state;
-    const { view, map } = this.#vm;
-    const absolute = this.#cache.absoluteOf(entry);
-    const host = map.ramOffset + absolute;
-    const length = instructionLength(view.getUint8(host));
-    this.#setNextAfterStart(length);
-    const high = state.high(Core.startAddress);
-    const low = state.low(Core.startAddress);
-    const here = Math.min(length, 4096 - (low & 0xfff));
-    if (this.#gather(host, here, high, low, length) < 0) return 0;
-    return this.#cache.scratch(this.#gatheredHigh, this.#gatheredLow);
-  }
-
-  #gatheredHigh = 0;
-  #gatheredLow = 0;
-
-  /** Puts an instruction's halfwords together: `here` bytes at `host`, the rest in the next page. */
-  #gather(host: number, here: number, high: number, low: number, length: number): number {
-    const { view, map } = this.#vm;
-    let rest = 0;
-    if (here < length) {
-      const state = this.#state;
-      const next = (low >>> 0) - (low & 0xfff) + 4096;
-      const carry = next > 0xffffffff ? 1 : 0;
-      const absolute = this.system.dat.translate(
-        (high + carry) & state.high(Core.addressMask),
-        next & state.low(Core.addressMask),
-        INSTRUCTION,
-      );
-      if (absolute < 0) return -1;
-      rest = map.ramOffset + absolute;
-    }
-    const half = (offset: number): number => {
-      if (offset >= length) return 0;
-      return view.getUint16(offset < here ? host + offset : rest + offset - here);
-    };
-    this.#gatheredHigh = (half(0) << 16) | half(2);
-    this.#gatheredLow = half(4) << 16;
-    return 0;
   }
 }
 
@@ -469,8 +293,4 @@ function modelOf(model: CpuModel | string): CpuModel {
   if (typeof model !== "string") return model;
   assert(isCpuModelName(model), `no CPU model is called ${model}`);
   return new CpuModel(model);
-}
-
-function copyU64(state: CpuState, from: number, to: number): void {
-  state.setHalves(to, state.high(from), state.low(from));
 }

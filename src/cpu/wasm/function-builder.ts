@@ -98,7 +98,7 @@ export class FunctionBuilder {
   }
 
   emit(code: Code): void {
-    for (const byte of code) this.#code.push(byte);
+    this.#code.push(...code);
   }
 
   set<T extends Code>(local: Local<T>, value: T): void {
@@ -167,7 +167,7 @@ export class FunctionBuilder {
       else runs.push({ type, count: 1 });
     }
     const declarations = runs.flatMap(({ type, count }) => [...unsigned(count), type]);
-    return [...unsigned(runs.length), ...declarations, ...this.#code, 0x0b];
+    return unsigned(runs.length).concat(declarations, this.#code, [0x0b]);
   }
 
   #structured(opening: Code, body: (label: Label) => void): void {

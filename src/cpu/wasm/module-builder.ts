@@ -90,7 +90,7 @@ export class ModuleBuilder {
   finish(): Uint8Array {
     const bodies = this.#bodies.map((body, index) => {
       assert(body !== undefined, `function ${index} was declared but not defined`);
-      return [...unsigned(body.length), ...body];
+      return unsigned(body.length).concat(body);
     });
     const sections: number[][] = [
       [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
@@ -119,11 +119,8 @@ function text(value: string): number[] {
 }
 
 function section(id: number, items: readonly (readonly number[])[]): number[] {
-  const body: number[] = unsigned(items.length);
-  for (const item of items) for (const byte of item) body.push(byte);
-  const head = [id, ...unsigned(body.length)];
-  for (const byte of body) head.push(byte);
-  return head;
+  const body = unsigned(items.length).concat(...(items as readonly number[][]));
+  return [id].concat(unsigned(body.length), body);
 }
 
 function concatenate(parts: readonly (readonly number[])[]): Uint8Array {

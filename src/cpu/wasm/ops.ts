@@ -14,10 +14,9 @@ export const VALUE_I32 = 0x7f;
 export const VALUE_I64 = 0x7e;
 export type ValueType = typeof VALUE_I32 | typeof VALUE_I64;
 
-function join(...parts: readonly Code[]): number[] {
-  const all: number[] = [];
-  for (const part of parts) for (const byte of part) all.push(byte);
-  return all;
+/** `concat` copies small-integer arrays natively: the module is built at every start. */
+function join(first: Code, ...rest: readonly Code[]): number[] {
+  return (first as number[]).concat(...(rest as readonly number[][]));
 }
 
 const as32 = (code: number[]): I32 => code as unknown as I32;
@@ -192,11 +191,11 @@ export function globalGet32(index: number): I32 {
 
 /** A call whose result is used as an expression; `call` of the function builder is the statement. */
 export function call32(index: number, ...operands: readonly Code[]): I32 {
-  return as32(join(...operands, [0x10], unsigned(index)));
+  return as32(join([], ...operands, [0x10], unsigned(index)));
 }
 
 export function call64(index: number, ...operands: readonly Code[]): I64 {
-  return as64(join(...operands, [0x10], unsigned(index)));
+  return as64(join([], ...operands, [0x10], unsigned(index)));
 }
 
 export function callIndirect32(
@@ -204,5 +203,5 @@ export function callIndirect32(
   tableIndex: I32,
   ...operands: readonly Code[]
 ): I32 {
-  return as32(join(...operands, tableIndex, [0x11], unsigned(typeIndex), [0]));
+  return as32(join([], ...operands, tableIndex, [0x11], unsigned(typeIndex), [0]));
 }
