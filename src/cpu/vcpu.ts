@@ -276,6 +276,7 @@ export class Vcpu {
       interrupts,
       bytes: this.#vm.bytes,
       ramOffset: this.#vm.map.ramOffset,
+      has: (facility) => this.model.has(facility),
     });
     for (const [key, instruction] of slowInstructions) install(key, () => instruction(slow));
   }

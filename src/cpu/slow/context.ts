@@ -19,12 +19,15 @@ export interface SlowParts {
   /** All of the VM's memory, and where guest RAM begins in it. */
   readonly bytes: Uint8Array;
   readonly ramOffset: number;
+  /** Whether the CPU model has a facility. */
+  readonly has: (facility: number) => boolean;
 }
 
 export class SlowContext {
   readonly state: CpuState;
   readonly interrupts: Interrupts;
   readonly bytes: Uint8Array;
+  readonly has: (facility: number) => boolean;
   readonly #dat: Dat;
   readonly #ramOffset: number;
 
@@ -32,6 +35,7 @@ export class SlowContext {
     this.state = parts.state;
     this.interrupts = parts.interrupts;
     this.bytes = parts.bytes;
+    this.has = parts.has;
     this.#dat = parts.dat;
     this.#ramOffset = parts.ramOffset;
   }

@@ -1,5 +1,6 @@
 /** Instructions written in TypeScript by opcode key: rare, long or interruptible ones. */
 import { Cpu } from "../state.ts";
+import { bfpRows } from "./bfp.ts";
 import { cuse } from "./compare-until-substring.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 import * as decimal from "./decimal.ts";
@@ -38,6 +39,7 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0xf1, "MVO", decimal.mvo],
   [0xf2, "PACK", decimal.pack],
   [0xf3, "UNPK", decimal.unpk],
+  ...bfpRows,
 ];
 
 export const slowInstructions: ReadonlyMap<number, SlowInstruction> = new Map(
