@@ -14,6 +14,9 @@ import { FunctionBlock, FunctionState } from "../../src/shm/blocks.ts";
 import { RecoveryRig } from "../support/recovery-rig.ts";
 import { SimHost } from "../support/sim-host.ts";
 
+/** The merged interface of a kernel to come: `SimHostInterface.future`. */
+const FUTURE = "future";
+
 class World {
   readonly sim: SimHost;
   readonly rig: RecoveryRig;
@@ -25,7 +28,9 @@ class World {
   #raised = 0;
 
   constructor(dialect: HostDialect, abi: string) {
-    this.sim = new SimHost([{ fid: 0x123, host: { dialect, abi } }]);
+    const future = abi === FUTURE;
+    const host = { dialect, abi: future ? "merged" : abi, future };
+    this.sim = new SimHost([{ fid: 0x123, host }]);
     const clock = { us: 0, nowUs: () => clock.us };
     const regions = this.sim.regions();
     this.touch = () => regions.load(0, 0, 4);
@@ -83,6 +88,9 @@ const spoken: Row[] = hostDialects
   .filter((row) => row.abi !== "none")
   .flatMap((row): Row[] => {
     if (row.abi === "aer") return [{ ...row, dialect: "aer", form: "merged" }];
+    if (row.abi === "merged") {
+      return ["merged", FUTURE].map((form) => ({ ...row, dialect: "zpci", form }));
+    }
     if (row.abi !== "eeh") return [{ ...row, dialect: "zpci", form: row.abi }];
     return ["merged", "2014-v6", "2014-u32"].map((form) => ({ ...row, dialect: "eeh", form }));
   });

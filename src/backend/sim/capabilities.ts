@@ -33,8 +33,7 @@ import {
 } from "../../abi/vfio.ts";
 import { alignUp } from "../../base/bits.ts";
 import { viewOf } from "./ccdf-builder.ts";
-import { dialectOf, type SimFunctionConfig } from "./config.ts";
-import { CCDF_BYTES } from "./host-area.ts";
+import { ccdfBytesOf, dialectOf, type SimFunctionConfig } from "./config.ts";
 import { type Profile, profileOf } from "./profiles.ts";
 
 interface Entry {
@@ -58,9 +57,31 @@ function entry<F extends Record<string, Field>>(
   };
 }
 
+/** Ids of a later kernel's capabilities: before, between and behind those that are known. */
+const FOREIGN_IDS = [0x7f01, 0x7f02, 0x7f03];
+/** Version 4 of ZPCI_BASE only appends, as each version before did (5.1). */
+const FUTURE_BASE_BYTES = 56;
+
+function foreign(id: number): Entry {
+  const write = (view: DataView, base: number): void => {
+    for (let at = base + 8; at < base + 24; at++) view.setUint8(at, 0xa5);
+  };
+  return { id, version: 9, size: 24, write };
+}
+
 function entries(config: SimFunctionConfig, handle: number, order: ByteOrder): Entry[] {
+  const list = knownEntries(config, handle, order);
+  if (config.host.future !== true) return list;
+  const [base, ...others] = list;
+  if (base === undefined) return list;
+  const longer = { ...base, version: 4, size: FUTURE_BASE_BYTES };
+  const [first = 0, second = 0, last = 0] = FOREIGN_IDS;
+  return [foreign(first), longer, foreign(second), ...others, foreign(last)];
+}
+
+function knownEntries(config: SimFunctionConfig, handle: number, order: ByteOrder): Entry[] {
   const profile = profileOf(config);
-  const base = { ...profile, fh: handle, ccdfErrLength: CCDF_BYTES };
+  const base = { ...profile, fh: handle, ccdfErrLength: ccdfBytesOf(config) };
   const group = { ...profile, flags: ZPCI_GROUP_FLAG_REFRESH, version: profile.groupVersion };
   const list = [
     dialectOf(config).baseVersion < 3

@@ -5,6 +5,7 @@
  * Knobs: vfio-uapi.md 3.14.
  */
 
+import { CcdfErr } from "../../abi/ccdf.ts";
 import { type ErrorDialect, errorDialect, hostInterfaces } from "../../abi/zpci-err.ts";
 import { type NvmeConfig, type NvmeInput, nvmeConfig } from "./nvme/config.ts";
 
@@ -61,6 +62,11 @@ export interface SimHostInterface {
   readonly dialect: HostDialect;
   /** Shape of the interface: a name of `errorDialects`, under `eeh` of `eehForms`. */
   readonly abi: string;
+  /**
+   * The merged interface as a later kernel may extend it: a longer CCDF, version 4 of ZPCI_BASE, capabilities,
+   * flags and features that nobody knows yet. What was there stays where it was.
+   */
+  readonly future?: boolean;
 }
 
 export interface SimFunctionConfig {
@@ -127,7 +133,7 @@ export function simFunctionConfig(
   return {
     device: input.device === "nvme" ? "nvme" : "test",
     ...nvme,
-    host: { dialect, abi },
+    host: { dialect, abi, ...(input.host?.future === true ? { future: true } : {}) },
     fid: input.fid >>> 0,
     uid: (input.uid ?? index + 1) & 0xffff,
     hostHandle: (handle | 0x80000000) >>> 0,
@@ -148,6 +154,11 @@ export function simFunctionConfig(
     ),
     faults: list(input.faults).filter(usable),
   };
+}
+
+/** Bytes of a CCDF as this host hands it out: 32, more from a later kernel. */
+export function ccdfBytesOf(config: SimFunctionConfig): number {
+  return config.host.future === true ? 2 * CcdfErr.size : CcdfErr.size;
 }
 
 /** The row of the error interface that this function's host speaks. */

@@ -17,14 +17,16 @@
  * 3 around the journal's mark, 1, 4 and 6 in the kernel (error-queue.ts), 5 converted, 7 journal closed.
  */
 import { Pec } from "../../abi/ccdf.ts";
-import { encodeInto } from "../../abi/layout.ts";
+import { encode, encodeInto } from "../../abi/layout.ts";
 import {
   inOrder,
   VFIO_DEVICE_FEATURE,
   VFIO_DEVICE_FEATURE_GET,
+  VFIO_DEVICE_FEATURE_ZPCI_ERROR,
   VFIO_PCI_CONFIG_REGION_INDEX,
   VFIO_REGION_STRIDE,
   VfioDeviceFeature,
+  ZpciErrorFeature,
 } from "../../abi/vfio.ts";
 import {
   EehOp,
@@ -204,6 +206,7 @@ export class DialectReader {
   #ask(row: ErrorDialect): number {
     if (row.carrier === "signal") return this.#device.errors.take(nothing);
     if (row.carrier === "eeh") return this.#frozen() ? this.#device.errors.take(nothing) : -ENOMSG;
+    if (row.byPointer) return this.#askByPointer();
     const data = this.#buffer.subarray(0, HEADER + row.size);
     if (row.carrier === "region") {
       const read = this.#device.pread(this.#device.errorRegionOffset(), data.subarray(HEADER));
@@ -215,6 +218,16 @@ export class DialectReader {
       flags,
     });
     return this.#device.ioctl(VFIO_DEVICE_FEATURE, data);
+  }
+
+  /** The merged form into the reader's own buffer, which takes CCDFs of any length that is believed. */
+  #askByPointer(): number {
+    const request = encode(inOrder(ZpciErrorFeature, this.#device.order), {
+      argsz: ZpciErrorFeature.size,
+      flags: VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_ZPCI_ERROR,
+      data: BigInt(this.#area.readerBytes),
+    });
+    return this.#device.ioctl(VFIO_DEVICE_FEATURE, request);
   }
 
   #field(at: number, size: number): number {
@@ -234,6 +247,7 @@ export class DialectReader {
 
   /** Builds the CCDF. @returns how many events the answer says are left; 0 when it makes no sense */
   #convert(row: ErrorDialect, slot: number): number {
+    if (row.byPointer) return this.#copyWhole(slot);
     const left = this.#field(row.pending, row.pendingBytes);
     const sound = left < row.ringSlots && (row.version < 0 || this.#field(row.version, 1) === 1);
     const known = row.fh >= 0 || (sound && this.#inError());
@@ -251,6 +265,16 @@ export class DialectReader {
     // The handle last: a slot with a handle is a whole one.
     memory.setUint32(slot + 4, row.fh >= 0 ? this.#field(row.fh, 4) : this.#device.handle());
     return sound ? left : 0;
+  }
+
+  /** The first 32 bytes of a CCDF that may be longer; the handle last. */
+  #copyWhole(slot: number): number {
+    const { bytes, readerBytes } = this.#area;
+    bytes.fill(0, slot + 4, slot + 8);
+    bytes.copyWithin(slot, readerBytes, readerBytes + 4);
+    bytes.copyWithin(slot + 8, readerBytes + 8, readerBytes + CCDF_BYTES);
+    this.#memory.setUint32(slot + 4, this.#memory.getUint32(readerBytes + 4));
+    return 0;
   }
 
   /** Where the host has no code: an error, or the end of the function. */

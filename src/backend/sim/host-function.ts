@@ -52,7 +52,7 @@ import { dialectOf, type SimFunctionConfig } from "./config.ts";
 import { DialectReader, gated } from "./dialect-reader.ts";
 import { VFIO_CHECK_EXTENSION, VFIO_EEH } from "./eeh.ts";
 import { completeInterruptedGet } from "./error-queue.ts";
-import { CCDF_BYTES, HostArea, HostBlock } from "./host-area.ts";
+import { CCDF_BYTES, HostArea, HostBlock, READER_BUFFER_BYTES } from "./host-area.ts";
 import { msixVectors } from "./profiles.ts";
 import { SimVfioDevice, type SimVfioOptions } from "./vfio-device.ts";
 
@@ -142,7 +142,8 @@ export class SimHostFunction implements HostFunction {
     if (probe !== 0) return probe;
     if (told !== undefined) return told;
     if (this.#baseVersion < BASE_VERSION_WITH_ERRORS) return this.#reader.detect();
-    if (this.facts.ccdfErrLength < CCDF_BYTES) return -ENOTTY;
+    const length = this.facts.ccdfErrLength;
+    if (length < CCDF_BYTES || length > READER_BUFFER_BYTES) return -ENOTTY;
     return errorDialect("merged") ?? -EINVAL;
   }
 
@@ -181,7 +182,9 @@ export class SimHostFunction implements HostFunction {
   /** Whether records arrive by value; before open, and for the merged interface, they do not. */
   #byValue(): boolean {
     const row = hostDialects[this.#area.get(HostBlock.dialect) - 1];
-    return row !== undefined && !row.byPointer;
+    if (row === undefined) return false;
+    // A CCDF longer than a slot of the guest's ring takes the same way as a value.
+    return !row.byPointer || this.facts.ccdfErrLength !== CCDF_BYTES;
   }
 
   /** The journal knows the slot; `slot` is the one that the supervisor would repair, and the same. */

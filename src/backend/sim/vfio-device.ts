@@ -48,12 +48,12 @@ import { EFAULT, EINVAL, EIO, ENOTTY, HOST_PENDING } from "../../ports/host-func
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { encodeCapabilities } from "./capabilities.ts";
 import { viewOf } from "./ccdf-builder.ts";
-import { dialectOf, type EehForm, type SimFunctionConfig } from "./config.ts";
+import { ccdfBytesOf, dialectOf, type EehForm, type SimFunctionConfig } from "./config.ts";
 import { shapeOf } from "./device.ts";
-import { ValueErrors } from "./dialect-kernel.ts";
+import { littleOf, ValueErrors } from "./dialect-kernel.ts";
 import { EehContainer } from "./eeh.ts";
 import { ErrorQueueReader, type StepHook } from "./error-queue.ts";
-import { CONFIG_BYTES, HostArea, HostBlock } from "./host-area.ts";
+import { CCDF_BYTES, CONFIG_BYTES, HostArea, HostBlock } from "./host-area.ts";
 import { RequestPort } from "./host-requests.ts";
 import { VfioInterrupts } from "./vfio-interrupts.ts";
 import { VfioRegionIo } from "./vfio-region-io.ts";
@@ -70,6 +70,10 @@ export interface SimVfioOptions {
 /** How often VFIO_DEVICE_RESET looks for its answer before it gives the platform up. */
 const RESET_LOOKS_MAX = 1_000_000;
 const HEADER_BYTES = VfioDeviceFeature.size;
+/** A later kernel's features and flags, of which no reader of today knows. */
+const FUTURE_ERROR_FEATURE = 14;
+const FUTURE_LENGTH_FEATURE = 15;
+const FUTURE_INFO_FLAGS = 0x7000;
 
 export class SimVfioDevice {
   readonly errors: ErrorQueueReader;
@@ -176,6 +180,7 @@ export class SimVfioDevice {
       flags:
         VFIO_DEVICE_FLAGS_PCI |
         VFIO_DEVICE_FLAGS_CAPS |
+        (this.#config.host.future === true ? FUTURE_INFO_FLAGS : 0) |
         (this.#config.resettable ? VFIO_DEVICE_FLAGS_RESET : 0),
       numRegions: this.#regions(),
       numIrqs: VFIO_PCI_NUM_IRQS,
@@ -269,6 +274,10 @@ export class SimVfioDevice {
       if (!get) return -EINVAL;
       return this.#errorGet(buffer, argsz);
     }
+    const future = feature === FUTURE_ERROR_FEATURE || feature === FUTURE_LENGTH_FEATURE;
+    if (future && this.#config.host.future === true) {
+      return this.#futureFeature(feature, get, probe, buffer);
+    }
     return otherFeature(feature, get, set, probe);
   }
 
@@ -282,8 +291,32 @@ export class SimVfioDevice {
     if (argsz < ZpciErrorFeature.size) return -EINVAL;
     if (buffer.length < ZpciErrorFeature.size) return -EFAULT;
     const address = readField(viewOf(buffer), 0, ZpciErrorFeature.fields.data, this.order);
+    if (this.#config.host.future === true) return this.#longGet(Number(address));
     // Above 2^53 nothing is mapped; the conversion may round, the answer stays -EFAULT.
     return this.errors.get(Number(address));
+  }
+
+  /** GET of a later kernel: the CCDF and what it has more than today's. */
+  #longGet(address: number): number {
+    const { bytes } = this.#area;
+    const length = ccdfBytesOf(this.#config);
+    if (address === 0) return -EINVAL;
+    const fits = address > 0 && address + length <= bytes.length;
+    const result = this.errors.take((from) => {
+      if (!fits) return;
+      bytes.copyWithin(address, from, from + CCDF_BYTES);
+      bytes.fill(0xa5, address + CCDF_BYTES, address + length);
+    });
+    return result === 0 && !fits ? -EFAULT : result;
+  }
+
+  /** Numbers that a later kernel gave out: the error feature again, larger, and the CCDF's length. */
+  #futureFeature(feature: number, get: boolean, probe: boolean, buffer: Uint8Array): number {
+    if (!get) return -EINVAL;
+    if (probe) return 0;
+    if (feature === FUTURE_ERROR_FEATURE || buffer.length < HEADER_BYTES + 4) return -EINVAL;
+    viewOf(buffer).setUint32(HEADER_BYTES, ccdfBytesOf(this.#config), littleOf(this.order));
+    return 0;
   }
 
   #reset(): number {
