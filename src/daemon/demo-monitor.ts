@@ -12,6 +12,7 @@ import {
   VCPU_CHECK_STOP,
   VCPU_DISABLED_WAIT,
   VCPU_POWER_OFF,
+  VCPU_RESET,
   VCPU_RUNNING,
 } from "../machine/loops.ts";
 import type { VmSpec } from "../machine/vm-spec.ts";
@@ -40,6 +41,7 @@ const haltNames: Readonly<Record<number, string>> = {
   [VCPU_DISABLED_WAIT]: "disabled wait",
   [VCPU_CHECK_STOP]: "check stop",
   [VCPU_POWER_OFF]: "power off",
+  [VCPU_RESET]: "re-IPL asked for",
 };
 
 export class DemoMonitor {

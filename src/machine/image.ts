@@ -13,15 +13,26 @@ export interface LoadedImage {
   /** Start address for a 64-bit PSW with everything disabled (mask 0x0000000180000000). */
   readonly entry: number;
   readonly kind: "elf" | "flat";
+  /** First address behind everything that was loaded. */
+  readonly end: number;
 }
 
 const ELF_MAGIC = 0x7f454c46;
 const EM_S390 = 22;
 const PT_LOAD = 1;
-const LINUX_START = 0x10000;
+export const LINUX_START = 0x10000;
 
 /** @throws ZmendError FIXTURE_MISSING with the file's name and the reason */
 export function readImage(file: string): Uint8Array {
+  return readNamed(file, "Kernel image", "name an ELF64 s390x or flat image");
+}
+
+/** @throws ZmendError FIXTURE_MISSING with the file's name and the reason */
+export function readInitrd(file: string): Uint8Array {
+  return readNamed(file, "Initial RAM disk", "name a cpio archive or whatever the kernel unpacks");
+}
+
+function readNamed(file: string, what: string, remedy: string): Uint8Array {
   try {
     return readFileSync(file);
   } catch (error) {
@@ -29,7 +40,7 @@ export function readImage(file: string): Uint8Array {
       (error as NodeJS.ErrnoException).code === "ENOENT" ? "does not exist" : "cannot be read";
     throw new ZmendError(
       "FIXTURE_MISSING",
-      `Kernel image ${file} ${reason}; name an ELF64 s390x or flat image.`,
+      `${what} ${file} ${reason}; ${remedy}.`,
       { file },
       { cause: error },
     );
@@ -61,23 +72,25 @@ function loadElf(image: Uint8Array, view: DataView, file: string, ram: GuestMemo
   if (headerSize < 56 || headers + count * headerSize > image.length) {
     throw invalid(file, "ends inside its program headers; copy the file again");
   }
+  let end = 0;
   for (let index = 0; index < count; index++) {
-    loadSegment(image, view, headers + index * headerSize, file, ram);
+    end = Math.max(end, loadSegment(image, view, headers + index * headerSize, file, ram));
   }
   const entry = Number(view.getBigUint64(24));
   if (!ram.contains(entry, 2))
     throw invalid(file, `has its entry ${hex(entry)} outside guest memory`);
-  return { entry, kind: "elf" };
+  return { entry, kind: "elf", end };
 }
 
+/** @returns the first address behind the segment; 0 for one that is not loaded */
 function loadSegment(
   image: Uint8Array,
   view: DataView,
   header: number,
   file: string,
   ram: GuestMemory,
-): void {
-  if (view.getUint32(header) !== PT_LOAD) return;
+): number {
+  if (view.getUint32(header) !== PT_LOAD) return 0;
   const offset = Number(view.getBigUint64(header + 8));
   const address = Number(view.getBigUint64(header + 24));
   const fileSize = Number(view.getBigUint64(header + 32));
@@ -95,6 +108,7 @@ function loadSegment(
     );
   }
   ram.write(address, image.subarray(offset, offset + fileSize));
+  return address + memorySize;
 }
 
 function loadFlat(image: Uint8Array, view: DataView, file: string, ram: GuestMemory): LoadedImage {
@@ -110,7 +124,8 @@ function loadFlat(image: Uint8Array, view: DataView, file: string, ram: GuestMem
   const isLinux =
     image.length > 0x10010 &&
     Buffer.from(image.subarray(0x10008, 0x1000e)).toString("latin1") === "S390EP";
-  return { entry: isLinux ? LINUX_START : view.getUint32(4) & 0x7fffffff, kind: "flat" };
+  const entry = isLinux ? LINUX_START : view.getUint32(4) & 0x7fffffff;
+  return { entry, kind: "flat", end: image.length };
 }
 
 function invalid(file: string, what: string): ZmendError {

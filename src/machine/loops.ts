@@ -23,6 +23,8 @@ export const VCPU_COMMAND = 2;
 export const VCPU_POLICY_STOP = 3;
 export const VCPU_CHECK_STOP = 4;
 export const VCPU_POWER_OFF = 5;
+/** The guest asked for a re-IPL. */
+export const VCPU_RESET = 6;
 
 /** The longest a thread sleeps before it looks at the command word again, in case a wake-up was lost with its sender. */
 const SLEEP_MAX_MS = 100;

@@ -20,6 +20,7 @@ import { platformTraceRing, recoveryTraceRing, vcpuTraceRing } from "../shm/memo
 import { TraceWriter } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { loadImage } from "./image.ts";
+import { type LinuxBoot, placeLinux } from "./linux-boot.ts";
 import { PlatformUnit } from "./loops.ts";
 import type { VmSpec } from "./vm-spec.ts";
 
@@ -34,12 +35,14 @@ export function prepareVm(vm: VmMemory, spec: VmSpec): void {
 }
 
 /** Loads the image and points the first vCPU at it: a 64-bit PSW with DAT off and everything disabled. */
-export function bootVm(vm: VmMemory, image: Uint8Array, file: string): void {
-  const { entry } = loadImage(image, file, new GuestRam(vm));
+export function bootVm(vm: VmMemory, image: Uint8Array, file: string, linux: LinuxBoot = {}): void {
+  const ram = new GuestRam(vm);
+  const loaded = loadImage(image, file, ram);
+  placeLinux(ram, loaded, linux);
   const state = new CpuState(vm, 0);
   clearReset(state);
   state.setHalves(Cpu.pswMask, PswBit.ea64High, PswBit.ba31Low | 0);
-  state.setHalves(Cpu.pswAddress, 0, entry);
+  state.setHalves(Cpu.pswAddress, 0, loaded.entry);
   state.setI32(Cpu.running, 1);
 }
 

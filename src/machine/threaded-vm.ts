@@ -94,6 +94,11 @@ export class ThreadedVm {
     new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).requestQuiesce();
   }
 
+  /** Types on the guest's console; returns how many bytes it had room for. */
+  pushInput(bytes: Uint8Array): number {
+    return new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).pushInput(bytes);
+  }
+
   /** Ends all threads in order and frees them. */
   async stop(): Promise<void> {
     store(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP);

@@ -13,6 +13,7 @@ import {
   VCPU_DISABLED_WAIT,
   VCPU_POLICY_STOP,
   VCPU_POWER_OFF,
+  VCPU_RESET,
   VCPU_RUNNING,
 } from "./loops.ts";
 
@@ -37,6 +38,7 @@ const stopOf: readonly (readonly [number, number])[] = [
   [VcpuExit.disabledWait, VCPU_DISABLED_WAIT],
   [VcpuExit.checkStop, VCPU_CHECK_STOP],
   [VcpuExit.powerOff, VCPU_POWER_OFF],
+  [VcpuExit.reset, VCPU_RESET],
 ];
 
 /** Publishes how the guest ended, if `exit` ended it. */

@@ -43,14 +43,14 @@ function elf(change: (view: DataView) => void = () => {}): Uint8Array {
 describe("kernel images", () => {
   it("an ELF64 for s390 is loaded at its physical addresses and starts at its entry", () => {
     const memory = ram();
-    expect(loadImage(elf(), "x.elf", memory)).toEqual({ entry: 0x2000, kind: "elf" });
+    expect(loadImage(elf(), "x.elf", memory)).toEqual({ entry: 0x2000, kind: "elf", end: 0x2008 });
     expect(memory.u32(0x2000)).toBe(0x12345678);
   });
 
   it("a flat image starts at the address of its short IPL PSW", () => {
     const image = new Uint8Array(64);
     new DataView(image.buffer).setUint32(4, 0x80000010);
-    expect(loadImage(image, "x.bin", ram())).toEqual({ entry: 0x10, kind: "flat" });
+    expect(loadImage(image, "x.bin", ram())).toEqual({ entry: 0x10, kind: "flat", end: 64 });
   });
 
   it("a flat Linux image starts at 0x10000", () => {
