@@ -70,6 +70,8 @@ function foreign(id: number): Entry {
 }
 
 function entries(config: SimFunctionConfig, handle: number, order: ByteOrder): Entry[] {
+  // A host that tells by device regions has no capabilities of ours.
+  if ((config.host.facts ?? "capabilities") !== "capabilities") return [];
   const list = knownEntries(config, handle, order);
   if (config.host.future !== true) return list;
   const [base, ...others] = list;
@@ -182,7 +184,8 @@ export function decodeCapabilities(info: Uint8Array, order: ByteOrder): ZpciFact
   return facts;
 }
 
-function readEntry(
+/** Facts of one entry; a region's entries have the same form (5.6). */
+export function readEntry(
   id: number,
   version: number,
   view: DataView,

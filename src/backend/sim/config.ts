@@ -56,6 +56,19 @@ export type HostDialect = (typeof hostDialectNames)[number];
 /** Names that `abi` may have under the dialect `eeh` (vfio-uapi.md 6). */
 export type EehForm = "merged" | "2014-v6" | "2014-u32";
 
+/**
+ * Where a function's facts stand: in GET_INFO's capabilities, or in device regions as proposed in 2019 and 2020.
+ * Those hosts knew neither the merged interface nor the device region of errors.
+ */
+export const factCarriers = [
+  "capabilities",
+  "region-2019",
+  "region-2019-growable",
+  "region-2020",
+  "regions-2020",
+] as const;
+export type FactCarrier = (typeof factCarriers)[number];
+
 /** What the host offers user space about errors. */
 export interface SimHostInterface {
   /** zPCI's own interface, powerpc's EEH, or generic vfio-pci (`aer`), which only signals. */
@@ -67,6 +80,7 @@ export interface SimHostInterface {
    * flags and features that nobody knows yet. What was there stays where it was.
    */
   readonly future?: boolean;
+  readonly facts?: FactCarrier;
 }
 
 export interface SimFunctionConfig {
@@ -133,7 +147,12 @@ export function simFunctionConfig(
   return {
     device: input.device === "nvme" ? "nvme" : "test",
     ...nvme,
-    host: { dialect, abi, ...(input.host?.future === true ? { future: true } : {}) },
+    host: {
+      dialect,
+      abi,
+      ...(input.host?.future === true ? { future: true } : {}),
+      ...factsOf(input.host?.facts, dialect === "zpci" ? abi : dialect),
+    },
     fid: input.fid >>> 0,
     uid: (input.uid ?? index + 1) & 0xffff,
     hostHandle: (handle | 0x80000000) >>> 0,
@@ -154,6 +173,14 @@ export function simFunctionConfig(
     ),
     faults: list(input.faults).filter(usable),
   };
+}
+
+/** The carrier of the facts, where a host that speaks this dialect may have it. */
+function factsOf(wanted: FactCarrier | undefined, abi: string): { facts?: FactCarrier } {
+  const facts = factCarriers.find((name) => name === wanted);
+  const row = errorDialect(abi);
+  const alone = row?.byPointer === true || row?.carrier === "region";
+  return facts === undefined || alone ? {} : { facts };
 }
 
 /** Bytes of a CCDF as this host hands it out: 32, more from a later kernel. */

@@ -17,6 +17,7 @@ import {
   VFIO_IRQ_SET_DATA_EVENTFD,
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_NUM_REGIONS,
+  VFIO_REGION_STRIDE,
   VfioDeviceFeature,
   VfioDeviceInfo,
   VfioIrqSet,
@@ -52,6 +53,7 @@ import { dialectOf, type SimFunctionConfig } from "./config.ts";
 import { DialectReader, gated } from "./dialect-reader.ts";
 import { VFIO_CHECK_EXTENSION, VFIO_EEH } from "./eeh.ts";
 import { completeInterruptedGet } from "./error-queue.ts";
+import { decodeFactRegions, type FactRegion } from "./fact-regions.ts";
 import { CCDF_BYTES, HostArea, HostBlock, READER_BUFFER_BYTES } from "./host-area.ts";
 import { msixVectors } from "./profiles.ts";
 import { SimVfioDevice, type SimVfioOptions } from "./vfio-device.ts";
@@ -226,7 +228,47 @@ function readCapabilities(device: SimVfioDevice): ZpciFacts {
     if (needed <= buffer.length) break;
     buffer = new Uint8Array(needed);
   }
-  return decodeCapabilities(buffer, order);
+  const facts = decodeCapabilities(buffer, order);
+  // A host from before the capabilities tells by regions of its own, if at all.
+  if (facts.baseVersion > 0) return facts;
+  const count = readField(viewOf(buffer), 0, VfioDeviceInfo.fields.numRegions, order);
+  return decodeFactRegions(facts, readRegions(device, count), order);
+}
+
+/** Longest region of facts that is believed. */
+const FACT_BYTES_MAX = 4096;
+const SPECIAL_REGIONS_MAX = 16;
+
+/** The device specific regions of IBM's type, whole. */
+function readRegions(device: SimVfioDevice, count: number): FactRegion[] {
+  const found: FactRegion[] = [];
+  const end = Math.min(count, VFIO_PCI_NUM_REGIONS + SPECIAL_REGIONS_MAX);
+  for (let index = VFIO_PCI_NUM_REGIONS; index < end; index++) {
+    const region = specialRegion(device, index);
+    if (region === undefined || region.size > FACT_BYTES_MAX) continue;
+    const bytes = new Uint8Array(region.size);
+    if (device.pread(index * VFIO_REGION_STRIDE, bytes) !== bytes.length) continue;
+    found.push({ subtype: region.subtype, bytes });
+  }
+  return found;
+}
+
+/** Size and subtype of a region of IBM's vendor type (1.6); undefined for any other. */
+function specialRegion(
+  device: SimVfioDevice,
+  index: number,
+): { readonly size: number; readonly subtype: number } | undefined {
+  const info = inOrder(VfioRegionInfo, device.order);
+  const type = inOrder(VfioRegionInfoCapType, device.order);
+  const buffer = new Uint8Array(VfioRegionInfo.size + VfioRegionInfoCapType.size);
+  const view = viewOf(buffer);
+  encodeInto(info, view, 0, { argsz: buffer.length, index });
+  if (device.ioctl(VFIO_DEVICE_GET_REGION_INFO, buffer) !== 0) return undefined;
+  const { size, capOffset } = decode(info, view);
+  if (capOffset !== VfioRegionInfo.size) return undefined;
+  const found = decode(type, view, capOffset);
+  if (found.type !== VFIO_REGION_TYPE_PCI_VENDOR_IBM) return undefined;
+  return { size: Number(size), subtype: found.subtype };
 }
 
 function factsOf(chain: ZpciFacts, device: SimVfioDevice, config: SimFunctionConfig): HostFacts {
@@ -240,18 +282,10 @@ function factsOf(chain: ZpciFacts, device: SimVfioDevice, config: SimFunctionCon
   };
 }
 
-/** A device specific region of the right type and subtype, as large as a record (1.6, 2.4). */
+/** The first device specific region is one of errors: the right subtype, as large as a record (2.4). */
 function hasErrorRegion(device: SimVfioDevice, row: ErrorDialect): boolean {
-  const info = inOrder(VfioRegionInfo, device.order);
-  const type = inOrder(VfioRegionInfoCapType, device.order);
-  const buffer = new Uint8Array(VfioRegionInfo.size + VfioRegionInfoCapType.size);
-  const view = viewOf(buffer);
-  encodeInto(info, view, 0, { argsz: buffer.length, index: VFIO_PCI_NUM_REGIONS });
-  if (device.ioctl(VFIO_DEVICE_GET_REGION_INFO, buffer) !== 0) return false;
-  const { size, capOffset } = decode(info, view);
-  if (size !== BigInt(row.size) || capOffset !== VfioRegionInfo.size) return false;
-  const found = decode(type, view, capOffset);
-  return found.type === VFIO_REGION_TYPE_PCI_VENDOR_IBM && found.subtype === row.number;
+  const region = specialRegion(device, VFIO_PCI_NUM_REGIONS);
+  return region?.size === row.size && region.subtype === row.number;
 }
 
 function barSizeLog2(device: SimVfioDevice, index: number): number {

@@ -30,7 +30,6 @@ import {
   VFIO_PCI_NUM_REGIONS,
   VFIO_PCI_VGA_REGION_INDEX,
   VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
-  VFIO_REGION_INFO_CAP_TYPE,
   VFIO_REGION_INFO_FLAG_CAPS,
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
@@ -40,10 +39,9 @@ import {
   VfioDeviceInfo,
   VfioInfoCapHeader,
   VfioRegionInfo,
-  VfioRegionInfoCapType,
   ZpciErrorFeature,
 } from "../../abi/vfio.ts";
-import { type ErrorDialect, VFIO_REGION_TYPE_PCI_VENDOR_IBM } from "../../abi/zpci-err.ts";
+import type { ErrorDialect } from "../../abi/zpci-err.ts";
 import { EFAULT, EINVAL, EIO, ENOTTY, HOST_PENDING } from "../../ports/host-function.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { encodeCapabilities } from "./capabilities.ts";
@@ -53,8 +51,10 @@ import { shapeOf } from "./device.ts";
 import { littleOf, ValueErrors } from "./dialect-kernel.ts";
 import { EehContainer } from "./eeh.ts";
 import { ErrorQueueReader, type StepHook } from "./error-queue.ts";
+import { encodeFactRegions } from "./fact-regions.ts";
 import { CCDF_BYTES, CONFIG_BYTES, HostArea, HostBlock } from "./host-area.ts";
 import { RequestPort } from "./host-requests.ts";
+import { fixedRegion, type SpecialRegion, SpecialRegions } from "./special-regions.ts";
 import { VfioInterrupts } from "./vfio-interrupts.ts";
 import { VfioRegionIo } from "./vfio-region-io.ts";
 
@@ -90,6 +90,7 @@ export class SimVfioDevice {
   readonly #whileBlocked: () => void;
   readonly #dialect: ErrorDialect;
   readonly #values: ValueErrors;
+  readonly #special: SpecialRegions;
 
   constructor(
     vm: VmMemory,
@@ -119,6 +120,7 @@ export class SimVfioDevice {
           )
         : undefined;
     this.#values = new ValueErrors(this.#area, this.errors, this.#dialect, this.order);
+    this.#special = new SpecialRegions(this.#ownRegions(), this.order);
   }
 
   /** @returns 0, a positive payload or -errno; `buffer` is read and written in place */
@@ -146,22 +148,26 @@ export class SimVfioDevice {
     return this.#area.get(HostBlock.handle) >>> 0;
   }
 
+  #ownRegions(): SpecialRegion[] {
+    const { carrier, number, size } = this.#dialect;
+    if (carrier === "region") {
+      const read = (start: number, target: Uint8Array): number =>
+        start + target.length > size ? -EINVAL : this.#values.readRegion(start, target);
+      return [{ subtype: number, size, read }];
+    }
+    return encodeFactRegions(this.#config, this.order).map(({ subtype, bytes }) =>
+      fixedRegion(subtype, bytes),
+    );
+  }
+
   /** Device fd offset of the error region of posting v1, the first device specific one. */
   errorRegionOffset(): number {
     return VFIO_PCI_NUM_REGIONS * VFIO_REGION_STRIDE;
   }
 
-  /** pread of the device fd: BAR 0 and configuration space, and the error region where there is one. */
+  /** pread of the device fd: BAR 0, configuration space, and regions of the host's own. */
   pread(offset: number, target: Uint8Array): number {
-    const start = offset - this.errorRegionOffset();
-    if (start < 0 || this.#dialect.carrier !== "region") return this.regions.pread(offset, target);
-    if (start + target.length > this.#dialect.size) return -EINVAL;
-    return this.#values.readRegion(start, target);
-  }
-
-  /** Regions of the device: the fixed ones of vfio-pci, and the dialect's own. */
-  #regions(): number {
-    return VFIO_PCI_NUM_REGIONS + (this.#dialect.carrier === "region" ? 1 : 0);
+    return this.#special.pread(offset, target) ?? this.regions.pread(offset, target);
   }
 
   #getInfo(buffer: Uint8Array): number {
@@ -179,12 +185,12 @@ export class SimVfioDevice {
       argsz: fits ? argsz : needed,
       flags:
         VFIO_DEVICE_FLAGS_PCI |
-        VFIO_DEVICE_FLAGS_CAPS |
+        (chain.length > 0 ? VFIO_DEVICE_FLAGS_CAPS : 0) |
         (this.#config.host.future === true ? FUTURE_INFO_FLAGS : 0) |
         (this.#config.resettable ? VFIO_DEVICE_FLAGS_RESET : 0),
-      numRegions: this.#regions(),
+      numRegions: this.#special.count,
       numIrqs: VFIO_PCI_NUM_IRQS,
-      capOffset: fits ? VfioDeviceInfo.size : 0,
+      capOffset: fits && chain.length > 0 ? VfioDeviceInfo.size : 0,
     });
     buffer.set(head.subarray(0, Math.min(argsz, head.length)));
     return 0;
@@ -197,8 +203,8 @@ export class SimVfioDevice {
     const { argsz, index } = decode(table, view);
     if (argsz < VfioRegionInfo.size) return -EINVAL;
     if (argsz > buffer.length) return -EFAULT;
-    if (index === VFIO_PCI_VGA_REGION_INDEX || index >= this.#regions()) return -EINVAL;
-    if (index >= VFIO_PCI_NUM_REGIONS) return this.#errorRegionInfo(view, argsz);
+    if (index === VFIO_PCI_VGA_REGION_INDEX || index >= this.#special.count) return -EINVAL;
+    if (index >= VFIO_PCI_NUM_REGIONS) return this.#special.info(index, view, argsz);
     const offset = BigInt(index) * BigInt(VFIO_REGION_STRIDE);
     const values = { flags: 0, size: 0n, offset, capOffset: 0 };
     const readWrite = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
@@ -227,28 +233,6 @@ export class SimVfioDevice {
         next: 0,
       });
     }
-    return 0;
-  }
-
-  /** The error region names itself by its type capability (1.6). */
-  #errorRegionInfo(view: DataView, argsz: number): number {
-    const needed = VfioRegionInfo.size + VfioRegionInfoCapType.size;
-    const fits = argsz >= needed;
-    encodeInto(inOrder(VfioRegionInfo, this.order), view, 0, {
-      argsz: fits ? argsz : needed,
-      flags: VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_CAPS,
-      capOffset: fits ? VfioRegionInfo.size : 0,
-      size: BigInt(this.#dialect.size),
-      offset: BigInt(this.errorRegionOffset()),
-    });
-    if (!fits) return 0;
-    const at = VfioRegionInfo.size;
-    const head = { id: VFIO_REGION_INFO_CAP_TYPE, version: 1, next: 0 };
-    encodeInto(inOrder(VfioInfoCapHeader, this.order), view, at, head);
-    encodeInto(inOrder(VfioRegionInfoCapType, this.order), view, at, {
-      type: VFIO_REGION_TYPE_PCI_VENDOR_IBM,
-      subtype: this.#dialect.number,
-    });
     return 0;
   }
 
