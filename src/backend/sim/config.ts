@@ -143,7 +143,7 @@ export function simFunctionConfig(
   const dialect = hostDialectNames.find((name) => name === input.host?.dialect) ?? "zpci";
   const known = hostInterfaces[dialect].find((name) => name === input.host?.abi) ?? "merged";
   const abi = input.kernel === "7.2" && dialect === "zpci" ? "none" : known;
-  const nvme = input.device === "nvme" ? { nvme: nvmeConfig(input.nvme ?? {}) } : {};
+  const nvme = input.device === "nvme" ? { nvme: nvmeConfig(input.nvme ?? {}, input.fid) } : {};
   return {
     device: input.device === "nvme" ? "nvme" : "test",
     ...nvme,

@@ -31,14 +31,18 @@ const MEMORY_MAX_BYTES = 64 * 1024 ** 3;
 const KEYS = ["serial", "namespaces", "faults", "seed"];
 const NAMESPACE_KEYS = ["file", "sizeBytes", "readOnly", "blockBytes"];
 
-/** @throws ZmendError CONFIG_INVALID naming every problem by its path */
-export function nvmeConfig(input: NvmeInput): NvmeConfig {
+/**
+ * @param fid the function's: controllers without a serial of their own are told apart by it, or a guest would
+ *   take two of them for two ways to one
+ * @throws ZmendError CONFIG_INVALID naming every problem by its path
+ */
+export function nvmeConfig(input: NvmeInput, fid = 0): NvmeConfig {
   const problems = nvmeProblems(input);
   if (problems.length > 0) {
     throw new ZmendError("CONFIG_INVALID", `NVMe controller: ${problems.join("; ")}`, { problems });
   }
   return {
-    serial: input.serial ?? "zmend-nvme",
+    serial: input.serial ?? `zmend-${(fid >>> 0).toString(16).padStart(8, "0")}`,
     namespaces: input.namespaces ?? [{ sizeBytes: 64 * 1024 ** 2 }],
     faults: input.faults ?? [],
     seed: input.seed ?? 1,

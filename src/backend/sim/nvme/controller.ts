@@ -64,6 +64,7 @@ export class NvmeController implements SimDevice {
   readonly #admin: AdminCommands;
   readonly #io: IoCommands;
   readonly #command = new NvmeCommand();
+  readonly #busy = new Uint8Array(QUEUES);
   readonly faults: NvmeFaults;
   #more = false;
   #retryUs = 0;
@@ -286,20 +287,37 @@ export class NvmeController implements SimDevice {
     const resting = (this.#state.get(NvmeBlock.csts) & CSTS_SHST_MASK) !== 0;
     if (resting) return worked;
     let budget = COMMANDS_PER_STEP;
+    const busy = this.#findBusy();
     for (let served = 1; served > 0 && budget > 0; ) {
       served = this.#serve(0, nowUs) ? 1 : 0;
-      for (let n = 0; n < QUEUES - 1 && served < budget; n++) {
-        const qid = 1 + ((this.#state.get(NvmeBlock.nextQueue) + n) % (QUEUES - 1));
-        if (this.#serve(qid, nowUs)) served += 1;
+      for (let n = 0; n < busy && served < budget; n++) {
+        if (this.#serve(this.#busy[n] as number, nowUs)) served += 1;
       }
-      const next = this.#state.get(NvmeBlock.nextQueue) + 1;
-      this.#state.set(NvmeBlock.nextQueue, next % (QUEUES - 1));
       budget -= served;
       if (served > 0) worked = true;
     }
     this.#more = budget <= 0;
     if (events.flush()) worked = true;
     return worked;
+  }
+
+  /**
+   * I/O queues with commands, in the order of their turns: each step begins with another one. Tails move only
+   * between steps.
+   */
+  #findBusy(): number {
+    const state = this.#state;
+    const first = state.get(NvmeBlock.nextQueue);
+    state.set(NvmeBlock.nextQueue, (first + 1) % (QUEUES - 1));
+    let count = 0;
+    for (let n = 0; n < QUEUES - 1; n++) {
+      const qid = 1 + ((first + n) % (QUEUES - 1));
+      if (state.sq(qid, Sq.size) === 0 || state.sq(qid, Sq.head) === state.sq(qid, Sq.tail))
+        continue;
+      this.#busy[count] = qid;
+      count += 1;
+    }
+    return count;
   }
 
   /** Takes one command of a queue. Returns whether there was one that could be taken. */

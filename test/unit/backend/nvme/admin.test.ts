@@ -43,6 +43,15 @@ describe("Identify", () => {
     expect(text(data, 768, 256)).toMatch(/^nqn\.2014-08\.org\.nvmexpress:uuid:[0-9a-f-]{36}$/);
   });
 
+  it("gives controllers without a serial one of their own by function", () => {
+    const serials = [7, 8].map((fid) => {
+      const other = new NvmeDriver(new NvmeRig({}, { fid }));
+      other.start();
+      return text(other.identify(1).data, 4, 20);
+    });
+    expect(serials).toEqual(["zmend-00000007", "zmend-00000008"]);
+  });
+
   it("describes namespaces by Figure 245", () => {
     const first = driver.identify(0, 1).data;
     expect([first.getBigUint64(0, true), first.getUint8(26)]).toEqual([2048n, 0]);
