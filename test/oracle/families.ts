@@ -17,7 +17,7 @@ import { Window } from "./layout.ts";
 import { generatedRows } from "./rows.ts";
 import { branchSteps } from "./steps-branch.ts";
 import { atomicStep, divideStep, executeStep, multipleStep, trapStep } from "./steps-general.ts";
-import { stringStep, translationStep } from "./steps-string.ts";
+import { extendedTranslationStep, stringStep, translationStep } from "./steps-string.ts";
 import {
   faultStep,
   fetchFaultStep,
@@ -346,10 +346,20 @@ export const families: readonly Family[] = [
   },
   {
     name: "translation",
-    what: "extended translation, Unicode conversions, ASCII and Unicode packing, MVPG",
+    what: "TRE, TRTR, Unicode conversions, MVPG",
     steps: [
       [4, translationStep],
-      [2, rows("translationSs")],
+      [1, rows("translationSs")],
+      [1, arithmetic],
+    ],
+    length: 8,
+  },
+  {
+    name: "extended-translation",
+    what: "extended-translation facilities 2 and 3: TROO, CLCLU, MVCLU, PKA, UNPKA, TP, …",
+    steps: [
+      [4, extendedTranslationStep],
+      [2, rows("extendedTranslationSs")],
       [1, arithmetic],
     ],
     length: 8,
@@ -362,7 +372,6 @@ export const families: readonly Family[] = [
       [4, rows("highWord")],
       [1, arithmetic],
     ],
-    optional: true,
   },
   {
     name: "newer",

@@ -172,13 +172,14 @@ const groups = {
     mvcl 0e RR W W2; clcl 0f RR W W2; mvcle a8 RS W; clcle a9 RS W; mvst b255 RRE w w2
     clst b25d RRE w w2; srst b25e RRE w w2; cksm b241 RRE w W2`,
   translation: `
-    cuse b257 RRE W W2; tre b2a5 RRE W w2; mvpg b254 RRE; srstu b9be RRE w w2; troo b993 RRFc W w2
-    trot b992 RRFc W w2; trto b991 RRFc W w2; trtt b990 RRFc W w2; cu12 b2a7 RRFc W W2
-    cu14 b9b0 RRFc W W2; cu21 b2a6 RRFc W W2; cu24 b9b1 RRFc W W2; cu41 b9b2 RRFc W W2
-    cu42 b9b3 RRFc W W2; trte b9bf RRFc W w2; trtre b9bd RRFc W w2; mvclu eb8e RSY W
-    clclu eb8f RSY W`,
-  translationSs: `
-    trtr d0 SSa; pka e9 SSa st; pku e1 SSa st; unpka ea SSa st; unpku e2 SSa st; tp ebc0 RSL`,
+    cuse b257 RRE W W2; tre b2a5 RRE W w2; mvpg b254 RRE; cu12 b2a7 RRFc W W2; cu14 b9b0 RRFc W W2
+    cu21 b2a6 RRFc W W2; cu24 b9b1 RRFc W W2; cu41 b9b2 RRFc W W2; cu42 b9b3 RRFc W W2`,
+  translationSs: `trtr d0 SSa`,
+  extendedTranslation: `
+    srstu b9be RRE w w2; troo b993 RRFc W w2; trot b992 RRFc W w2; trto b991 RRFc W w2
+    trtt b990 RRFc W w2; trte b9bf RRFc W w2; trtre b9bd RRFc W w2; mvclu eb8e RSY W; clclu eb8f RSY W`,
+  extendedTranslationSs: `
+    pka e9 SSa st; pku e1 SSa st; unpka ea SSa st; unpku e2 SSa st; tp ebc0 RSL`,
   compareSwap: `
     cs ba RS w s4 a4 st; csy eb14 RSY w s4 a4 st; csg eb30 RSY w s8 a8 st; cds bb RS W E3 s8 a8 st
     cdsy eb31 RSY W E3 s8 a8 st; cdsg eb3e RSY W E3 s16 a16 st; ts 93 S1 s1 st`,
