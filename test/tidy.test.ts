@@ -127,6 +127,20 @@ describe("the tree", () => {
     expect(cycles).toEqual([]);
   });
 
+  it("keeps parsers of configuration out of the workers, whose start a guest may wait for", () => {
+    const loaded = new Set<string>();
+    const visit = (file: string): void => {
+      if (loaded.has(file) || !existsSync(file)) return;
+      loaded.add(file);
+      for (const target of importsOf(file)) if (!target.typeOnly) visit(target.target);
+    };
+    for (const file of sources) if (file.startsWith("workers/")) visit(file);
+    expect(loaded).toContain("src/recovery/unit.ts");
+    expect([...loaded].filter((file) => /yaml-file|policy-file|^src\/config\//.test(file))).toEqual(
+      [],
+    );
+  });
+
   it("names Atomics in one source file only", () => {
     const users = sources.filter((file) => /\bAtomics\./.test(readFileSync(file, "utf8")));
     expect(users).toEqual(["src/shm/atomics.ts"]);

@@ -4,7 +4,7 @@ import { buildRecovery } from "../src/machine/parts.ts";
 import { joinTime, passGate } from "../src/machine/start-gate.ts";
 import type { ActorTask } from "../src/machine/vm-spec.ts";
 import { warmUpEventPath } from "../src/machine/warm-up.ts";
-import { runRecoveryLoop } from "../src/recovery/index.ts";
+import { runRecoveryLoop } from "../src/recovery/loop.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
 /** Exit status of a worker that a test's kill hook ended. */

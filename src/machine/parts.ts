@@ -9,7 +9,9 @@ import {
 import { Cpu, CpuState, clearReset, PswBit, Vcpu } from "../cpu/index.ts";
 import { createDevices, plugFunction, ZpciDma } from "../devices/index.ts";
 import type { Clock } from "../ports/clock.ts";
-import { RecoveryUnit, type RecoveryUnitOptions } from "../recovery/index.ts";
+import type { RecoveryUnitOptions } from "../recovery/index.ts";
+// Not through its index: a worker would load the parsers of policy files too, and its guest waits for it.
+import { RecoveryUnit } from "../recovery/unit.ts";
 import { compareExchange } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
 import { ChannelReport } from "../shm/channel-report.ts";

@@ -7,7 +7,7 @@ import { HOST_AREA_BYTES, simFunctionConfig } from "../backend/sim/index.ts";
 import { VirtualClock } from "../base/clock.ts";
 import { CCDF_RING_SLOTS } from "../base/limits.ts";
 import type { Policy } from "../recovery/index.ts";
-import { RecoveryUnit } from "../recovery/index.ts";
+import { RecoveryUnit } from "../recovery/unit.ts";
 import { load, store } from "../shm/atomics.ts";
 import { FunctionBlock, FunctionState, generationOf, stateWord } from "../shm/blocks.ts";
 import { GuestErrorMailbox } from "../shm/guest-error.ts";
