@@ -13,10 +13,23 @@ export interface QemuOption {
 }
 
 export const qemuOptions = [
-  { name: "kernel", value: "FILE", help: "bare-metal ELF64 or flat image to run" },
+  { name: "kernel", value: "FILE", help: "Linux kernel, bare-metal ELF64 or flat image to run" },
+  { name: "initrd", value: "FILE", help: "initial RAM disk for the kernel" },
+  { name: "append", value: "TEXT", help: "command line for the kernel" },
   { name: "m", value: "SIZE", help: "guest memory, MiB unless a suffix K, M or G is given (128)" },
   { name: "cpu", value: "MODEL", help: "CPU model (zmend); '-cpu help' lists them" },
-  { name: "nographic", help: "console on standard output (there is no other display)" },
+  { name: "smp", value: "N", help: "number of CPUs (1); only 1" },
+  { name: "M", value: "MACHINE", help: "machine type (s390-ccw-virtio); '-M help' lists them" },
+  { name: "machine", value: "MACHINE", help: "the same as -M" },
+  { name: "accel", value: "NAME", help: "tcg or interp: the interpreter, which is all there is" },
+  { name: "nographic", help: "console on the terminal, Ctrl-A x ends it (there is no display)" },
+  { name: "serial", value: "WHERE", help: "console: mon:stdio, stdio (no Ctrl-A), none or null" },
+  { name: "monitor", value: "WHERE", help: "none or null: there is no monitor" },
+  { name: "display", value: "NAME", help: "none: there is no display" },
+  { name: "no-reboot", help: "end when the guest asks for a re-IPL, instead of starting it again" },
+  { name: "nodefaults", help: "no default devices; there are none" },
+  { name: "no-user-config", help: "read no configuration file; none is read" },
+  { name: "name", value: "NAME", help: "name of the guest" },
   { name: "version", help: "print the version and exit" },
   { name: "help", help: "print this help and exit" },
   { name: "h", help: "the same as -help" },
@@ -61,10 +74,55 @@ export function parseMemoryOption(text: string): number | undefined {
   return Number(match[1]) * unit;
 }
 
+/** Where the guest's console is: nowhere, or on the terminal, with Ctrl-A as an escape or without. */
+export type ConsolePlace = "none" | "plain" | "escapes";
+
+/** Checks the options whose only use is to say what is so anyway. @throws ZmendError USAGE */
+export function checkFixedOptions(options: Partial<Record<QemuOptionName, string>>): void {
+  const one = (name: QemuOptionName, known: readonly string[]): void => {
+    const value = options[name]?.split(",")[0];
+    if (value === undefined || known.includes(value)) return;
+    const hint = suggestion(value, known);
+    throw new ZmendError(
+      "USAGE",
+      `-${name} ${options[name]}: not supported${hint}; known: ${known.join(", ")}`,
+    );
+  };
+  one("accel", ["tcg", "interp"]);
+  one("display", ["none"]);
+  one("monitor", ["none", "null"]);
+  one("serial", ["mon:stdio", "stdio", "none", "null"]);
+  const cpus = options.smp?.replace(/^cpus=/, "").split(",")[0];
+  if (cpus !== undefined && cpus !== "1") {
+    throw new ZmendError("USAGE", `-smp ${options.smp}: the machine has one CPU; use -smp 1`);
+  }
+  for (const name of ["M", "machine"] as const) checkMachine(name, options[name]);
+}
+
+/** `type[,accel=tcg]`, also `type=...` and QEMU's versioned names. */
+function checkMachine(option: string, text: string | undefined): void {
+  if (text === undefined) return;
+  for (const [index, part] of text.split(",").entries()) {
+    const [key = "", value] = part.includes("=") ? part.split("=", 2) : ["type", part];
+    const type = key === "type" && (index === 0 || part.includes("="));
+    if (type && new RegExp(`^${MACHINE}(-\\d+\\.\\d+)?$`).test(value ?? "")) continue;
+    if (key === "accel" && /^(tcg|interp)$/.test(value ?? "")) continue;
+    const what = type ? `unknown machine; the one there is: ${MACHINE}` : `'${part}' is unknown`;
+    throw new ZmendError("USAGE", `-${option} ${text}: ${what}`);
+  }
+}
+
+export const MACHINE = "s390-ccw-virtio";
+
+export function consolePlace(options: Partial<Record<QemuOptionName, string>>): ConsolePlace {
+  if (options.serial === "none" || options.serial === "null") return "none";
+  return options.serial === "stdio" ? "plain" : "escapes";
+}
+
 export function qemuHelp(program: string, version: string): string {
   const lines = qemuOptions.map((option) => {
     const left = "value" in option ? `-${option.name} ${option.value}` : `-${option.name}`;
-    return `  ${left.padEnd(16)}${option.help}`;
+    return `  ${left.padEnd(18)}${option.help}`;
   });
   return [
     `${program} version ${version}`,
@@ -72,7 +130,7 @@ export function qemuHelp(program: string, version: string): string {
     "",
     ...lines,
     "",
-    "The guest ends when it stops in a disabled wait.",
+    "The guest ends when it is switched off or stops in a disabled wait.",
     "",
   ].join("\n");
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * `zmend-system-s390x`: QEMU's options, QEMU's exit statuses (bad option or image: 1). Runs a bare-metal image
- * until it stops in a disabled wait; its ASCII console is standard output.
+ * `zmend-system-s390x`: QEMU's options, QEMU's exit statuses (bad option or image: 1). Runs a Linux kernel or a
+ * bare-metal image until it is switched off or stops in a disabled wait; its ASCII console is the terminal. A
+ * re-IPL starts the machine again, unless -no-reboot says otherwise.
  */
 import { wallClockMs } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
@@ -11,8 +12,9 @@ import { suggestion } from "../base/nearest.ts";
 import { zmendVersion } from "../base/version.ts";
 import { cpuModels } from "../cpu/index.ts";
 import { requireMemory } from "../machine/host-memory.ts";
-import { readImage } from "../machine/image.ts";
-import { VCPU_CHECK_STOP, VCPU_RUNNING } from "../machine/loops.ts";
+import { readImage, readInitrd } from "../machine/image.ts";
+import type { LinuxBoot } from "../machine/linux-boot.ts";
+import { VCPU_CHECK_STOP, VCPU_RESET, VCPU_RUNNING } from "../machine/loops.ts";
 import { bootVm } from "../machine/parts.ts";
 import { ThreadedVm } from "../machine/threaded-vm.ts";
 import { mapOf, type VmSpec } from "../machine/vm-spec.ts";
@@ -24,7 +26,16 @@ import {
   guardStandardOutput,
   reportFailure,
 } from "./failure.ts";
-import { parseMemoryOption, parseQemuOptions, qemuHelp } from "./qemu-options.ts";
+import { GuestConsole } from "./guest-console.ts";
+import {
+  type ConsolePlace,
+  checkFixedOptions,
+  consolePlace,
+  MACHINE,
+  parseMemoryOption,
+  parseQemuOptions,
+  qemuHelp,
+} from "./qemu-options.ts";
 
 const PROGRAM = "zmend-system-s390x";
 const DEFAULT_MEMORY = "128";
@@ -49,13 +60,32 @@ async function main(words: readonly string[]): Promise<number> {
     );
     return EXIT_DONE;
   }
+  if (options.M === "help" || options.machine === "help") {
+    process.stdout.write(`Supported machines are:\n  ${MACHINE} (default)\n`);
+    return EXIT_DONE;
+  }
+  if (options.accel === "help") {
+    process.stdout.write("Accelerators supported:\n  tcg\n  interp\n");
+    return EXIT_DONE;
+  }
+  checkFixedOptions(options);
   if (options.kernel === undefined) {
     throw new ZmendError("USAGE", "no -kernel given; name an ELF64 s390x or flat image");
   }
-  return run(options.kernel, vmSpec(options.m ?? DEFAULT_MEMORY, options.cpu ?? "zmend"));
+  const spec = vmSpec(options.m ?? DEFAULT_MEMORY, options.cpu ?? "zmend", options.name);
+  const programs: Programs = {
+    kernel: { bytes: readImage(options.kernel), file: options.kernel },
+    linux: {
+      ...(options.append === undefined ? {} : { commandLine: options.append }),
+      ...(options.initrd === undefined
+        ? {}
+        : { initrd: { bytes: readInitrd(options.initrd), file: options.initrd } }),
+    },
+  };
+  return runWithConsole(programs, spec, consolePlace(options), options["no-reboot"] === undefined);
 }
 
-function vmSpec(memory: string, cpuModel: string): VmSpec {
+function vmSpec(memory: string, cpuModel: string, name = PROGRAM): VmSpec {
   const ramBytes = parseMemoryOption(memory);
   if (ramBytes === undefined || ramBytes < GUEST_RAM_MIN_BYTES || ramBytes > GUEST_RAM_MAX_BYTES) {
     throw new ZmendError("USAGE", `-m ${memory}: expected 1M to 3584M, for example 512 or 1G`);
@@ -68,7 +98,7 @@ function vmSpec(memory: string, cpuModel: string): VmSpec {
     );
   }
   return {
-    name: PROGRAM,
+    name,
     ramBytes,
     cpuModel,
     functions: [],
@@ -77,31 +107,77 @@ function vmSpec(memory: string, cpuModel: string): VmSpec {
   };
 }
 
-async function run(kernel: string, spec: VmSpec): Promise<number> {
-  const image = readImage(kernel);
+interface Programs {
+  readonly kernel: { readonly bytes: Uint8Array; readonly file: string };
+  readonly linux: LinuxBoot;
+}
+
+/** Runs the guest, again and again while it asks for a re-IPL and may have it. */
+async function runWithConsole(
+  programs: Programs,
+  spec: VmSpec,
+  place: ConsolePlace,
+  reboots: boolean,
+): Promise<number> {
   requireMemory(mapOf(spec).totalBytes, "The guest");
-  const vm = new ThreadedVm(spec, (bytes) => process.stdout.write(bytes));
-  bootVm(vm.vm, image, kernel);
-  let interrupted = false;
+  const end: RunEnd = { interrupted: false, exit: false };
   const interrupt = (): void => {
-    interrupted = true;
+    end.interrupted = true;
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const escapes = place === "escapes";
+  const onExit = (): void => {
+    if (escapes) end.exit = true;
+    else interrupt();
+  };
+  const terminal =
+    place === "none" ? undefined : new GuestConsole(process.stdin, { escapes, onExit });
+  try {
+    for (;;) {
+      const stopped = await run(programs, spec, terminal, end);
+      if (end.interrupted) return EXIT_INTERRUPTED;
+      if (end.exit) return EXIT_DONE;
+      if (stopped === VCPU_CHECK_STOP) return EXIT_FAILED;
+      if (stopped !== VCPU_RESET || !reboots) return EXIT_DONE;
+    }
+  } finally {
+    terminal?.close();
+  }
+}
+
+/** What the user asked for while the guest ran. */
+interface RunEnd {
+  interrupted: boolean;
+  exit: boolean;
+}
+
+/** One life of the machine. @returns how its CPU stood at the end */
+async function run(
+  { kernel, linux }: Programs,
+  spec: VmSpec,
+  terminal: GuestConsole | undefined,
+  end: RunEnd,
+): Promise<number> {
+  const write = (bytes: Uint8Array): void => {
+    if (terminal !== undefined) process.stdout.write(bytes);
+  };
+  const vm = new ThreadedVm(spec, write);
+  bootVm(vm.vm, kernel.bytes, kernel.file, linux);
   await vm.start();
-  while (vm.stopped() === VCPU_RUNNING && !interrupted && vm.failure === undefined) {
+  const running = (): boolean =>
+    vm.stopped() === VCPU_RUNNING && !end.interrupted && !end.exit && vm.failure === undefined;
+  while (running()) {
+    terminal?.deliver((bytes) => vm.pushInput(bytes));
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   const stopped = vm.stopped();
   await vm.stop();
   if (vm.failure !== undefined) throw vm.failure;
-  if (interrupted) return EXIT_INTERRUPTED;
-  if (stopped === VCPU_CHECK_STOP) {
-    process.stderr.write(
-      `${PROGRAM}: the guest's CPU is in check stop at ${hex(vm.pswAddress(), 16)}\n`,
-    );
-    return EXIT_FAILED;
+  if (stopped === VCPU_CHECK_STOP && !end.interrupted) {
+    const address = hex(vm.pswAddress(), 16);
+    process.stderr.write(`${PROGRAM}: the guest's CPU is in check stop at ${address}\n`);
   }
-  return EXIT_DONE;
+  return stopped;
 }
 
 guardStandardOutput(PROGRAM);

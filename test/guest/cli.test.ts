@@ -369,6 +369,20 @@ describe("zmend-system-s390x", () => {
     }
   });
 
+  it("shows no console with -serial none", () => {
+    expect(system("-kernel", hello, "-m", "16", "-serial", "none")).toMatchObject({
+      status: 0,
+      stdout: "",
+      stderr: "",
+    });
+  });
+
+  it("ends at Ctrl-A x typed on its console", () => {
+    const words = ["-kernel", "guest-fixtures/bin/zrecover.elf", "-m", "16", "-nographic"];
+    const result = runNode([compiled("zmend-system-s390x"), ...words], undefined, "\x01x");
+    expect(result).toMatchObject({ status: 0, signal: null, stderr: "" });
+  });
+
   it("prints its version", () => {
     expect(system("-version")).toMatchObject({
       status: 0,
@@ -392,6 +406,18 @@ describe("zmend-system-s390x", () => {
     ["to run without -kernel", [], /no -kernel given/],
     ["a kernel that is missing", ["-kernel", "none.elf"], /Kernel image none\.elf does not exist/],
     ["a kernel that is a folder", ["-kernel", "config"], /Kernel image config /],
+    [
+      "an initial RAM disk that is missing",
+      ["-kernel", hello, "-initrd", "none.cpio"],
+      /Initial RAM disk none\.cpio does not exist/,
+    ],
+    [
+      "an initial RAM disk that does not fit",
+      ["-kernel", hello, "-initrd", hello, "-m", "8"],
+      /Initial RAM disk .*hello\.elf has \d+ bytes .* give it more with -m/,
+    ],
+    ["a second CPU", ["-kernel", hello, "-smp", "2"], /-smp 2: the machine has one CPU/],
+    ["another machine", ["-M", "q35", "-kernel", hello], /-M q35: unknown machine/],
     [
       "an ELF of another architecture",
       ["-kernel", process.execPath],

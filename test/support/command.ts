@@ -11,12 +11,14 @@ export interface CommandResult {
 /** Longer than any run that ends by itself: a test that hangs fails by this, not by chance. */
 const TIMEOUT_MS = 90_000;
 
-export function runNode(words: readonly string[], cwd?: string): CommandResult {
+/** @param input what the command reads; nothing without it */
+export function runNode(words: readonly string[], cwd?: string, input?: string): CommandResult {
   const result = spawnSync(process.execPath, [...words], {
     encoding: "utf8",
     timeout: TIMEOUT_MS,
     maxBuffer: 64 * 1024 * 1024,
     ...(cwd === undefined ? {} : { cwd }),
+    ...(input === undefined ? {} : { input }),
   });
   const { status, signal, stdout, stderr } = result;
   return { status, signal, stdout, stderr };

@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ZmendError } from "../../../src/base/errors.ts";
 import {
+  checkFixedOptions,
+  consolePlace,
   parseMemoryOption,
   parseQemuOptions,
   qemuHelp,
@@ -80,6 +82,51 @@ describe("QEMU's options", () => {
   });
 });
 
+function fixedRefusal(...words: string[]): string {
+  try {
+    checkFixedOptions(parseQemuOptions(words));
+  } catch (error) {
+    if (error instanceof ZmendError && error.code === "USAGE") return error.message;
+    throw error;
+  }
+  return "";
+}
+
+describe("options that say what is so anyway", () => {
+  it.each([
+    "-nodefaults -display none -accel tcg -M s390-ccw-virtio -serial mon:stdio -no-reboot",
+    "-no-user-config -monitor none -smp 1 -accel tcg,thread=single -nographic",
+    "-machine type=s390-ccw-virtio-7.2,accel=tcg -smp cpus=1,maxcpus=1 -serial null",
+    "-machine s390-ccw-virtio,accel=interp -accel interp -name guest",
+  ])("%s is accepted", (text) => {
+    expect(fixedRefusal(...text.split(" "))).toBe("");
+  });
+
+  it.each([
+    ["-accel kvm", "-accel kvm: not supported; known: tcg, interp"],
+    ["-display gtk", "-display gtk: not supported; known: none"],
+    ["-monitor stdio", "-monitor stdio: not supported; known: none, null"],
+    ["-smp 2", "-smp 2: the machine has one CPU; use -smp 1"],
+    ["-M q35", "-M q35: unknown machine; the one there is: s390-ccw-virtio"],
+    ["-machine s390-ccw-virtio,mem=1", "-machine s390-ccw-virtio,mem=1: 'mem=1' is unknown"],
+  ])("%s is refused", (text, message) => {
+    expect(fixedRefusal(...text.split(" "))).toBe(message);
+  });
+});
+
+describe("the console", () => {
+  it.each([
+    ["", "escapes"],
+    ["-nographic", "escapes"],
+    ["-serial mon:stdio", "escapes"],
+    ["-serial stdio", "plain"],
+    ["-serial none", "none"],
+    ["-serial null", "none"],
+  ])("with '%s' is %s", (text, place) => {
+    expect(consolePlace(parseQemuOptions(text.split(" ").filter(Boolean)))).toBe(place);
+  });
+});
+
 describe("-m", () => {
   it.each([
     ["512", 512 * MIB],
@@ -111,7 +158,9 @@ describe("-help", () => {
       expect(shown, option.name).toHaveLength(1);
       expect(shown[0]).toContain(option.help);
     }
-    expect(lines.at(-2)).toBe("The guest ends when it stops in a disabled wait.");
+    expect(lines.at(-2)).toBe(
+      "The guest ends when it is switched off or stops in a disabled wait.",
+    );
   });
 
   it("fits a terminal of 100 columns", () => {

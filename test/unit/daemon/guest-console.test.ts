@@ -1,0 +1,98 @@
+import { PassThrough } from "node:stream";
+import { describe, expect, it } from "vitest";
+import { ConsoleKeys } from "../../../src/daemon/console-keys.ts";
+import { GuestConsole } from "../../../src/daemon/guest-console.ts";
+
+const CTRL_A = "\x01";
+
+function feed(keys: ConsoleKeys, text: string): [string, readonly string[]] {
+  const { input, actions } = keys.feed(Buffer.from(text, "latin1"));
+  return [Buffer.from(input).toString("latin1"), actions];
+}
+
+describe("Ctrl-A", () => {
+  it.each([
+    ["ls\n", "ls\n", []],
+    [`a${CTRL_A}xb`, "ab", ["exit"]],
+    [`${CTRL_A}h${CTRL_A}?`, "", ["help", "help"]],
+    [`${CTRL_A}${CTRL_A}c`, `${CTRL_A}c`, []],
+    [`${CTRL_A}qx`, "x", []],
+  ])("%j sends %j to the guest and does %j", (typed, input, actions) => {
+    expect(feed(new ConsoleKeys(), typed)).toEqual([input, actions]);
+  });
+
+  it("and its letter may come in two pieces", () => {
+    const keys = new ConsoleKeys();
+    expect(feed(keys, `a${CTRL_A}`)).toEqual(["a", []]);
+    expect(feed(keys, "xy")).toEqual(["y", ["exit"]]);
+  });
+});
+
+/** A standard input of the test's own: a pipe, or a terminal that records its mode. */
+function input(terminal: boolean): { stream: NodeJS.ReadStream; modes: boolean[] } {
+  const modes: boolean[] = [];
+  const stream = Object.assign(new PassThrough(), {
+    isTTY: terminal,
+    setRawMode: (raw: boolean) => modes.push(raw),
+  });
+  return { stream: stream as unknown as NodeJS.ReadStream, modes };
+}
+
+async function type(stream: NodeJS.ReadStream, text: string): Promise<void> {
+  (stream as unknown as PassThrough).write(text);
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe("the guest's console", () => {
+  it("keeps what the guest has no room for, in order", async () => {
+    const { stream } = input(false);
+    const guest = new GuestConsole(stream, { escapes: true, onExit: () => {} });
+    await type(stream, "hello");
+    const got: string[] = [];
+    const push = (bytes: Uint8Array): number => {
+      const taken = bytes.subarray(0, 2);
+      got.push(Buffer.from(taken).toString());
+      return taken.length;
+    };
+    for (let n = 0; n < 5; n++) guest.deliver(push);
+    expect(got).toEqual(["he", "ll", "o"]);
+    guest.close();
+  });
+
+  it("stops reading while too much waits, and goes on when the guest has taken it", async () => {
+    const { stream } = input(false);
+    const guest = new GuestConsole(stream, { escapes: false, onExit: () => {} });
+    await type(stream, "x".repeat(5000));
+    expect(stream.isPaused()).toBe(true);
+    guest.deliver((bytes) => bytes.length);
+    expect(stream.isPaused()).toBe(false);
+    guest.close();
+  });
+
+  it("puts a terminal into raw mode and back", () => {
+    const { stream, modes } = input(true);
+    new GuestConsole(stream, { escapes: true, onExit: () => {} }).close();
+    expect(modes).toEqual([true, false]);
+  });
+
+  it.each([
+    [true, true, "\x03", false],
+    [false, true, "\x03", true],
+    [false, false, "\x03", false],
+    [true, false, "\x01x", true],
+    [false, false, "\x01x", false],
+  ])(
+    "with escapes %j on a terminal %j, %j ends the guest: %j",
+    async (escapes, terminal, typed, ends) => {
+      const { stream } = input(terminal);
+      let ended = false;
+      const onExit = (): void => {
+        ended = true;
+      };
+      const guest = new GuestConsole(stream, { escapes, onExit });
+      await type(stream, typed);
+      expect(ended).toBe(ends);
+      guest.close();
+    },
+  );
+});
