@@ -85,20 +85,22 @@ function knownEntries(config: SimFunctionConfig, handle: number, order: ByteOrde
   const profile = profileOf(config);
   const base = { ...profile, fh: handle, ccdfErrLength: ccdfBytesOf(config) };
   const group = { ...profile, flags: ZPCI_GROUP_FLAG_REFRESH, version: profile.groupVersion };
+  const older = config.host.capabilities;
+  const baseVersion = Math.min(dialectOf(config).baseVersion, older?.base ?? 3);
+  const baseTable = [ZpciBaseV1, ZpciBaseV2, ZpciBaseV3][baseVersion - 1] ?? ZpciBaseV3;
+  const groupTable = older?.group === 1 ? ZpciGroupV1 : ZpciGroupV2;
   const list = [
-    dialectOf(config).baseVersion < 3
-      ? entry(VFIO_DEVICE_INFO_CAP_ZPCI_BASE, 2, inOrder(ZpciBaseV2, order), pick(ZpciBaseV2, base))
-      : entry(
-          VFIO_DEVICE_INFO_CAP_ZPCI_BASE,
-          3,
-          inOrder(ZpciBaseV3, order),
-          pick(ZpciBaseV3, base),
-        ),
+    entry(
+      VFIO_DEVICE_INFO_CAP_ZPCI_BASE,
+      baseVersion,
+      inOrder<Record<string, Field>>(baseTable, order),
+      pick(baseTable, base),
+    ),
     entry(
       VFIO_DEVICE_INFO_CAP_ZPCI_GROUP,
-      2,
-      inOrder(ZpciGroupV2, order),
-      pick(ZpciGroupV2, group),
+      older?.group ?? 2,
+      inOrder<Record<string, Field>>(groupTable, order),
+      pick(groupTable, group),
     ),
   ];
   if (profile.utilityString.length > 0) {

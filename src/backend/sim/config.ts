@@ -81,6 +81,8 @@ export interface SimHostInterface {
    */
   readonly future?: boolean;
   readonly facts?: FactCarrier;
+  /** Older versions of the capabilities than this kernel's own. */
+  readonly capabilities?: { readonly base?: 1 | 2; readonly group?: 1 };
 }
 
 export interface SimFunctionConfig {
@@ -151,6 +153,7 @@ export function simFunctionConfig(
       dialect,
       abi,
       ...(input.host?.future === true ? { future: true } : {}),
+      ...(input.host?.capabilities === undefined ? {} : { capabilities: input.host.capabilities }),
       ...factsOf(input.host?.facts, dialect === "zpci" ? abi : dialect),
     },
     fid: input.fid >>> 0,

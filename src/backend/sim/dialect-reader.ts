@@ -36,7 +36,7 @@ import {
   VfioEehPeOp,
 } from "../../abi/vfio-iommu.ts";
 import { type ErrorDialect, errorDialects, hostDialects } from "../../abi/zpci-err.ts";
-import { EINVAL, ENOENT, ENOMSG } from "../../ports/host-function.ts";
+import { EINVAL, ENOENT, ENOMSG, ENOTTY } from "../../ports/host-function.ts";
 import { add, load } from "../../shm/atomics.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
 import { littleOf } from "./dialect-kernel.ts";
@@ -100,7 +100,7 @@ export class DialectReader {
   /**
    * Which dialect of feature 13 it is, by the shortest argsz that is not refused: too short a GET takes
    * nothing. An event that a long enough one took is held for the first `get`.
-   * @returns the row, or -errno
+   * @returns the row, or -errno; -ENOTTY when none fits (the merged form refuses the address 0)
    */
   detect(): ErrorDialect | number {
     for (const abi of detectable) {
@@ -112,7 +112,7 @@ export class DialectReader {
       if (result === 0 && !this.#meansEmpty(row)) this.#area.set(HostBlock.readerHeld, 1);
       return row;
     }
-    return -EINVAL;
+    return -ENOTTY;
   }
 
   /** Signals taken from the eventfd; counted before they are taken, so that none is forgotten. */
@@ -208,6 +208,8 @@ export class DialectReader {
     if (row.carrier === "eeh") return this.#frozen() ? this.#device.errors.take(nothing) : -ENOMSG;
     if (row.byPointer) return this.#askByPointer();
     const data = this.#buffer.subarray(0, HEADER + row.size);
+    // Nothing that an earlier call left: a kernel that takes this for an address must find none.
+    data.fill(0, HEADER);
     if (row.carrier === "region") {
       const read = this.#device.pread(this.#device.errorRegionOffset(), data.subarray(HEADER));
       return read === row.size ? 0 : read;

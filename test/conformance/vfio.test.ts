@@ -1,0 +1,67 @@
+/** Every shape of the zPCI error feature, byte for byte: rows of `vfio/zpci-error-get.json`. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { SimVfioDevice } from "../../src/backend/sim/index.ts";
+import { decodeAbi, findAbi } from "../../src/daemon/abi.ts";
+import { instant, SimHost } from "../support/sim-host.ts";
+
+interface Row {
+  readonly source: string;
+  readonly input: { readonly abi: string; readonly feature: number; readonly argsz: number };
+  readonly expect: {
+    /** Data part of the answer, or what stands at the address that was passed. */
+    readonly data?: string;
+    readonly ccdf?: string;
+    /** Data of the empty answer, an errno, or "garbage". */
+    readonly empty: string | number;
+    readonly fields?: Readonly<Record<string, number | string>>;
+  };
+}
+
+const file = JSON.parse(
+  readFileSync(new URL("vfio/zpci-error-get.json", import.meta.url), "utf8"),
+) as { readonly event: string; readonly rows: readonly Row[] };
+
+const GET = 0x10000;
+
+describe.each(file.rows)("$input.abi: $source", ({ input, expect: expected }) => {
+  const host = { dialect: "zpci" as const, abi: input.abi };
+  const sim = new SimHost([{ fid: 2, host, timing: instant, changeHandle: false }]);
+  const device = new SimVfioDevice(sim.vm, 0, sim.config(), { byteOrder: "big" });
+  device.errors.start();
+  const address = sim.slot();
+  const get = (): { rc: number; data: string } => {
+    const buffer = new Uint8Array(input.argsz);
+    const view = new DataView(buffer.buffer);
+    view.setUint32(0, input.argsz);
+    view.setUint32(4, GET | input.feature);
+    if (input.argsz === 16) view.setBigUint64(8, BigInt(address));
+    const rc = device.ioctl(0x3b75, buffer);
+    return { rc, data: Buffer.from(buffer.subarray(8)).toString("hex") };
+  };
+
+  it("hands the oldest event out, then says that none is left", () => {
+    const second = `${file.event.slice(0, -4)}0009`;
+    const ccdfs = [{ ccdf: file.event }, { ccdf: second }];
+    sim.platform.raise(0, { type: "burst", ccdfs });
+    sim.run();
+    if (expected.data !== undefined) expect(get()).toEqual({ rc: 0, data: expected.data });
+    if (expected.ccdf !== undefined) {
+      expect(get().rc).toBe(0);
+      expect(sim.bytesAt(address)).toBe(expected.ccdf);
+    }
+    if (expected.fields !== undefined) expect(get().rc).toBe(0);
+    const { rc, data } = get();
+    if (typeof expected.empty === "number") expect(rc).toBe(expected.empty);
+    else {
+      expect(rc).toBe(0);
+      if (expected.empty !== "garbage") expect(data).toBe(expected.empty);
+    }
+  });
+
+  it.skipIf(expected.fields === undefined)("decodes as zmend abi says", () => {
+    const name = expected.ccdf === undefined ? "vfio_device_feature_zpci_err" : "zpci_ccdf_err";
+    const bytes = Buffer.from(expected.ccdf ?? expected.data ?? "", "hex");
+    expect(decodeAbi(findAbi(name, input.abi), bytes)).toEqual(expected.fields);
+  });
+});
