@@ -12,9 +12,13 @@ const blocks = [...readme.matchAll(/```text\n([\s\S]*?)```/g)].map((match) => ma
 
 describe("the README's tour", () => {
   it("is what the deterministic demo prints, digest included", () => {
-    const run = spawnSync(process.execPath, ["dist/src/daemon/zmend.js", "demo", "--deterministic"], {
-      encoding: "utf8",
-    });
+    const run = spawnSync(
+      process.execPath,
+      ["dist/src/daemon/zmend.js", "demo", "--deterministic"],
+      {
+        encoding: "utf8",
+      },
+    );
     expect(run.stderr).toBe("");
     expect(run.status).toBe(0);
     const printed = new Set(run.stdout.split("\n").map((line) => line.trimEnd()));
