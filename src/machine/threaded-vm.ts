@@ -28,6 +28,8 @@ import { type ActorTask, type ConsoleWrite, mapOf, type VmSpec } from "./vm-spec
 
 /** Restarts of one function's worker before the VM is stopped: a worker that dies at once each time helps nobody. */
 const RESTARTS_MAX = 1000;
+/** The same before the VM's time begins, when no deadline watches yet: what killed it would kill the next one too. */
+const STARTS_MAX = 4;
 
 const READY_POLL_MS = 2;
 
@@ -39,6 +41,7 @@ export class ThreadedVm {
   readonly #onConsole: (bytes: Uint8Array, timeUs: number) => void;
   readonly #actors = new Map<string, Actor>();
   readonly #lives: Promise<void>[] = [];
+  #open = false;
   /** Why a thread other than a recovery worker died; the VM is stopped then. */
   failure: Error | undefined;
 
@@ -60,6 +63,7 @@ export class ThreadedVm {
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     }
     openGate(this.vm, this.clock);
+    this.#open = true;
   }
 
   #startActors(): void {
@@ -129,7 +133,8 @@ export class ThreadedVm {
         async (error: Error) => {
           await actor.close();
           if (commandOf(this.vm) !== COMMAND_RUN) return;
-          if (restarts >= RESTARTS_MAX) return this.#fail(name, error);
+          const limit = this.#open ? RESTARTS_MAX : STARTS_MAX - 1;
+          if (restarts >= limit) return this.#fail(name, error);
           repairAfterDeath(recoveryOptions(this.vm, this.spec, index, this.clock));
           this.#startRecovery(index, restarts + 1);
         },

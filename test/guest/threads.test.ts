@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Actor, startActor } from "../../src/machine/actors.ts";
 import { readBooks } from "../../src/machine/books.ts";
+import type { VmSpec } from "../../src/machine/vm-spec.ts";
 import { DRAIN_STEP_LAST } from "../../src/recovery/index.ts";
 import {
   type ConfigInput,
@@ -205,8 +206,14 @@ describe("a thread that cannot be replaced", () => {
     expect(stdout).toMatch(/\nfailed\n$/);
   });
 
-  it("that dies before it is ready is reported too, and nothing hangs", async () => {
-    const run = await runThreads(input, undefined, (spec) => ({ ...spec, cpuModel: "none" }));
-    expect(run.failure?.message).toMatch(/^The vcpu thread of VM demo died: /);
-  });
+  it.each([
+    ["vcpu", { cpuModel: "none" }],
+    ["recovery-0", { policy: null as unknown as VmSpec["policy"] }],
+  ])(
+    "the %s that dies before it is ready is reported too, and nothing hangs",
+    async (name, change) => {
+      const run = await runThreads(input, undefined, (spec) => ({ ...spec, ...change }));
+      expect(run.failure?.message.startsWith(`The ${name} thread of VM demo died: `)).toBe(true);
+    },
+  );
 });
