@@ -48,6 +48,15 @@ describe("the registers", () => {
     expect([rig.get(0x0c), rig.get(0x10)]).toEqual([0x0a, 0x0a]);
   });
 
+  it("are behind a BAR of 16 KiB with 65 vectors, which the host's facts tell", () => {
+    const { facts } = new NvmeRig().host();
+    expect([facts.barSizeLog2, facts.msixVectors]).toEqual([[14, 0, 0, 0, 0, 0], 65]);
+    const { regions } = new NvmeRig();
+    expect([regions.load(0, 0x3ffc, 4), regions.load(0, 0x4000, 4), regions.load(1, 0, 4)]).toEqual(
+      [0, -22, -22],
+    );
+  });
+
   it("give ones while the function is in error", () => {
     const rig = new NvmeRig();
     rig.platform.raise(0, { type: "ccdf", pec: 0x3a });
@@ -62,6 +71,17 @@ describe("CC and CSTS", () => {
     expect(driver.start()).toBe(1);
     expect(driver.stop()).toBe(0);
     expect(driver.start()).toBe(1);
+  });
+
+  it("drop doorbells while not ready: the next start finds empty queues", () => {
+    const rig = new NvmeRig();
+    const driver = new NvmeDriver(rig);
+    rig.set(0x1000, 5);
+    rig.set(0x1208, 1);
+    expect(driver.start()).toBe(1);
+    rig.run();
+    expect(driver.reap(0)).toEqual([]);
+    expect(driver.identify(1)).toMatchObject({ status: 0 });
   });
 
   it("reset the controller even when EN is set again before anybody looked", () => {
