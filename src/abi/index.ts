@@ -53,6 +53,8 @@ import {
   VfioIommuType1DmaUnmap,
   VfioIommuType1Info,
   VfioIommuType1InfoDmaAvail,
+  VfioIommuType1InfoIovaRange,
+  VfioIommuType1InfoMigration,
 } from "./vfio-iommu.ts";
 import { ZpciErr } from "./zpci-err.ts";
 import {
@@ -129,6 +131,8 @@ export const allLayouts: readonly Layout[] = [
   VfioIommuType1DmaUnmap,
   VfioIommuType1Info,
   VfioIommuType1InfoDmaAvail,
+  VfioIommuType1InfoIovaRange,
+  VfioIommuType1InfoMigration,
   VfioEehPeOp,
   EehSetOption2014,
   EehGetAddr2014,

@@ -93,6 +93,7 @@ export const abiRegistry: readonly AbiEntry[] = [
   without(entry("vfio_iommu_type1_info", "", iommu.VfioIommuType1Info), "pad", 24, "6.1"),
   entry("vfio_iommu_type1_info", "merged", iommu.VfioIommuType1Info),
   entry("vfio_iommu_type1_info_dma_avail", "merged", iommu.VfioIommuType1InfoDmaAvail, header),
+  entry("vfio_iommu_type1_info_cap_migration", "merged", iommu.VfioIommuType1InfoMigration, header),
   entry("vfio_eeh_pe_op", "merged", iommu.VfioEehPeOp),
   entry("vfio_eeh_pe_set_option", "2014-v6", iommu.EehSetOption2014),
   entry("vfio_eeh_pe_get_addr", "2014-v6", iommu.EehGetAddr2014),

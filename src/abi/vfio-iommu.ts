@@ -47,6 +47,22 @@ export const VfioIommuType1InfoDmaAvail = layout(
   { avail: u32(8) },
 );
 
+export const VfioIommuType1InfoMigration = layout(
+  "vfio_iommu_type1_info_cap_migration",
+  32,
+  "host",
+  `${VFIO_H} (1.9)`,
+  { flags: u32(8), pgsizeBitmap: u64(16), maxDirtyBitmapSize: u64(24) },
+);
+/** With one range; ends are inclusive. */
+export const VfioIommuType1InfoIovaRange = layout(
+  "vfio_iommu_type1_info_cap_iova_range",
+  32,
+  "host",
+  `${VFIO_H} (1.9)`,
+  { nrIovas: u32(8), reserved: u32(12), start: u64(16), end: u64(24) },
+);
+
 /** Operation structure; `err` is needed for an injection only, the shortest argsz is 12. */
 export const VfioEehPeOp = layout("vfio_eeh_pe_op", 40, "host", `${VFIO_H} (6.1)`, {
   argsz: u32(0),

@@ -444,6 +444,18 @@ const sheets: readonly Sheet[] = [
     fields: {},
   },
   {
+    section: "vfio-uapi 1.9: capability MIGRATION",
+    table: abi.VfioIommuType1InfoMigration,
+    size: 32,
+    fields: { flags: [8, 4], pgsizeBitmap: [16, 8], maxDirtyBitmapSize: [24, 8] },
+  },
+  {
+    section: "vfio-uapi 1.9: capability IOVA_RANGE with one range",
+    table: abi.VfioIommuType1InfoIovaRange,
+    size: 32,
+    fields: { nrIovas: [8, 4], reserved: [12, 4], start: [16, 8], end: [24, 8] },
+  },
+  {
     section: "vfio-uapi 1.9: capability DMA_AVAIL",
     table: abi.VfioIommuType1InfoDmaAvail,
     size: 12,
