@@ -185,7 +185,7 @@ export class NvmeDriver {
   identify(cns: number, nsid = 0, cdw11 = 0): { status: number; data: DataView } {
     const at = this.pages(1);
     const { status } = this.admin({ opcode: 6, nsid, prp1: this.iova(at), cdw10: cns, cdw11 });
-    return { status, data: new DataView(this.rig.dma.bytes.buffer, at, PAGE) };
+    return { status, data: this.#window(at, PAGE) };
   }
 
   logPage(page: number, bytes: number, options: { retain?: boolean; nsid?: number } = {}) {
@@ -199,7 +199,7 @@ export class NvmeDriver {
       cdw10: page | (options.retain === true ? 0x8000 : 0) | ((dwords & 0xffff) << 16),
       cdw11: dwords >>> 16,
     });
-    return { status, data: new DataView(this.rig.dma.bytes.buffer, at, bytes) };
+    return { status, data: this.#window(at, bytes) };
   }
 
   setFeature(fid: number, cdw11: number, nsid = 0): Completion {
@@ -277,6 +277,11 @@ export class NvmeDriver {
       cdw11: Math.floor(slba / 2 ** 32),
       cdw12: blocks - 1,
     });
+  }
+
+  #window(at: number, bytes: number): DataView {
+    const storage = this.rig.dma.bytes;
+    return new DataView(storage.buffer, storage.byteOffset + at, bytes);
   }
 
   queue(qid: number): Queue {

@@ -36,9 +36,9 @@ export class FlatDma implements GuestDma {
   faultLevel = 0;
   transfers = 0;
 
-  constructor(sizeBytes: number) {
-    this.bytes = new Uint8Array(sizeBytes);
-    this.view = new DataView(this.bytes.buffer);
+  constructor(storage: number | Uint8Array) {
+    this.bytes = typeof storage === "number" ? new Uint8Array(storage) : storage;
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
   }
 
   transfer(iova: bigint, target: Uint8Array, write: boolean): number {
@@ -77,7 +77,7 @@ export class NvmeRig {
   constructor(
     nvme: NvmeInput = {},
     config: Partial<Omit<SimFunctionConfig, "nvme">> = {},
-    storageBytes = 4 * 1024 * 1024,
+    storage: number | FlatDma = 4 * 1024 * 1024,
   ) {
     const timing = { deviceLockUs: 0, stateLockUs: 0, resetUs: 0 };
     this.config = simFunctionConfig({ fid: 2, timing, ...config, device: "nvme", nvme });
@@ -89,13 +89,13 @@ export class NvmeRig {
       hostBytes: HOST_AREA_BYTES,
     });
     this.vm = createVmMemory(map);
-    this.dma = new FlatDma(storageBytes);
+    this.dma = typeof storage === "number" ? new FlatDma(storage) : storage;
     const trace = new TraceWriter(this.vm, platformTraceRing(map), this.clock);
     this.platform = new SimPlatform(this.vm, [this.config], this.clock, () => this.dma, trace);
     this.regions = new SimHostRegions(this.vm, 0);
     this.area = new HostArea(this.vm, 0);
     const block = (map.functionBlocks[0] as number) / 4;
-    const end = IOVA + BigInt(storageBytes) - 1n;
+    const end = IOVA + BigInt(this.dma.bytes.length) - 1n;
     store(this.vm.words, block + FunctionBlock.pbaHigh, 1);
     store(this.vm.words, block + FunctionBlock.palHigh, Number(end >> 32n));
     store(this.vm.words, block + FunctionBlock.palLow, Number(end & 0xffffffffn) | 0);
