@@ -115,11 +115,13 @@ interface Watched {
 
 /** What the fixture says of a function in its final report. */
 interface GuestReport {
+  /** `ok`, or why its driver does not work with the function. */
+  readonly state: string;
   readonly checked: number;
   readonly corrupt: number;
 }
 
-const reportPattern = /\breport fid=([0-9a-f]+) .*\bchecked=(\d+) corrupt=(\d+)/;
+const reportPattern = /\breport fid=([0-9a-f]+) state=([a-z]+) .*\bchecked=(\d+) corrupt=(\d+)/;
 
 class DemoRun {
   readonly #config: DemoConfig;
@@ -221,8 +223,9 @@ class DemoRun {
     const report = reportPattern.exec(text);
     if (report !== null) {
       this.#reports.set(Number.parseInt(report[1] ?? "", 16), {
-        checked: Number(report[2]),
-        corrupt: Number(report[3]),
+        state: report[2] ?? "",
+        checked: Number(report[3]),
+        corrupt: Number(report[4]),
       });
     }
     this.#take([ledger.note(timeUs, "guest", "console", { text })]);
@@ -328,7 +331,13 @@ class DemoRun {
       if (outcome.dmaCorrupt > 0) {
         problems.push(`Function ${fid} moved ${outcome.dmaCorrupt} corrupt DMA blocks.`);
       }
-      if (ending === "ended" && outcome.expected === "operational" && outcome.dmaChecked === 0) {
+      if (outcome.state !== "operational" || outcome.expected !== "operational") continue;
+      const report = this.#reports.get(outcome.fid);
+      if (report !== undefined && report.state !== "ok") {
+        problems.push(
+          `Function ${fid} is operational, the guest's driver says it is ${report.state}.`,
+        );
+      } else if (ending === "ended" && outcome.dmaChecked === 0) {
         problems.push(`The guest reported no checked DMA on function ${fid}.`);
       }
     }
