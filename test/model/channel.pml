@@ -54,12 +54,17 @@ inline push() {
 }
 
 inline post(f) {
+#ifndef WEAK_SUMMARY_AFTER_POST
   summary[f] = true;
+#endif
   atomic { was = seiPending; seiPending = true };
   if
   :: !was -> push()
   :: else -> was = false
-  fi
+  fi;
+#ifdef WEAK_SUMMARY_AFTER_POST
+  summary[f] = true
+#endif
 }
 
 inline repost(f) {

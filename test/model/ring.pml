@@ -164,9 +164,14 @@ inline work() {
     :: else -> break
     od;
     k = 0;
+#ifdef WEAK_COUNT_AFTER_PUBLISH
+    release_batch(tail, count);
+    batchLane[SLOT(tail)] = count - 1;
+#else
     OWN(SLOT(tail));
     batchLane[SLOT(tail)] = count - 1;
     release_batch(tail, count);
+#endif
     tail = (tail + count) % MOD;
 #ifdef WEAK_PUBLISH_BEFORE_FILL
 next_batch:

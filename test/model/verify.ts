@@ -32,6 +32,7 @@ export const cases: readonly Case[] = [
     expect: "holds",
   },
   weak("ring", "published before it is filled", "WEAK_PUBLISH_BEFORE_FILL", "DEATHS=0"),
+  weak("ring", "batch count written after the publish", "WEAK_COUNT_AFTER_PUBLISH", "DEATHS=0"),
   weak("ring", "head returned before the record is read", "WEAK_HEAD_BEFORE_READ", "DEATHS=0"),
   weak("ring", "credits not returned before sleeping", "WEAK_NO_FLUSH", "DEATHS=0"),
   weak("ring", "a dead batch's words left standing", "WEAK_NO_TAKE_BACK", "DEATHS=1"),
@@ -66,6 +67,7 @@ export const cases: readonly Case[] = [
   weak("channel", "enabled wait without a second look", "WEAK_SLEEP_UNSEEN"),
   weak("channel", "SEI flag cleared after the scan", "WEAK_FLAG_AFTER_SCAN"),
   weak("channel", "summary bit cleared after the look", "WEAK_SUMMARY_AFTER_LOOK"),
+  weak("channel", "summary bit set after the CRW", "WEAK_SUMMARY_AFTER_POST"),
   weak("channel", "posted before it is published", "WEAK_POST_BEFORE_PUBLISH"),
   weak(
     "channel",

@@ -20,12 +20,16 @@ export const Script = {
   first: 0, //    index of the ring's first record
   source: 1, //   records the host has handed out
   total: 2, //    records the host has
+  life: 3, //     how often the producer was begun
   producer: 8, // count, then operations
   consumer: 64, // count, then operations
 } as const;
 
 /** Producer operations: 0 a single record, n = a batch of n. Consumer operations by name. */
 export const Consume = { release: 0, skip: 1, flush: 2, batch: 3, successor: 4 } as const;
+
+/** Tells a record of a successor from one that its predecessor left unpublished. */
+export const LIFE = 1000;
 
 function fill(words: Int32Array, slot: number, value: number): void {
   poke(words, slot + Lane.kind, value);
@@ -48,13 +52,18 @@ function script(stage: Stage, at: number): number[] {
   return [...stage.side.subarray(at + 1, at + 1 + (stage.side[at] ?? 0))];
 }
 
-/** Publishes what the script says; record values count from 1. A successor goes on where the ring ends. */
+/**
+ * Publishes what the script says; record values count from 1, plus `LIFE` for each earlier life. A successor
+ * goes on where the ring ends.
+ */
 function produce(stage: Stage): void {
   const { words, side } = stage;
+  const life = LIFE * (side[Script.life] ?? 0);
+  side[Script.life] = (side[Script.life] ?? 0) + 1;
   const ring = new RingProducer(words, 0, RING_SLOTS);
   const first = side[Script.first] ?? 0;
   for (const operation of script(stage, Script.producer)) {
-    const value = ((ring.tail - first) | 0) + 1;
+    const value = life + ((ring.tail - first) | 0) + 1;
     if (operation === 0) {
       const slot = ring.reserve();
       if (slot < 0) continue;

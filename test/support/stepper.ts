@@ -192,7 +192,7 @@ function nextPrefix(run: Run): number[] | undefined {
   return undefined;
 }
 
-/** A schedule from random bytes: each gives the thread and how many steps it makes in a row. */
+/** A schedule from random bytes: each gives the thread and how many steps it makes in a row, 1 to 128. */
 export function fromBytes(bytes: readonly number[]): Scheduler {
   let burst = 0;
   let current = 0;
@@ -201,7 +201,7 @@ export function fromBytes(bytes: readonly number[]): Scheduler {
     if (burst === 0 || !runnable.includes(current)) {
       const byte = next < bytes.length ? (bytes[next++] ?? 0) : step;
       current = runnable[byte % runnable.length] ?? 0;
-      burst = 1 + ((byte >>> 4) & 7);
+      burst = 1 << ((byte >>> 4) & 7);
     }
     burst -= 1;
     return current;
