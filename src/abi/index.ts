@@ -20,6 +20,16 @@ import { Fib } from "./fib.ts";
 import type { Layout } from "./layout.ts";
 import { Lowcore } from "./lowcore.ts";
 import {
+  NvmeCqe,
+  NvmeDsmRange,
+  NvmeErrorEntry,
+  NvmeFirmwareLog,
+  NvmeIdentifyController,
+  NvmeIdentifyNamespace,
+  NvmeSmartLog,
+  NvmeSqe,
+} from "./nvme.ts";
+import {
   AdapterSccb,
   CpuInfo,
   EventHeader,
@@ -75,6 +85,7 @@ export * from "./ebcdic.ts";
 export * from "./fib.ts";
 export * from "./layout.ts";
 export * from "./lowcore.ts";
+export * from "./nvme.ts";
 export * from "./pci-insn.ts";
 export * from "./records.ts";
 export * from "./registry.ts";
@@ -144,4 +155,12 @@ export const allLayouts: readonly Layout[] = [
   ZpciRegionGroup2020,
   ZpciRegionUtil2020,
   ZpciRegionPfip2020,
+  NvmeCqe,
+  NvmeDsmRange,
+  NvmeErrorEntry,
+  NvmeFirmwareLog,
+  NvmeIdentifyController,
+  NvmeIdentifyNamespace,
+  NvmeSmartLog,
+  NvmeSqe,
 ];

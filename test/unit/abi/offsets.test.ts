@@ -15,6 +15,11 @@ interface Sheet {
   readonly fields: Readonly<Record<string, Place>>;
 }
 
+function orderOf(name: string): string {
+  if (name.startsWith("nvme")) return "little";
+  return /vfio|zpci_err v/.test(name) ? "host" : "big";
+}
+
 const sheets: readonly Sheet[] = [
   {
     section: "vfio-uapi 2.2, zpci-guest 7.1: error CCDF",
@@ -514,6 +519,163 @@ const sheets: readonly Sheet[] = [
     fields: { type: [8, 4], subtype: [12, 4] },
   },
   {
+    section: "NVMe 1.4, Figure 105: command",
+    table: abi.NvmeSqe,
+    size: 64,
+    fields: {
+      opcode: [0, 1],
+      flags: [1, 1],
+      cid: [2, 2],
+      nsid: [4, 4],
+      mptr: [16, 8],
+      prp1: [24, 8],
+      prp2: [32, 8],
+      cdw10: [40, 4],
+      cdw11: [44, 4],
+      cdw12: [48, 4],
+      cdw13: [52, 4],
+      cdw14: [56, 4],
+      cdw15: [60, 4],
+    },
+  },
+  {
+    section: "NVMe 1.4, Figure 120: completion",
+    table: abi.NvmeCqe,
+    size: 16,
+    fields: {
+      dw0: [0, 4],
+      sqHead: [8, 2],
+      sqid: [10, 2],
+      cid: [12, 2],
+      status: [14, 2],
+    },
+  },
+  {
+    section: "NVMe 1.4, Figure 247: Identify Controller",
+    table: abi.NvmeIdentifyController,
+    size: 4096,
+    fields: {
+      vid: [0, 2],
+      ssvid: [2, 2],
+      sn: [4, 20],
+      mn: [24, 40],
+      fr: [64, 8],
+      rab: [72, 1],
+      ieee: [73, 3],
+      cmic: [76, 1],
+      mdts: [77, 1],
+      cntlid: [78, 2],
+      ver: [80, 4],
+      rtd3r: [84, 4],
+      rtd3e: [88, 4],
+      oaes: [92, 4],
+      ctratt: [96, 4],
+      cntrltype: [111, 1],
+      oacs: [256, 2],
+      acl: [258, 1],
+      aerl: [259, 1],
+      frmw: [260, 1],
+      lpa: [261, 1],
+      elpe: [262, 1],
+      npss: [263, 1],
+      wctemp: [266, 2],
+      cctemp: [268, 2],
+      tnvmcap: [280, 16],
+      kas: [320, 2],
+      sqes: [512, 1],
+      cqes: [513, 1],
+      maxcmd: [514, 2],
+      nn: [516, 4],
+      oncs: [520, 2],
+      fuses: [522, 2],
+      fna: [524, 1],
+      vwc: [525, 1],
+      awun: [526, 2],
+      awupf: [528, 2],
+      nwpc: [531, 1],
+      sgls: [536, 4],
+      subnqn: [768, 256],
+      psd0MaxPower: [2048, 2],
+      psd0EntryLatency: [2052, 4],
+      psd0ExitLatency: [2056, 4],
+    },
+  },
+  {
+    section: "NVMe 1.4, Figure 245: Identify Namespace",
+    table: abi.NvmeIdentifyNamespace,
+    size: 4096,
+    fields: {
+      nsze: [0, 8],
+      ncap: [8, 8],
+      nuse: [16, 8],
+      nsfeat: [24, 1],
+      nlbaf: [25, 1],
+      flbas: [26, 1],
+      dlfeat: [33, 1],
+      nsattr: [99, 1],
+      nguid: [104, 16],
+      eui64: [120, 8],
+      lbaf0: [128, 4],
+      lbaf1: [132, 4],
+    },
+  },
+  {
+    section: "NVMe 1.4: Error Information entry",
+    table: abi.NvmeErrorEntry,
+    size: 64,
+    fields: {
+      errorCount: [0, 8],
+      sqid: [8, 2],
+      cid: [10, 2],
+      status: [12, 2],
+      parameterLocation: [14, 2],
+      lba: [16, 8],
+      nsid: [24, 4],
+    },
+  },
+  {
+    section: "NVMe 1.4: SMART / Health log",
+    table: abi.NvmeSmartLog,
+    size: 512,
+    fields: {
+      criticalWarning: [0, 1],
+      temperature: [1, 2],
+      availableSpare: [3, 1],
+      spareThreshold: [4, 1],
+      percentageUsed: [5, 1],
+      dataUnitsRead: [32, 8],
+      dataUnitsWritten: [48, 8],
+      hostReads: [64, 8],
+      hostWrites: [80, 8],
+      busyMinutes: [96, 8],
+      powerCycles: [112, 8],
+      powerOnHours: [128, 8],
+      unsafeShutdowns: [144, 8],
+      mediaErrors: [160, 8],
+      errorLogEntries: [176, 8],
+      temperatureSensor1: [200, 2],
+    },
+  },
+  {
+    section: "NVMe 1.4: Firmware Slot log",
+    table: abi.NvmeFirmwareLog,
+    size: 512,
+    fields: {
+      activeSlot: [0, 1],
+      slot1: [8, 8],
+    },
+  },
+  {
+    section: "NVMe 1.4: Dataset Management range",
+    table: abi.NvmeDsmRange,
+    size: 16,
+    fields: {
+      attributes: [0, 4],
+      blocks: [4, 4],
+      slba: [8, 8],
+    },
+  },
+  {
     section: "vfio-uapi 1.9: DMA map",
     table: abi.VfioIommuType1DmaMap,
     size: 32,
@@ -737,10 +899,8 @@ describe("tables against the fact sheets", () => {
     expect(abi.allLayouts.filter((table) => !covered.has(table.name))).toEqual([]);
   });
 
-  it("architected data are big-endian, VFIO structures follow the host's order", () => {
-    const wrong = abi.allLayouts.filter(
-      (table) => table.byteOrder !== (/vfio|zpci_err v/.test(table.name) ? "host" : "big"),
-    );
+  it("architected data are big-endian, VFIO structures follow the host's order, NVMe is little-endian", () => {
+    const wrong = abi.allLayouts.filter((table) => table.byteOrder !== orderOf(table.name));
     expect(wrong.map((table) => table.name)).toEqual([]);
   });
 });
