@@ -159,10 +159,7 @@ export class EventQueue {
     const pec = this.#pec(slot);
     const correlation = peek(this.#vm.words, slot + Lane.correlation);
     if (this.#counts(slot)) owner.count(FunctionBlock.fetchedByGuest);
-    ring.release();
-    if (!owner.post(RequestKind.guestFetched, pec, correlation, WORK_CREDIT)) {
-      owner.count(FunctionBlock.requestsLost);
-    }
+    // Before the worker hears of it, so that the timeline shows the cause before its effect.
     const shown = owner.handle();
     owner.trace.write(
       TraceKind.guestFetched,
@@ -174,6 +171,10 @@ export class EventQueue {
       0,
       0,
     );
+    ring.release();
+    if (!owner.post(RequestKind.guestFetched, pec, correlation, WORK_CREDIT)) {
+      owner.count(FunctionBlock.requestsLost);
+    }
     if (this.more) this.#report.keepPending();
     this.#settle(this.#chosen);
   }

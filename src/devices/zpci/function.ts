@@ -8,7 +8,7 @@ import { FH_ENABLE, FH_INDEX_MASK, FH_SHM_VFIO, PCIAS_CONFIG } from "../../abi/p
 import { REQUEST_RING_SLOTS } from "../../base/limits.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { HostFacts, HostRegions } from "../../ports/host-function.ts";
-import { add, compareExchange, load, poke, store } from "../../shm/atomics.ts";
+import { add, compareExchange, load, poke, store, wait } from "../../shm/atomics.ts";
 import {
   type FIB_INTERRUPTS,
   type FIB_IOAT,
@@ -26,8 +26,11 @@ import { Lane, RingProducer } from "../../shm/ring.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 
-/** Looks at `dmaActive` before a taken-away translation is trusted to be out of use: about a millisecond. */
-const QUIET_LOOKS_MAX = 200_000;
+/** Looks at `dmaActive` before the vCPU sleeps between looks: longer than a page copy takes. */
+const QUIET_LOOKS = 2000;
+/** Then it sleeps: the platform's thread lost its processor inside the copy, and a busy host gives it back late. */
+const QUIET_SLEEPS_MAX = 1000;
+const QUIET_SLEEP_MS = 1;
 
 const CONFIG_HEADER_BYTES = 64;
 
@@ -164,10 +167,15 @@ export class ZpciFunction {
 
   /**
    * Waits until the platform thread is not inside a guest-storage access that began with what was just
-   * taken away. At most one page copy long; false if it did not end within the limit.
+   * taken away. At most one page copy long, unless that thread is kept from running; false if it did not end
+   * within the limit of a second.
    */
   dmaQuiet(): boolean {
-    for (let looks = 0; looks < QUIET_LOOKS_MAX; looks++) {
+    for (let looks = 0; looks < QUIET_LOOKS; looks++) {
+      if (this.get(FunctionBlock.dmaActive) === 0) return true;
+    }
+    for (let sleeps = 0; sleeps < QUIET_SLEEPS_MAX; sleeps++) {
+      wait(this.#words, this.#base + FunctionBlock.dmaActive, 1, QUIET_SLEEP_MS);
       if (this.get(FunctionBlock.dmaActive) === 0) return true;
     }
     return false;
