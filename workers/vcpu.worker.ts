@@ -1,6 +1,7 @@
 /** Doorway of one vCPU's thread. */
 import type { MessagePort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
+import { ConsoleGate } from "../src/machine/console-gate.ts";
 import { buildVcpu } from "../src/machine/parts.ts";
 import { passGate } from "../src/machine/start-gate.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
@@ -12,8 +13,10 @@ export default function vcpuLife(
 ): void {
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
+  const gate = new ConsoleGate(vm);
   const write = (bytes: Uint8Array): void => {
     task.console.postMessage({ timeUs: clock.nowUs(), bytes } satisfies ConsoleWrite);
+    gate.sent(bytes.length);
   };
   const vcpu = buildVcpu(vm, task.spec, task.index, clock, write);
   passGate(vm, clock);

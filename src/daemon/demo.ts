@@ -1,7 +1,7 @@
 /** `zmend demo`: runs the config's VM, prints what happens, says whether every function ended as expected. */
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
-import { wallClockMs } from "../base/clock.ts";
+import { monotonicNowUs, wallClockMs } from "../base/clock.ts";
 import { hex } from "../base/hex.ts";
 import { packageRoot } from "../base/version.ts";
 import { type DemoConfig, readDemoConfig } from "../config/demo-config.ts";
@@ -31,6 +31,7 @@ import {
 } from "./demo-report.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
 import { createLog } from "./log.ts";
+import { outputStalled, outputTaken } from "./output.ts";
 import { TraceFile } from "./trace-file.ts";
 
 export interface DemoOptions {
@@ -63,8 +64,8 @@ const endings: Readonly<Record<Ending, string>> = {
 /** Entries are printed this late, so that a slower thread's earlier entry still finds its place. */
 const HOLD_BACK_US = 40_000;
 const PUMP_INTERVAL_MS = 5;
-/** Rounds of a deterministic run between looks at signals. */
-const STEPS_PER_PAUSE = 500;
+/** Real time of a deterministic run between looks at signals; the VM's virtual time knows nothing of it. */
+const PAUSE_INTERVAL_US = 20_000;
 
 /** What both kinds of machine offer to the one that watches. */
 interface DemoMachine {
@@ -156,13 +157,16 @@ class DemoRun {
   /** Threads and real time. */
   async threaded(image: Uint8Array, imageFile: string): Promise<number> {
     const lines = new ConsoleLines((line, timeUs) => this.#consoleLine(ledger, timeUs, line));
-    const machine = new ThreadedVm(this.#spec, (bytes, timeUs) => lines.push(bytes, timeUs));
+    const machine = new ThreadedVm(this.#spec, (bytes, timeUs) => {
+      lines.push(bytes, timeUs);
+      return outputTaken();
+    });
     const ledger = new Ledger(machine.vm);
     bootVm(machine.vm, image, imageFile);
     const pump = (): Promise<void> => new Promise((done) => setTimeout(done, PUMP_INTERVAL_MS));
     let watched: Watched;
     try {
-      await machine.start();
+      await machine.start(() => this.#interrupted);
       watched = await this.#watch(machine, ledger, pump, HOLD_BACK_US);
     } finally {
       await machine.stop(); // threads that go on would keep the process alive
@@ -181,10 +185,13 @@ class DemoRun {
     const ledger = new Ledger(machine.vm);
     bootVm(machine.vm, image, imageFile);
     this.#digest.add(JSON.stringify({ seed: this.#options.seed, policy: this.#spec.policy.name }));
-    let steps = 0;
+    let pauseAtUs = 0;
     const step = (): Promise<void> | undefined => {
+      if (outputStalled()) return new Promise((done) => setTimeout(done, PUMP_INTERVAL_MS));
       machine.step();
-      if (++steps % STEPS_PER_PAUSE !== 0) return undefined;
+      const realUs = monotonicNowUs();
+      if (realUs < pauseAtUs) return undefined;
+      pauseAtUs = realUs + PAUSE_INTERVAL_US;
       return new Promise((done) => setImmediate(done));
     };
     const watched = await this.#watch(machine, ledger, step, 0);
@@ -206,8 +213,11 @@ class DemoRun {
       const pause = advance();
       if (pause !== undefined) await pause;
       const nowUs = machine.clock.nowUs();
-      this.#take(ledger.drain());
-      this.#flush(nowUs - holdBackUs);
+      // A reader that stands still costs trace records, which are counted, and no memory.
+      if (!outputStalled()) {
+        this.#take(ledger.drain());
+        this.#flush(nowUs - holdBackUs);
+      }
       if (this.#interrupted) ending = "interrupted";
       else if (machine.failure !== undefined) ending = "crashed";
       else ending = monitor.check(nowUs);

@@ -27,6 +27,7 @@ import {
   reportFailure,
 } from "./failure.ts";
 import { GuestConsole } from "./guest-console.ts";
+import { outputTaken } from "./output.ts";
 import {
   type ConsolePlace,
   checkFixedOptions,
@@ -142,6 +143,7 @@ async function runWithConsole(
     }
   } finally {
     terminal?.close();
+    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
   }
 }
 
@@ -158,12 +160,14 @@ async function run(
   terminal: GuestConsole | undefined,
   end: RunEnd,
 ): Promise<number> {
-  const write = (bytes: Uint8Array): void => {
-    if (terminal !== undefined) process.stdout.write(bytes);
+  const write = (bytes: Uint8Array): Promise<void> | undefined => {
+    if (terminal === undefined) return undefined;
+    process.stdout.write(bytes);
+    return outputTaken();
   };
   const vm = new ThreadedVm(spec, write);
   bootVm(vm.vm, kernel.bytes, kernel.file, linux);
-  await vm.start();
+  await vm.start(() => end.interrupted || end.exit);
   const running = (): boolean =>
     vm.stopped() === VCPU_RUNNING && !end.interrupted && !end.exit && vm.failure === undefined;
   while (running()) {

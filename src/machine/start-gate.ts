@@ -33,11 +33,16 @@ export function passGate(vm: VmMemory, clock: HostClock): void {
  * @returns false, and leaves `clock` at 0, when the gate is still closed
  */
 export function joinTime(vm: VmMemory, clock: HostClock): boolean {
-  if (load(vm.words, word(vm, VmBlock.gateOpen)) === 0) return false;
+  if (!gateIsOpen(vm)) return false;
   const high = load(vm.words, word(vm, VmBlock.gateOriginHigh)) >>> 0;
   const low = load(vm.words, word(vm, VmBlock.gateOriginLow)) >>> 0;
   clock.start(high * 0x1_0000_0000 + low);
   return true;
+}
+
+/** The VM's time runs. */
+export function gateIsOpen(vm: VmMemory): boolean {
+  return load(vm.words, word(vm, VmBlock.gateOpen)) !== 0;
 }
 
 /** Main thread: threads that are ready. */

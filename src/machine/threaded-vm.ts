@@ -21,9 +21,10 @@ import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { type Actor, startActor, type WorkerName } from "./actors.ts";
+import { ConsoleGate } from "./console-gate.ts";
 import { COMMAND_RUN, COMMAND_STOP, commandOf } from "./loops.ts";
 import { prepareVm, recoveryOptions } from "./parts.ts";
-import { actorsReady, openGate } from "./start-gate.ts";
+import { actorsReady, gateIsOpen, openGate } from "./start-gate.ts";
 import { type ActorTask, type ConsoleWrite, mapOf, type VmSpec } from "./vm-spec.ts";
 
 /** Restarts of one function's worker before the VM is stopped: a worker that dies at once each time helps nobody. */
@@ -33,33 +34,44 @@ const STARTS_MAX = 4;
 
 const READY_POLL_MS = 2;
 
+/** A thread that was told to end and has not after this is ended: a stop must not depend on what a guest does. */
+const STOP_GRACE_MS = 5000;
+
+/** Takes console text; what it returns is awaited before the text counts as taken (console-gate.ts). */
+export type ConsoleSink = (bytes: Uint8Array, timeUs: number) => unknown;
+
 export class ThreadedVm {
   readonly spec: VmSpec;
   readonly vm: VmMemory;
   /** The VM's time; 0 until all threads are ready. */
   readonly clock = new HostClock();
-  readonly #onConsole: (bytes: Uint8Array, timeUs: number) => void;
+  readonly #onConsole: ConsoleSink;
   readonly #actors = new Map<string, Actor>();
   readonly #lives: Promise<void>[] = [];
+  readonly #console: ConsoleGate;
   #open = false;
+  #stopping = false;
   /** Why a thread other than a recovery worker died; the VM is stopped then. */
   failure: Error | undefined;
 
-  constructor(spec: VmSpec, onConsole: (bytes: Uint8Array, timeUs: number) => void) {
+  constructor(spec: VmSpec, onConsole: ConsoleSink) {
     this.spec = spec;
     this.vm = createVmMemory(mapOf(spec));
     this.#onConsole = onConsole;
+    this.#console = new ConsoleGate(this.vm);
     prepareVm(this.vm, spec);
   }
 
   /**
    * Starts every thread and, when all are ready, the VM's time. Guest storage and the vCPU's PSW must be ready.
-   * Resolves early, with `failure` set, when a thread dies while it starts.
+   * Resolves early, with `failure` set, when a thread dies while it starts, and when `interrupted` says so: the
+   * VM's time does not begin then, and `stop` has to follow.
    */
-  async start(): Promise<void> {
+  async start(interrupted: () => boolean = () => false): Promise<void> {
     this.#startActors();
     const expected = this.spec.functions.length + 2;
     while (actorsReady(this.vm) < expected && this.failure === undefined) {
+      if (interrupted()) return;
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     }
     openGate(this.vm, this.clock);
@@ -70,7 +82,10 @@ export class ThreadedVm {
     void this.#startActor("platform", "io", {});
     for (let index = 0; index < this.spec.functions.length; index++) this.#startRecovery(index, 0);
     const { port1, port2 } = new MessageChannel();
-    port1.on("message", ({ bytes, timeUs }: ConsoleWrite) => this.#onConsole(bytes, timeUs));
+    port1.on("message", async ({ bytes, timeUs }: ConsoleWrite) => {
+      await this.#onConsole(bytes, timeUs);
+      this.#console.taken(bytes.length);
+    });
     // Console text arrives while somebody waits for the VM; the port alone must not keep the process alive.
     port1.unref();
     const life = this.#startActor("vcpu", "vcpu", { index: 0, console: port2 });
@@ -103,8 +118,9 @@ export class ThreadedVm {
     return new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).pushInput(bytes);
   }
 
-  /** Ends all threads in order and frees them. */
+  /** Ends all threads, in order if they will, and frees them. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     store(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP);
     new FloatingInterrupts(this.vm).kick(PENDING_COMMAND);
     for (const base of this.vm.map.functionBlocks) {
@@ -115,7 +131,22 @@ export class ThreadedVm {
     const block = this.vm.map.vmBlock / 4;
     const sleeping = block + VmBlock.platformSleeping;
     new Doorbell(this.vm.words, sleeping, block + VmBlock.platformSummary).ring(1);
-    await Promise.all(this.#lives);
+    // Before time 0 there is nothing to end in order: threads may still be loading.
+    await this.#ended(gateIsOpen(this.vm) ? STOP_GRACE_MS : 0);
+  }
+
+  /** Resolves when every thread has ended; after `graceMs` those that have not are killed. */
+  async #ended(graceMs: number): Promise<void> {
+    const lives = Promise.all(this.#lives);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<"late">((resolve) => {
+      timer = setTimeout(resolve, graceMs, "late");
+    });
+    const first = await Promise.race([lives, late]);
+    clearTimeout(timer);
+    if (first === "late")
+      await Promise.all([...this.#actors.values()].map((actor) => actor.kill()));
+    await lives;
   }
 
   /** Ends a recovery worker's thread wherever it is (tests and fault experiments). */
@@ -135,8 +166,12 @@ export class ThreadedVm {
           if (commandOf(this.vm) !== COMMAND_RUN) return;
           const limit = this.#open ? RESTARTS_MAX : STARTS_MAX - 1;
           if (restarts >= limit) return this.#fail(name, error);
-          repairAfterDeath(recoveryOptions(this.vm, this.spec, index, this.clock));
-          this.#startRecovery(index, restarts + 1);
+          try {
+            repairAfterDeath(recoveryOptions(this.vm, this.spec, index, this.clock));
+            this.#startRecovery(index, restarts + 1);
+          } catch (repairError) {
+            this.#fail(name, repairError as Error);
+          }
         },
       ),
     );
@@ -154,7 +189,7 @@ export class ThreadedVm {
       () => actor.close(),
       async (error: Error) => {
         await actor.close();
-        this.#fail(name, error);
+        if (!this.#stopping) this.#fail(name, error);
       },
     );
     this.#lives.push(life);

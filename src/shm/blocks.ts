@@ -42,6 +42,8 @@ export const VmBlock = wordBlock([
   "consoleInputHead",
   "!consoleInputTail",
   "consoleInput:256",
+  // Console output (console-gate.ts): bytes that the vCPU has sent and the main thread has not taken
+  "!consoleUntaken",
   // Device lock: one vCPU at a time executes zPCI, CHSC and SERVC (lock.ts)
   "!deviceLock",
 ]);

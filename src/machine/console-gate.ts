@@ -1,0 +1,45 @@
+/**
+ * Console text travels from the vCPU's thread in messages, and a guest can write faster than an operator's terminal
+ * takes it. So the vCPU counts what it has sent, the main thread counts down what it has taken, and the vCPU
+ * waits while too much is under way, as a real console makes its writer wait. Nothing is lost, and a flood
+ * costs the guest time, not the host memory.
+ */
+import { CONSOLE_UNTAKEN_MAX_BYTES } from "../base/limits.ts";
+import { add, load, notify, wait } from "../shm/atomics.ts";
+import { VmBlock } from "../shm/blocks.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+import { COMMAND_RUN, commandOf } from "./loops.ts";
+
+/** What a message costs besides its bytes, so that a flood of empty ones is bounded too. */
+const MESSAGE_BYTES = 256;
+
+/** How long the vCPU waits before it looks at the command word again. */
+const LOOK_MS = 100;
+
+export class ConsoleGate {
+  readonly #vm: VmMemory;
+  readonly #word: number;
+
+  constructor(vm: VmMemory) {
+    this.#vm = vm;
+    this.#word = vm.map.vmBlock / 4 + VmBlock.consoleUntaken;
+  }
+
+  /** vCPU, after it sent `bytes`: returns when there is room for more, or when the VM is told to stop. */
+  sent(bytes: number): void {
+    const { words } = this.#vm;
+    add(words, this.#word, bytes + MESSAGE_BYTES);
+    for (;;) {
+      const untaken = load(words, this.#word);
+      if (untaken <= CONSOLE_UNTAKEN_MAX_BYTES || commandOf(this.#vm) !== COMMAND_RUN) return;
+      wait(words, this.#word, untaken, LOOK_MS);
+    }
+  }
+
+  /** Main thread, when it is done with `bytes`. */
+  taken(bytes: number): void {
+    const { words } = this.#vm;
+    const before = add(words, this.#word, -(bytes + MESSAGE_BYTES));
+    if (before > CONSOLE_UNTAKEN_MAX_BYTES) notify(words, this.#word);
+  }
+}
