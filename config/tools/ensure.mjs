@@ -36,6 +36,7 @@ const tasks = {
   bench: () => run(...node("dist/test/bench/main.js", args)),
   oracle: () => run(...node("dist/test/oracle/main.js", args)),
   "verify:model": () => run(...node("dist/test/model/main.js", args)),
+  fixtures: () => run(...node("guest-fixtures/linux/fetch.mjs", args)),
   "fixtures:build": () => run(...node("guest-fixtures/build.mjs", args)),
 };
 

@@ -1,0 +1,143 @@
+/**
+ * `npm run fixtures -- NAME...`: Debian's own kernels as guests. Fetches packages with apt, builds the first root
+ * file system, keeps both in `.cache/NAME` beside `fixture.json`. `--check NAME...` only says whether they are
+ * there, without a network. Exit status: 0 done, 1 not cached, 2 wrong use, 3 no apt or no network.
+ */
+import { createHash } from "node:crypto";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Apt, AptError, unpackPackage } from "./apt.mjs";
+import { initramfs } from "./initramfs.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const cache = join(here, "..", "..", ".cache");
+const { kernels } = JSON.parse(readFileSync(join(here, "kernels.json"), "utf8"));
+const names = kernels.map((kernel) => kernel.name);
+
+process.exitCode = main(process.argv.slice(2));
+
+/** @param {readonly string[]} words */
+function main(words) {
+  const check = words.includes("--check");
+  const wanted = words.filter((word) => word !== "--check");
+  const unknown = wanted.find((word) => !names.includes(word));
+  if (wanted.length === 0 || unknown !== undefined) {
+    const problem = unknown === undefined ? "no name given" : `'${unknown}' is unknown`;
+    say(`fixtures: ${problem}; name one or more of: ${names.join(", ")} (--check first to look)`);
+    return 2;
+  }
+  const chosen = kernels.filter((kernel) => wanted.includes(kernel.name));
+  if (check) return Math.max(...chosen.map(lookUp));
+  try {
+    for (const kernel of chosen) fetch(kernel);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof AptError)) throw error;
+    say(`fixtures: ${error.message}`);
+    return 3;
+  }
+}
+
+/** Whether a fixture is cached whole. */
+function lookUp({ name }) {
+  const state = cached(name);
+  say(`${name}: ${state ?? "not cached"}`);
+  return state === undefined ? 1 : 0;
+}
+
+/** @param {string} name @returns {string | undefined} what is cached */
+function cached(name) {
+  try {
+    const folder = join(cache, name);
+    const fixture = JSON.parse(readFileSync(join(folder, "fixture.json"), "utf8"));
+    const whole = fixture.files.every(
+      (entry) => sha256(readFileSync(join(folder, entry.file))) === entry.sha256,
+    );
+    return whole ? `Linux ${fixture.version}, cached` : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function fetch(kernel) {
+  const present = cached(kernel.name);
+  if (present !== undefined) {
+    say(`${kernel.name}: ${present}`);
+    return;
+  }
+  const scratch = mkdtempSync(join(tmpdir(), "zmend-fixtures-"));
+  try {
+    build(kernel, scratch);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function build(kernel, scratch) {
+  say(`${kernel.name}: fetching Debian ${kernel.release} packages for s390x`);
+  const apt = new Apt(scratch, "s390x", kernel.release);
+  apt.update();
+  const root = join(scratch, "root");
+  const packages = [apt.dependency(kernel.metaPackage), ...kernel.otherPackages].map((name) => {
+    const version = apt.version(name);
+    const file = apt.download(name);
+    const sum = sha256(readFileSync(file));
+    noteTested(kernel, name, version, sum);
+    unpackPackage(file, root);
+    return { package: name, version, sha256: sum };
+  });
+  const moduleRoot = join(root, "lib", "modules");
+  const version = readdirSync(moduleRoot)[0] ?? "";
+  const folder = join(cache, `${kernel.name}.partial`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  copyFileSync(join(root, kernel.kernel.replace("{version}", version)), join(folder, "kernel"));
+  const archive = initramfs({
+    busybox: join(root, kernel.busybox),
+    moduleFolder: join(moduleRoot, version),
+    modules: kernel.modules,
+    init: join(here, "init.sh"),
+  });
+  writeFileSync(join(folder, "initramfs.cpio"), archive);
+  const files = ["kernel", "initramfs.cpio"].map((file) => ({
+    file,
+    sha256: sha256(readFileSync(join(folder, file))),
+  }));
+  const fixture = { name: kernel.name, version, packages, files };
+  writeFileSync(join(folder, "fixture.json"), `${JSON.stringify(fixture, undefined, 2)}\n`);
+  const final = join(cache, kernel.name);
+  rmSync(final, { recursive: true, force: true });
+  renameSync(folder, final);
+  say(`${kernel.name}: Linux ${version} in .cache/${kernel.name}`);
+}
+
+/** A package other than the tested one is taken with a note; one that claims to be it must be it. */
+function noteTested(kernel, name, version, sum) {
+  const pinned = kernel.tested.find((entry) => entry.package === name && entry.version === version);
+  if (pinned === undefined) {
+    say(`${kernel.name}: ${name} ${version} has not been tested with zmend`);
+  } else if (pinned.sha256 !== sum) {
+    throw new AptError(`package ${name} ${version} does not have its tested sha256; try again`);
+  }
+}
+
+/** @param {Uint8Array} bytes */
+function sha256(bytes) {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** @param {string} text */
+function say(text) {
+  process.stderr.write(`${text}\n`);
+}

@@ -1,0 +1,15 @@
+#!/bin/sh
+# First program of the Linux fixtures: mounts what programs expect, loads the modules when there is a PCI
+# function, and leaves a shell on the console.
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+busybox --install -s /bin
+if [ -n "$(ls /sys/bus/pci/devices 2>/dev/null)" ]; then
+  while read -r module; do
+    insmod "/lib/modules/$module" || echo "init: $module was not loaded"
+  done </lib/modules/order
+fi
+read -r consoles </sys/class/tty/console/active
+console=/dev/${consoles##* }
+exec setsid -c sh -i <"$console" >"$console" 2>&1
