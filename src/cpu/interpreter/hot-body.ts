@@ -3,6 +3,7 @@
  * condition code, the entry pointer and the page address in locals, and the TLB test inline.
  */
 
+import { AssertionError } from "../../base/assert.ts";
 import { Core, Entry, TlbEntry } from "../core-layout.ts";
 import { Body, type Width } from "../table/body.ts";
 import type { Format } from "../table/formats.ts";
@@ -238,5 +239,5 @@ function storeCode(width: Width, host: I32, value: I32 | I64): readonly number[]
 }
 
 function notHot(what: string): never {
-  throw new Error(`${what} has no place in the dispatch function`);
+  throw new AssertionError(`${what} has no place in the dispatch function`);
 }

@@ -4,6 +4,7 @@
  * and hand the `WebAssembly.Module` to the workers.
  */
 
+import { assert } from "../../base/assert.ts";
 import { hotMnemonics, instructionTable } from "../table/index.ts";
 import type { Row } from "../table/row.ts";
 import { FunctionBuilder, ModuleBuilder, VALUE_I32 } from "../wasm/index.ts";
@@ -88,7 +89,7 @@ function orderRows(): Row[] {
   const byName = new Map(instructionTable.map((row) => [row.mnemonic, row]));
   const hot = hotMnemonics.map((mnemonic) => {
     const row = byName.get(mnemonic);
-    if (!row) throw new Error(`hot instruction ${mnemonic} is not in the table`);
+    assert(row !== undefined, `hot instruction ${mnemonic} is not in the table`);
     return row;
   });
   const chosen = new Set(hot);

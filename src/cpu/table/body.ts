@@ -6,6 +6,7 @@
  * Order inside a body: translate every storage operand, then change registers, condition code, storage.
  */
 
+import { assert } from "../../base/assert.ts";
 import { Entry } from "../core-layout.ts";
 import { Cpu } from "../state.ts";
 import {
@@ -137,7 +138,7 @@ export abstract class Body {
 
   pointer(field: RegisterField): I32 {
     const slot = fieldsOf(this.format)[field];
-    if (slot === undefined) throw new Error(`format ${this.format} has no ${field}`);
+    assert(slot !== undefined, `format ${this.format} has no ${field}`);
     return i32.load(this.entry, Entry[slot]);
   }
 
