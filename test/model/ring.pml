@@ -15,11 +15,7 @@
 #define SLOTS 4
 #define MOD 16
 #define FIRST 13 /* wraps after three records */
-#ifdef DRAIN
 #define RECORDS 7
-#else
-#define RECORDS 8
-#endif
 
 #define SLOT(index) ((index) % SLOTS)
 #define NEXT(index) (((index) + 1) % MOD)
