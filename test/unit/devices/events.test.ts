@@ -1,7 +1,10 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { CcdfFlag, CcdfKind, RequestKind, TraceKind } from "../../../src/abi/records.ts";
+import { REQUEST_RING_SLOTS, TRACE_RING_SLOTS } from "../../../src/base/limits.ts";
 import { FunctionBlock, FunctionState, VmBlock, WORK_CREDIT } from "../../../src/shm/blocks.ts";
+import { vcpuTraceRing } from "../../../src/shm/memory-map.ts";
+import { RingConsumer, recordTimeUs } from "../../../src/shm/ring.ts";
 import { BLOCK, type DeviceMachine, deviceMachine } from "../../support/device-machine.ts";
 
 function threeFunctions(): DeviceMachine {
@@ -114,6 +117,20 @@ describe("CHSC store event information", () => {
     expect(machine.word(1, FunctionBlock.fetchedByGuest)).toBe(1);
     const trace = machine.traced().find(({ kind }) => kind === TraceKind.guestFetched);
     expect(trace).toMatchObject({ functionIndex: 1, b0: 0x3a, b1: machine.handle(1) | 0 });
+  });
+
+  test("writes the fetch down before the worker can answer it", () => {
+    const machine = threeFunctions();
+    raise(machine, 1, 0x3a);
+    let timeUs = 0;
+    vi.spyOn(machine.clock, "nowUs").mockImplementation(() => ++timeUs);
+    storeEvent(machine);
+    const { words, map } = machine.vm;
+    const requests = new RingConsumer(words, map.requestRings[1] as number, REQUEST_RING_SLOTS);
+    const traces = new RingConsumer(words, vcpuTraceRing(map, 0), TRACE_RING_SLOTS);
+    expect(recordTimeUs(words, traces.front())).toBeLessThan(recordTimeUs(words, requests.front()));
+    expect(machine.traced().map(({ kind }) => kind)).toEqual([TraceKind.guestFetched]);
+    expect(machine.requests(1).map(({ kind }) => kind)).toEqual([RequestKind.guestFetched]);
   });
 
   test("drops records of an ended generation and counts them superseded", () => {
