@@ -12,13 +12,14 @@ import { parseYaml } from "../base/yaml-file.ts";
 
 const u32Max = 0xffffffff;
 
-/** "16MiB", "64M", "1GiB" or a number of bytes. */
+/** "16MiB", "64M", "1.5GiB" or a number of bytes. */
 export function parseSize(text: string | number): number | undefined {
   if (typeof text === "number") return Number.isInteger(text) && text >= 0 ? text : undefined;
-  const match = /^(\d+)\s*([KMG])?(i?B)?$/i.exec(text.trim());
+  const match = /^(\d+(?:\.\d+)?)\s*([KMG])?(i?B)?$/i.exec(text.trim());
   if (match === null) return undefined;
   const unit = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }[(match[2] ?? "").toUpperCase()] ?? 1;
-  return Number(match[1]) * unit;
+  const bytes = Number(match[1]) * unit;
+  return Number.isInteger(bytes) ? bytes : undefined;
 }
 
 const size = z.union([z.string(), z.number()]).transform((value, context) => {

@@ -64,6 +64,15 @@ describe("demo config", () => {
     expect(messageOf(text)).toBe("x.yaml:6: sequence[0]: needs exactly one of ccdf, pec and dma");
   });
 
+  it("takes a part of a unit, up to the 3.5 GiB that a guest may have", () => {
+    const sized = (memory: string): string =>
+      minimal.replace("zrecover }", `zrecover, memory: ${memory} }`);
+    expect(parseDemoConfig(sized("3.5GiB"), "x.yaml").vm.memory).toBe(3584 * 1024 * 1024);
+    expect(messageOf(sized("1.00000001MiB"))).toBe(
+      "x.yaml:2: vm.memory: expected a size such as 16MiB, got '1.00000001MiB'",
+    );
+  });
+
   it("refuses memory sizes it cannot give", () => {
     expect(messageOf(minimal.replace("zrecover }", "zrecover, memory: 4GiB }"))).toBe(
       "x.yaml:2: vm.memory: expected 1MiB..3584MiB, got '4GiB'",
