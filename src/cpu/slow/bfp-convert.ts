@@ -1,7 +1,8 @@
 /**
  * Conversions between binary floating-point formats and integers, and rounding to an integer in the format.
  * Source: SA22-7832 chapter 19 (CONVERT FROM FIXED, CONVERT TO FIXED, LOAD FP INTEGER, LOAD LENGTHENED,
- * LOAD ROUNDED); an out-of-range conversion raises the invalid operation only, as QEMU has it.
+ * LOAD ROUNDED). Infinity or a number out of range is an invalid operation and inexact as well, a NaN is only
+ * invalid; QEMU 7.2 agrees.
  */
 import { nanResult } from "./bfp-arithmetic.ts";
 import {
@@ -51,13 +52,17 @@ export function toInteger(
     outcome.raise(Ieee.invalid);
     return { value: BigInt.asUintN(width, value), cc: 3 };
   };
+  const outOfRange = (): ToInteger => {
+    const result = special(a.sign ? least : largest);
+    if (!outcome.suppressed && !quiet) outcome.inexact(false);
+    return result;
+  };
   if (isNan(a)) return special(least);
-  if (a.kind === Kind.infinity) return special(a.sign ? least : largest);
+  if (a.kind === Kind.infinity) return outOfRange();
   if (a.kind === Kind.zero) return { value: 0n, cc: 0 };
   const cut = roundOff(a.significand, -a.exponent, false, a.sign, outcome.rounding);
   const value = a.sign ? -cut.kept : cut.kept;
-  if (value < least) return special(least);
-  if (value > largest) return special(largest);
+  if (value < least || value > largest) return outOfRange();
   if (!cut.exact && !quiet) outcome.inexact(cut.incremented);
   return { value: BigInt.asUintN(width, value), cc: a.sign ? 1 : 2 };
 }

@@ -300,8 +300,9 @@ describe("NaNs", () => {
       return [rig.state.gr(1) & 0xffffffffn, rig.state.i32(Cpu.cc), fpc(rig)];
     };
     expect(convert(QUIET_B)).toEqual([0x80000000n, 3, "00800000"]);
-    expect(convert(longBits(3e9))).toEqual([0x7fffffffn, 3, "00800000"]);
-    expect(convert(longBits(-3e9))).toEqual([0x80000000n, 3, "00800000"]);
+    expect(convert(longBits(3e9))).toEqual([0x7fffffffn, 3, "00880000"]);
+    expect(convert(longBits(Number.NEGATIVE_INFINITY))).toEqual([0x80000000n, 3, "00880000"]);
+    expect(convert(longBits(-3e9))).toEqual([0x80000000n, 3, "00880000"]);
     expect(convert(longBits(-7))).toEqual([0xfffffff9n, 1, "00000000"]);
   });
 });
@@ -315,6 +316,35 @@ describe("other operations", () => {
     setLong(rig.state, 4, -1 - 2 ** -51);
     rig.run("b31e4022"); // MADBR 4,2,2
     expect(rig.state.fpr(4)).toBe(longBits(2 ** -104));
+  });
+
+  it("a product in the next longer format is exact", () => {
+    fc.assert(
+      fc.property(floats, floats, (a, b) => {
+        rig.state.setFpr(0, shortBits(a));
+        rig.state.setFpr(2, shortBits(b));
+        rig.run("b30c0002"); // MDEBR 0,2
+        expect(rig.state.fpr(0)).toBe(longBits(a * b));
+        setLong(rig.state, 0, a);
+        setLong(rig.state, 6, b);
+        rig.run("b3070006"); // MXDBR 0,6
+        rig.run("b3450000"); // LDXBR 0,0
+        expect(rig.state.fpr(0)).toBe(longBits(a * b));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("LOAD AND TEST makes a signaling NaN quiet and raises the invalid operation", () => {
+    rig.state.setI32(Cpu.fpc, 0);
+    rig.state.setFpr(2, 0x7ff0000000000001n);
+    rig.run("b3120002"); // LTDBR 0,2
+    expect([rig.state.fpr(0), rig.state.i32(Cpu.cc), fpc(rig)]).toEqual([
+      0x7ff8000000000001n,
+      3,
+      "00800000",
+    ]);
+    rig.state.setI32(Cpu.fpc, 0);
   });
 
   it("lengthening and rounding again is the identity", () => {
