@@ -1,11 +1,13 @@
 /** Doorway of the platform's thread: hardware and the interrupt side of the simulated host kernel. */
+import { parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { buildPlatform } from "../src/machine/parts.ts";
 import { passGate } from "../src/machine/start-gate.ts";
-import type { ActorTask } from "../src/machine/vm-spec.ts";
+import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
 export default function platformLife(task: ActorTask): void {
+  parentPort?.postMessage(ACTOR_LOADED);
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
   const platform = buildPlatform(vm, task.spec, clock);

@@ -1,8 +1,9 @@
 /** Doorway of one function's recovery worker. */
+import { parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { buildRecovery } from "../src/machine/parts.ts";
 import { joinTime, passGate } from "../src/machine/start-gate.ts";
-import type { ActorTask } from "../src/machine/vm-spec.ts";
+import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
 import { warmUpEventPath } from "../src/machine/warm-up.ts";
 import { runRecoveryLoop } from "../src/recovery/loop.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
@@ -11,6 +12,7 @@ import { attachVmMemory } from "../src/shm/vm-memory.ts";
 const KILLED_BY_HOOK = 70;
 
 export default function recoveryLife(task: ActorTask & { readonly index: number }): void {
+  parentPort?.postMessage(ACTOR_LOADED);
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
   const successor = joinTime(vm, clock);

@@ -1,16 +1,17 @@
 /** Doorway of one vCPU's thread. */
-import type { MessagePort } from "node:worker_threads";
+import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { ConsoleGate } from "../src/machine/console-gate.ts";
 import { buildVcpu } from "../src/machine/parts.ts";
 import { passGate } from "../src/machine/start-gate.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
-import type { ActorTask, ConsoleWrite } from "../src/machine/vm-spec.ts";
+import { ACTOR_LOADED, type ActorTask, type ConsoleWrite } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
 export default function vcpuLife(
   task: ActorTask & { readonly index: number; readonly console: MessagePort },
 ): void {
+  parentPort?.postMessage(ACTOR_LOADED);
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
   const gate = new ConsoleGate(vm);

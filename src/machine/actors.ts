@@ -5,6 +5,7 @@
  */
 import type { MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
+import { ACTOR_LOADED } from "./vm-spec.ts";
 
 export type WorkerName = "vcpu" | "recovery" | "io";
 
@@ -19,7 +20,10 @@ export function workerUrl(name: WorkerName): string {
 export interface Actor {
   /** Resolves with the task's result when the actor's life ends, rejects when its thread died. */
   readonly done: Promise<unknown>;
-  /** Ends the thread at whatever it is doing; `done` rejects. */
+  /**
+   * Ends the thread at whatever it is doing; `done` rejects. Waits until it has loaded its modules: Node 20
+   * aborts the whole process ("IsGraphAsync must be used on an instantiated module") when that is cut short.
+   */
   kill(): Promise<void>;
   /** Frees the pool after `done` has settled. */
   close(): Promise<void>;
@@ -38,5 +42,15 @@ export function startActor(name: WorkerName, task: object, ports: MessagePort[] 
   const done: Promise<unknown> = pool.run(task, { transferList: ports });
   // Whoever awaits `done` sees the failure; an actor that nobody awaits yet must not end the process.
   done.catch(() => {});
-  return { done, kill: () => pool.destroy(), close: () => pool.destroy() };
+  const loaded = new Promise<void>((resolve) => {
+    pool.on("message", (message: unknown) => {
+      if (message === ACTOR_LOADED) resolve();
+    });
+    done.then(
+      () => resolve(),
+      () => resolve(),
+    );
+  });
+  const close = (): Promise<void> => pool.destroy();
+  return { done, kill: () => loaded.then(close), close };
 }

@@ -39,3 +39,6 @@ export interface ConsoleWrite {
   readonly timeUs: number;
   readonly bytes: Uint8Array;
 }
+
+/** A worker's first word to its parent, when all its modules are loaded (`Actor.kill`). */
+export const ACTOR_LOADED = "loaded";

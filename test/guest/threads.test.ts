@@ -35,6 +35,9 @@ vi.mock("../../src/machine/actors.ts", async (load) => {
   };
 });
 
+/** The guest is asked to end when functions have been settled for so long: it proves a recovery after zmend counts it. */
+const SETTLE_MS = 500;
+
 let folder: string;
 let patient: string;
 beforeAll(() => {
@@ -75,6 +78,7 @@ function errorsByWork(fid: number, count: number, apart: number): ConfigStep[] {
 
 describe("the demo on threads", () => {
   const input: ConfigInput = {
+    settleMs: SETTLE_MS,
     functions: [
       { fid: 1, clearError: true },
       { fid: 2, profile: "recorded", resetFailures: ["EAGAIN", "EIO"] },
@@ -126,6 +130,7 @@ describe("a recovery worker that dies", () => {
     const run = await runThreads(
       {
         policy: patient,
+        settleMs: SETTLE_MS,
         functions: [{ fid: 1, clearError: true }, { fid: 2 }, { fid: 3, profile: "recorded" }],
         sequence: [1, 2, 3].flatMap((fid) => errorsByWork(fid, 14, 150)),
       },
@@ -158,6 +163,7 @@ describe("a recovery worker that dies", () => {
     const run = await runThreads(
       {
         policy: patient,
+        settleMs: SETTLE_MS,
         functions: [{ fid: 1, clearError: true }, { fid: 2 }],
         sequence: [
           ...errorsByWork(1, 8, 150),
