@@ -320,7 +320,11 @@ export class FunctionEffects {
   /** The function is given up: state PERMANENT_ERROR until deconfigure, and the guest is told. */
   injectPermanent(): void {
     const generation = this.markError(Pec.PERMERR);
-    if (generation >= 0) this.#repeat(Pec.PERMERR, generation);
+    if (generation < 0) {
+      this.report(); // the guest has the function disabled: there is no news for it
+      return;
+    }
+    this.#repeat(Pec.PERMERR, generation);
     this.post();
   }
 
