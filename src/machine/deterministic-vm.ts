@@ -43,6 +43,8 @@ export class DeterministicVm {
     // Inside a slice the guest's time goes on with each instruction.
     this.guestClock = { nowUs: () => this.clock.nowUs() + this.#sliceUs() };
     this.#vcpu = buildVcpu(this.vm, spec, 0, this.guestClock, onConsole);
+    // As on threads (start-gate.ts), each host function is open before the platform plays anything.
+    for (let index = 0; index < this.#recoveries.length; index++) this.#stepRecovery(index);
   }
 
   instructions(): number {

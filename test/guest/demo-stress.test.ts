@@ -163,6 +163,15 @@ describe("whatever happens on one thread", () => {
     expect(died).toBeGreaterThan(25);
   });
 
+  it("an error at the very start reaches a machine that listens", () => {
+    const run = runDeterministic({
+      functions: [{ fid: 1 }],
+      sequence: [{ function: 1, atMs: 0, pec: 0x3a }],
+    });
+    expect(problemsOf(run)).toEqual([]);
+    expect(run.functions[0]?.books).toMatchObject({ errorsRaised: 1, read: 1 });
+  });
+
   it("one error, one death at each step: same outcome as without, and a recovery is counted once", () => {
     for (let step = 1; step <= DRAIN_STEP_LAST; step++) {
       for (const clearError of [false, true]) {
