@@ -369,6 +369,18 @@ describe("zmend-system-s390x", () => {
     }
   });
 
+  it("starts a guest that asks for a re-IPL again, and ends with -no-reboot", () => {
+    // Flat image: IPL PSW to 0x10; LGHI 3,3; DIAG 1,3,0x308
+    const image = file(
+      "reipl.bin",
+      Buffer.from(`0008000080000010${"00".repeat(8)}a739000383130308`, "hex"),
+    );
+    const words = ["-kernel", image, "-m", "1"];
+    expect(system(...words, "-no-reboot")).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    const again = runNode([compiled("zmend-system-s390x"), ...words], undefined, "\x01x");
+    expect(again).toMatchObject({ status: 0, signal: null, stdout: "", stderr: "" });
+  });
+
   it("shows no console with -serial none", () => {
     expect(system("-kernel", hello, "-m", "16", "-serial", "none")).toMatchObject({
       status: 0,
