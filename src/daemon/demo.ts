@@ -49,16 +49,17 @@ export interface DemoOptions {
 /** How a run was left: the monitor's last word, or what interrupted it. */
 type Ending = DemoPhase | "interrupted" | "crashed";
 
-const endings: Readonly<Record<Ending, string>> = {
-  running: "running",
-  quiesce: "running",
-  quiescing: "running",
-  ended: "the guest stopped after its last report",
-  halted: "the guest stopped by itself",
-  stopped: "stopped by the policy",
-  deadline: "stopped at the deadline",
-  interrupted: "interrupted",
-  crashed: "a thread died",
+/** Who ended the VM, for the ledger. */
+const endedBy: Readonly<Record<Ending, string>> = {
+  running: "nobody",
+  quiesce: "nobody",
+  quiescing: "nobody",
+  ended: "guest after its report",
+  halted: "guest",
+  stopped: "policy",
+  deadline: "deadline",
+  interrupted: "interrupt",
+  crashed: "death of a thread",
 };
 
 /** Entries are printed this late, so that a slower thread's earlier entry still finds its place. */
@@ -270,7 +271,7 @@ class DemoRun {
     this.#take(ledger.drain());
     const vmState = ending === "ended" ? "running" : "stopped";
     this.#take([
-      ledger.note(machine.clock.nowUs(), "machine", "vm-ended", { how: endings[ending] }),
+      ledger.note(machine.clock.nowUs(), "machine", "vm-ended", { by: endedBy[ending] }),
     ]);
     this.#flush(Number.POSITIVE_INFINITY);
     closeBooks(vm, this.#spec);
