@@ -208,7 +208,7 @@ describe("a thread that cannot be replaced", () => {
     );
     expect(stderr).toMatch(new RegExp(`^zmend: The ${name} thread of VM demo died: .*\\.\\n$`));
     expect(status).toBe(1);
-    expect(stdout).toContain("how a thread died");
+    expect(stdout).toContain("by death of a thread");
     expect(stdout).toMatch(/\nfailed\n$/);
   });
 
