@@ -145,7 +145,11 @@ export class RecoveryUnit {
       this.#started = true;
       this.#resume();
       this.#machine.driver.resumeClear();
+      const { words } = this.#machine;
+      const stood = words.time(Scratch.deadline);
       this.#machine.feed(Event.workerRestarted, 0);
+      // A worker that dies again and again must not put a deadline off for ever.
+      if (stood !== 0) words.setTime(Scratch.deadline, stood);
       return true;
     }
     const result = this.#machine.host.open();

@@ -389,6 +389,22 @@ describe("a recovery", () => {
     expect(rig.get(FunctionBlock.clearPhase)).toBe(PHASE_FAILED);
   });
 
+  it("keeps its deadlines though its worker dies again and again before they pass", () => {
+    const rig = new RecoveryRig();
+    rig.unit().step();
+    rig.raise(SERVAC);
+    rig.unit().step();
+    expect(rig.stateName).toBe("awaiting-guest");
+    const states = new Set<string>();
+    for (let deaths = 0; deaths < 12; deaths++) {
+      rig.clock.us += 60_000; // the guest has 100 ms
+      rig.endReset();
+      rig.unit().step();
+      states.add(rig.stateName);
+    }
+    expect([...states]).toEqual(["awaiting-guest", "resetting", "failed"]);
+  });
+
   it("accepts MPCIFC 9 and 7 at once when the host function was reset before the guest heard", () => {
     const rig = new RecoveryRig();
     rig.behave({ clearError: true });
