@@ -2,7 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { buildPlatform } from "../src/machine/parts.ts";
-import { passGate } from "../src/machine/start-gate.ts";
+import { PLATFORM_ACTOR, passGate } from "../src/machine/start-gate.ts";
 import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
@@ -11,6 +11,6 @@ export default function platformLife(task: ActorTask): void {
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
   const platform = buildPlatform(vm, task.spec, clock);
-  passGate(vm, clock);
+  passGate(vm, clock, PLATFORM_ACTOR);
   platform.run(vm);
 }

@@ -2,7 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { buildRecovery } from "../src/machine/parts.ts";
-import { joinTime, passGate } from "../src/machine/start-gate.ts";
+import { joinTime, passGate, recoveryActor } from "../src/machine/start-gate.ts";
 import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
 import { warmUpEventPath } from "../src/machine/warm-up.ts";
 import { runRecoveryLoop } from "../src/recovery/loop.ts";
@@ -23,6 +23,6 @@ export default function recoveryLife(task: ActorTask & { readonly index: number 
   if (!successor) warmUpEventPath(task.spec.policy);
   // The first pass opens the host function and arms its error signal, before the platform's time begins.
   unit.step();
-  passGate(vm, clock);
+  passGate(vm, clock, recoveryActor(vm, task.index));
   runRecoveryLoop(unit, clock);
 }

@@ -3,7 +3,7 @@ import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { ConsoleGate } from "../src/machine/console-gate.ts";
 import { buildVcpu } from "../src/machine/parts.ts";
-import { passGate } from "../src/machine/start-gate.ts";
+import { passGate, vcpuActor } from "../src/machine/start-gate.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
 import { ACTOR_LOADED, type ActorTask, type ConsoleWrite } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
@@ -20,7 +20,7 @@ export default function vcpuLife(
     gate.sent(bytes.length);
   };
   const vcpu = buildVcpu(vm, task.spec, task.index, clock, write);
-  passGate(vm, clock);
+  passGate(vm, clock, vcpuActor(task.index));
   runVcpu(vcpu, vm);
   task.console.close();
 }

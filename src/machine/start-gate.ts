@@ -5,7 +5,7 @@
  * worker finds it open.
  */
 import { type HostClock, monotonicNowUs } from "../base/clock.ts";
-import { add, load, notify, store, wait } from "../shm/atomics.ts";
+import { load, notify, or, store, wait } from "../shm/atomics.ts";
 import { VmBlock } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { COMMAND_STOP, commandOf } from "./loops.ts";
@@ -17,9 +17,25 @@ function word(vm: VmMemory, name: number): number {
   return vm.map.vmBlock / 4 + name;
 }
 
+/** Numbers of the actors: the platform, then the vCPUs, then the recovery workers by function index. */
+export const PLATFORM_ACTOR = 0;
+
+export function vcpuActor(index: number): number {
+  return 1 + index;
+}
+
+export function recoveryActor(vm: VmMemory, functionIndex: number): number {
+  return 1 + vm.map.vcpuCount + functionIndex;
+}
+
+/** Actor thread: ready. A successor says so for its predecessor as well: a bit each, not a count. */
+export function declareReady(vm: VmMemory, actor: number): void {
+  or(vm.words, word(vm, VmBlock.actorsReady) + (actor >>> 5), 1 << (actor & 31));
+}
+
 /** Actor thread: ready; returns when the VM runs, with `clock` started. */
-export function passGate(vm: VmMemory, clock: HostClock): void {
-  add(vm.words, word(vm, VmBlock.actorsReady), 1);
+export function passGate(vm: VmMemory, clock: HostClock, actor: number): void {
+  declareReady(vm, actor);
   while (load(vm.words, word(vm, VmBlock.gateOpen)) === 0) {
     if (commandOf(vm) === COMMAND_STOP) return;
     wait(vm.words, word(vm, VmBlock.gateOpen), 0, LOOK_MS);
@@ -45,9 +61,15 @@ export function gateIsOpen(vm: VmMemory): boolean {
   return load(vm.words, word(vm, VmBlock.gateOpen)) !== 0;
 }
 
-/** Main thread: threads that are ready. */
+/** Main thread: how many actors are ready. */
 export function actorsReady(vm: VmMemory): number {
-  return load(vm.words, word(vm, VmBlock.actorsReady));
+  const actors = 1 + vm.map.vcpuCount + vm.map.functionCount;
+  let count = 0;
+  for (let actor = 0; actor < actors; actor++) {
+    const bits = load(vm.words, word(vm, VmBlock.actorsReady) + (actor >>> 5));
+    count += (bits >>> (actor & 31)) & 1;
+  }
+  return count;
 }
 
 /** Main thread: time 0 is now. */

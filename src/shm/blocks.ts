@@ -13,7 +13,7 @@ export const VmBlock = wordBlock([
   // Control (main thread): 0 run, 1 stop requested, 2 stopped by a policy (recovery worker). Read by every loop.
   "!command",
   // Start of a threaded VM (start-gate.ts): threads count themselves ready, the main thread opens the gate
-  "!actorsReady",
+  "!actorsReady:3", // a bit per actor (start-gate.ts)
   "gateOpen",
   "gateOriginLow", //  monotonic microseconds that are the VM's time 0
   "gateOriginHigh",

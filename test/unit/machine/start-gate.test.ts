@@ -1,7 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { HostClock } from "../../../src/base/clock.ts";
 import { COMMAND_STOP } from "../../../src/machine/loops.ts";
-import { actorsReady, joinTime, openGate, passGate } from "../../../src/machine/start-gate.ts";
+import {
+  actorsReady,
+  declareReady,
+  joinTime,
+  openGate,
+  PLATFORM_ACTOR,
+  passGate,
+  recoveryActor,
+  vcpuActor,
+} from "../../../src/machine/start-gate.ts";
 import { store } from "../../../src/shm/atomics.ts";
 import { VmBlock } from "../../../src/shm/blocks.ts";
 import { bareVm } from "../../support/vm.ts";
@@ -11,7 +20,7 @@ describe("the start gate", () => {
     const vm = bareVm(1);
     openGate(vm, new HostClock());
     const clock = new HostClock();
-    passGate(vm, clock);
+    passGate(vm, clock, vcpuActor(0));
     expect(actorsReady(vm)).toBe(1);
     const seen = clock.nowUs();
     let spins = 0;
@@ -23,8 +32,20 @@ describe("the start gate", () => {
     const vm = bareVm(1);
     store(vm.words, vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP);
     const clock = new HostClock();
-    passGate(vm, clock);
+    passGate(vm, clock, PLATFORM_ACTOR);
     expect(clock.nowUs()).toBe(0);
+  });
+
+  it("counts an actor once, however many threads said that it is ready", () => {
+    const vm = bareVm(40);
+    declareReady(vm, recoveryActor(vm, 0));
+    declareReady(vm, recoveryActor(vm, 0));
+    expect(actorsReady(vm)).toBe(1);
+    for (let index = 0; index < 40; index++) declareReady(vm, recoveryActor(vm, index));
+    expect(actorsReady(vm)).toBe(40);
+    declareReady(vm, PLATFORM_ACTOR);
+    declareReady(vm, vcpuActor(0));
+    expect(actorsReady(vm)).toBe(42);
   });
 
   it("gives a successor the VM's time before it passes; before the start that time is 0", () => {

@@ -1,12 +1,15 @@
 /** How a VM on threads starts and ends, with threads that do not do what they are told. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Actor } from "../../../src/machine/actors.ts";
-import { gateIsOpen } from "../../../src/machine/start-gate.ts";
+import {
+  declareReady,
+  gateIsOpen,
+  PLATFORM_ACTOR,
+  vcpuActor,
+} from "../../../src/machine/start-gate.ts";
 import { ThreadedVm } from "../../../src/machine/threaded-vm.ts";
 import { DETERMINISTIC_EPOCH_MS } from "../../../src/machine/vm-spec.ts";
 import { loadPolicy } from "../../../src/recovery/index.ts";
-import { add } from "../../../src/shm/atomics.ts";
-import { VmBlock } from "../../../src/shm/blocks.ts";
 
 /** Names of the threads that were killed. */
 const killed = vi.hoisted(() => [] as string[]);
@@ -70,7 +73,8 @@ describe("a VM whose threads do not come up", () => {
 describe("a VM whose threads do not end", () => {
   it("ends them by force after a time of grace, and calls that no failure", async () => {
     const vm = machine();
-    add(vm.vm.words, vm.vm.map.vmBlock / 4 + VmBlock.actorsReady, 2);
+    declareReady(vm.vm, PLATFORM_ACTOR);
+    declareReady(vm.vm, vcpuActor(0));
     await vm.start();
     expect(gateIsOpen(vm.vm)).toBe(true);
     const stop = vm.stop();
