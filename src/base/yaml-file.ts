@@ -85,7 +85,8 @@ function plainValue(document: Document): { value: unknown; problem?: string; off
 }
 
 function problems(code: ErrorCode, list: readonly string[]): ZmendError {
-  return new ZmendError(code, list.join("\n"), { problems: list.length });
+  // Keys and values come from the file and may hold line breaks of their own.
+  return new ZmendError(code, list.map(oneLine).join("\n"), { problems: list.length });
 }
 
 function keyName(path: readonly PropertyKey[]): string {

@@ -113,6 +113,10 @@ describe("a YAML file against its schema", () => {
     ]);
   });
 
+  it("keeps a problem on one line when the key itself has line breaks", () => {
+    expect(refusal('? "a\\nb"\n: 1\nversion: 1\n')).toEqual(["x.yaml:1: unknown key 'a b'"]);
+  });
+
   it("answers any text with values or with lines that name the file, never otherwise", () => {
     const word = fc.constantFrom(
       ..."version functions fid state name : - { } [ ] , & * ! | > # ' \" \n 1 0x1 up ~ ?".split(
