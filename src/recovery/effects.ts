@@ -174,6 +174,7 @@ export class FunctionEffects {
     const words = this.words;
     const read = (words.load(FunctionBlock.readByWorker) + 1) | 0;
     words.set(Scratch.lastPec, pec);
+    words.set(Scratch.told, generation + 1);
     words.set(Scratch.unreported, 1);
     if (!words.hasTime(Scratch.errorAt)) words.setTimeIn(Scratch.errorAt, 1);
     this.ring.stampHeader(slot, CcdfKind.error, this.index, generation, this.#clock.stamp, read);
@@ -341,6 +342,7 @@ export class FunctionEffects {
       this.words.load(FunctionBlock.readByWorker),
     );
     this.#setPec(slot, pec);
+    this.words.set(Scratch.told, generation + 1);
     this.ring.publish();
     this.words.count(FunctionBlock.reinjections);
     this.#trace.write(TraceKind.injected, this.index, generation, 0, pec, generation, 1, 0);

@@ -7,7 +7,7 @@ import { EAGAIN, EIO, ENODEV, HOST_PENDING, type HostFunction } from "../ports/h
 import { compareExchange } from "../shm/atomics.ts";
 import {
   FunctionBlock,
-  type PHASE_DONE,
+  PHASE_DONE,
   PHASE_FAILED,
   PHASE_IDLE,
   PHASE_REQUESTED,
@@ -202,6 +202,7 @@ export class HostDriver {
   answerClear(phase: typeof PHASE_DONE | typeof PHASE_FAILED): void {
     const words = this.#words;
     this.endClear();
+    if (phase === PHASE_DONE) words.set(Scratch.told, 0);
     if (this.#swap(FunctionBlock.clearPhase, PHASE_RUNNING, phase)) return;
     if (phase !== PHASE_FAILED) return;
     const seen = words.load(FunctionBlock.clearPhase);

@@ -42,7 +42,10 @@ function budgets(effects: FunctionEffects, policy: Policy, clock: Clock): number
   const words = effects.words;
   const nowMs = Math.floor(clock.nowUs() / 1000);
   const state = effects.guestState();
-  const known = state === FunctionState.ERROR || state === FunctionState.PERMANENT_ERROR;
+  // The state alone does not say so: an instruction of the guest's own may have met the error first.
+  const known =
+    (state === FunctionState.ERROR || state === FunctionState.PERMANENT_ERROR) &&
+    words.get(Scratch.told) === effects.generation() + 1;
   // Further events of a function that is in error already belong to the same failure.
   if (policy.quarantineErrors > 0 && !known && oneTooMany(words, policy, nowMs)) {
     return Verdict.quarantine;

@@ -47,6 +47,7 @@ export const Scratch = {
   // Verdict on the CCDF that is being read, by the value readByWorker will have
   judgedOrdinal: 37,
   judgedVerdict: 38,
+  told: 39, //           generation + 1 of the error that the guest has been told of and not cleared; 0 = none
   // Token bucket
   tokensMilli: 40,
   tokensAtMs: 41,

@@ -12,6 +12,7 @@ import {
   PHASE_FAILED,
   PHASE_IDLE,
   RecoveryCommand,
+  stateWord,
   VmBlock,
   WORK_COMMAND,
 } from "../../../src/shm/blocks.ts";
@@ -576,6 +577,28 @@ describe("policies", () => {
     expect(rig.stateName).toBe("operational");
     expect(readBooks(rig.vm, 0).recoveries).toBe(4);
   });
+
+  it.each([
+    ["in place", true],
+    ["by reset", false],
+  ])(
+    "storm: an error that the guest met by itself, after it recovered %s, is delivered all the same",
+    (_, clearError) => {
+      const rig = new RecoveryRig();
+      rig.behave({ clearError });
+      const unit = rig.unit({ policy: policy({ storm: { tokens: 1, perSecond: 0 } }) });
+      unit.step();
+      rig.raise(SERVAC); //                             takes the only token
+      settle(rig, unit);
+      expect(rig.stateName).toBe("operational");
+      // RPCIT found the next error: the vCPU has set the state, the event is on its way.
+      rig.set(FunctionBlock.stateWord, stateWord(rig.generation, FunctionState.ERROR));
+      rig.raise(0x0001);
+      settle(rig, unit);
+      expect(readBooks(rig.vm, 0)).toMatchObject({ injected: 2, fetchedByGuest: 2, recoveries: 2 });
+      expect(rig.stateName).toBe("operational");
+    },
+  );
 
   it("storm: errors beyond the bucket are dropped only while the guest knows of one already", () => {
     const rig = new RecoveryRig();
