@@ -41,6 +41,7 @@ struct recovery {
 	u32 tries; /* busy answers in this step */
 	u32 attempts;
 	u32 fresh; /* an attempt was set up, no step of it is done */
+	u32 lost; /* registrations that a disable took away and no attempt has brought back */
 	u32 checked_before;
 	u16 pec;
 	const char *by; /* "clear" or "reset" */

@@ -24,6 +24,9 @@
 #define PROOF_ROUNDS 3
 #define HANDLE_ENABLED 0x80000000u
 
+#define LOST_INTERRUPTS 1
+#define LOST_TRANSLATION 2
+
 enum step {
 	STEP_BLOCK,
 	STEP_LOOK,
@@ -42,6 +45,14 @@ static void next(struct function *f, enum step step)
 {
 	f->recovery.step = step;
 	f->recovery.tries = 0;
+}
+
+/* An attempt that was cut short by another error may have left the function without its registrations. */
+static enum step register_or_program(const struct function *f)
+{
+	if (f->recovery.lost & LOST_INTERRUPTS)
+		return STEP_INTERRUPTS;
+	return f->recovery.lost & LOST_TRANSLATION ? STEP_TRANSLATION : STEP_PROGRAM;
 }
 
 static void fail(struct function *f, const char *at, u32 code)
@@ -146,12 +157,14 @@ static void step_disable(struct function *f)
 		f->fh = clp_find_handle(f->fid);
 		code = CLP_OK;
 	}
-	if (code == CLP_BUSY)
+	if (code == CLP_BUSY) {
 		busy(f, "disable", CLP_PAUSE, CLP_TRIES);
-	else if (code == CLP_OK)
+	} else if (code == CLP_OK) {
+		f->recovery.lost = LOST_INTERRUPTS | LOST_TRANSLATION;
 		next(f, STEP_ENABLE);
-	else
+	} else {
 		fail(f, "disable", code);
+	}
 }
 
 static void step_enable(struct function *f)
@@ -170,16 +183,18 @@ static void step_enable(struct function *f)
 }
 
 static void step_register(struct function *f, u32 (*operation)(struct function *f), const char *at,
-			  enum step good)
+			  u32 registration)
 {
 	u32 result = operation(f);
 
-	if (PCI_CC(result) == 2)
+	if (PCI_CC(result) == 2) {
 		busy(f, at, CONTROL_PAUSE, CONTROL_TRIES);
-	else if (result)
+	} else if (result) {
 		restart_later(f, at, result);
-	else
-		next(f, good);
+	} else {
+		f->recovery.lost &= ~registration;
+		next(f, register_or_program(f));
+	}
 }
 
 static void step_program(struct function *f)
@@ -241,7 +256,7 @@ static void one_step(struct function *f, u64 now)
 		break;
 	case STEP_CLEAR:
 		f->recovery.by = "clear";
-		step_control(f, FC_RESET_ERROR, STEP_PROGRAM);
+		step_control(f, FC_RESET_ERROR, register_or_program(f));
 		break;
 	case STEP_TEAR_DOWN:
 		step_tear_down(f);
@@ -253,10 +268,10 @@ static void one_step(struct function *f, u64 now)
 		step_enable(f);
 		break;
 	case STEP_INTERRUPTS:
-		step_register(f, function_register_interrupts, "interrupts", STEP_TRANSLATION);
+		step_register(f, function_register_interrupts, "interrupts", LOST_INTERRUPTS);
 		break;
 	case STEP_TRANSLATION:
-		step_register(f, function_register_translation, "translation", STEP_PROGRAM);
+		step_register(f, function_register_translation, "translation", LOST_TRANSLATION);
 		break;
 	case STEP_PROGRAM:
 		step_program(f);
