@@ -173,6 +173,22 @@ describe("the tree", () => {
   });
 });
 
+describe("mathematics that engines agree on", () => {
+  it("is all that experiments and the guest model use: no transcendental of Math, no power operator", () => {
+    const exact =
+      /^(abs|ceil|floor|round|trunc|min|max|sign|sqrt|fround|imul|clz32|[A-Z][A-Z0-9_]*)$/;
+    const wrong: string[] = [];
+    for (const file of sources) {
+      if (!/^src\/(experiment|guest-model)\/|^src\/base\/elementary/.test(file)) continue;
+      const code = readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+      for (const match of code.matchAll(/\bMath\.(\w+)|\*\*/g)) {
+        if (!exact.test(match[1] ?? "")) wrong.push(`${file}: ${match[0]}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+});
+
 describe("documents", () => {
   const documents = tracked.filter((file) => file.endsWith(".md"));
 
