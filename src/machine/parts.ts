@@ -7,7 +7,7 @@ import {
   SimPlatform,
 } from "../backend/sim/index.ts";
 import { Cpu, CpuState, clearReset, PswBit, Vcpu } from "../cpu/index.ts";
-import { createDevices, plugFunction, ZpciDma } from "../devices/index.ts";
+import { createDevices, type Devices, plugFunction, ZpciDma } from "../devices/index.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RecoveryUnitOptions } from "../recovery/index.ts";
 // Not through its index: a worker would load the parsers of policy files too, and its guest waits for it.
@@ -101,19 +101,18 @@ export function buildRecovery(
   });
 }
 
-/** vCPU `index` with the devices that its instructions reach. */
-export function buildVcpu(
+/** What vCPU `index` reaches with its instructions: zPCI, channel subsystem, SCLP. */
+export function buildDevices(
   vm: VmMemory,
   spec: VmSpec,
   index: number,
   clock: Clock,
   console: (bytes: Uint8Array) => void,
-): Vcpu {
+): Devices {
   const floating = new FloatingInterrupts(vm);
-  const trace = new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock);
   const hosts = spec.functions.map((config, n) => new SimHostFunction(vm, n, config));
   const mailbox = new GuestErrorMailbox(vm);
-  const devices = createDevices({
+  return createDevices({
     vm,
     ram: new GuestRam(vm),
     regions: spec.functions.map((_, n) => new SimHostRegions(vm, n)),
@@ -121,16 +120,27 @@ export function buildVcpu(
     clearError: hosts.map((host) => host.clearError),
     floating,
     channelReport: new ChannelReport(vm, floating),
-    trace,
+    trace: new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock),
     clock,
     console,
     sclpFacts: { ramBytes: vm.map.ramBytes, cpuCount: vm.map.vcpuCount },
     raiseError: (functionIndex, pec, high, low, write) =>
       mailbox.post(functionIndex, pec, high, low, write),
   });
+}
+
+/** vCPU `index` with its devices. */
+export function buildVcpu(
+  vm: VmMemory,
+  spec: VmSpec,
+  index: number,
+  clock: Clock,
+  console: (bytes: Uint8Array) => void,
+): Vcpu {
+  const trace = new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock);
   return new Vcpu(vm, index, {
-    intercepts: devices.intercepts,
-    floating,
+    intercepts: buildDevices(vm, spec, index, clock, console).intercepts,
+    floating: new FloatingInterrupts(vm),
     clock,
     model: spec.cpuModel,
     epochMs: spec.epochMs,

@@ -5,12 +5,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FunctionState } from "../../src/shm/blocks.ts";
+import { mnemonics } from "../support/device-instructions.ts";
 import {
   BLOCK,
   type DeviceMachine,
   DMA_START,
   deviceMachine,
-  mnemonics,
   RAM_BYTES,
 } from "../support/device-machine.ts";
 

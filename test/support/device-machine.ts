@@ -23,6 +23,7 @@ import { planMemory, vcpuTraceRing } from "../../src/shm/memory-map.ts";
 import { Lane, RECORD_BODY, RingConsumer, RingProducer } from "../../src/shm/ring.ts";
 import { TraceWriter } from "../../src/shm/trace.ts";
 import { createVmMemory } from "../../src/shm/vm-memory.ts";
+import { issueInstruction, type Mnemonic, runInstruction } from "./device-instructions.ts";
 import { GuestCpuDouble } from "./guest-cpu-double.ts";
 
 export const RAM_BYTES = 4 * 1024 ** 2;
@@ -91,24 +92,6 @@ export class ScriptedRegions implements HostRegions {
     return 0;
   }
 }
-
-const opcodes = {
-  clp: 0xb9a0,
-  pcistg: 0xb9d0,
-  pcilg: 0xb9d2,
-  rpcit: 0xb9d3,
-  mpcifc: 0xe3d0,
-  stpcifc: 0xe3d4,
-  pcistb: 0xebd0,
-  sic: 0xebd1,
-  stsch: 0xb234,
-  tpi: 0xb236,
-  stcrw: 0xb239,
-  chsc: 0xb25f,
-  servc: 0xb220,
-} as const;
-export type Mnemonic = keyof typeof opcodes;
-export const mnemonics = Object.keys(opcodes) as Mnemonic[];
 
 export interface RaisedError {
   index: number;
@@ -198,19 +181,11 @@ export function deviceMachine(options: MachineOptions = {}) {
     handle: (index: number): number => (devices.zpci.all[index]?.handle() ?? 0) >>> 0,
     /** Executes an instruction with R1 = 2, R2 or R3 = 4 and the operand at `address`. */
     execute(name: Mnemonic, r1: bigint, r2: bigint, r3: bigint, address: bigint): void {
-      cpu.begin();
-      cpu.setRegister(2, r1);
-      cpu.setRegister(4, r2);
-      cpu.setRegister(5, r3);
-      cpu.operandAddress = address;
-      machine.run(name);
+      issueInstruction(devices.intercepts, cpu, name, r1, r2, r3, address);
     },
     /** Executes with the registers as they are. */
     run(name: Mnemonic): void {
-      const key = opcodes[name];
-      const rre = key >>> 8 === 0xb9 || key >>> 8 === 0xb2;
-      const high = rre ? (key << 16) | 0x24 : ((key >>> 8) << 24) | (2 << 20) | (4 << 16);
-      devices.intercepts.get(key)?.execute(cpu, high | 0, (key & 0xff) << 16);
+      runInstruction(devices.intercepts, cpu, name);
     },
     bytes(address: number, length: number): Uint8Array {
       const target = new Uint8Array(length);
