@@ -179,7 +179,8 @@ describe("mathematics that engines agree on", () => {
       /^(abs|ceil|floor|round|trunc|min|max|sign|sqrt|fround|imul|clz32|[A-Z][A-Z0-9_]*)$/;
     const wrong: string[] = [];
     for (const file of sources) {
-      if (!/^src\/(experiment|guest-model)\/|^src\/base\/elementary/.test(file)) continue;
+      if (!/^src\/(experiment|guest-model)\/|^src\/base\/(elementary|distribution)/.test(file))
+        continue;
       const code = readFileSync(file, "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
       for (const match of code.matchAll(/\bMath\.(\w+)|\*\*/g)) {
         if (!exact.test(match[1] ?? "")) wrong.push(`${file}: ${match[0]}`);

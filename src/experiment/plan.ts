@@ -1,0 +1,107 @@
+/**
+ * An experiment with everything resolved: plain data that travels to workers and stands in the ledger's header.
+ * `schema.ts` makes it from YAML; trials, statistics and report read it.
+ */
+import type { Policy } from "../recovery/index.ts";
+import type { MetricName } from "./metrics.ts";
+import type { Scenario } from "./scenario.ts";
+
+/** One combination of the sweep's values; `label` is "" without a sweep. */
+export interface PlanPoint {
+  readonly label: string;
+  readonly values: Readonly<Record<string, number | string>>;
+  readonly scenarios: readonly Scenario[];
+  readonly policies: readonly PlannedPolicy[];
+}
+
+export interface PlannedPolicy {
+  readonly label: string;
+  readonly policy: Policy;
+  /** An ES module that decides instead of the policy's own tables. */
+  readonly module?: { readonly file: string; readonly sha256: string };
+}
+
+export type PlannedGuest =
+  | {
+      readonly label: string;
+      readonly kind: "model";
+      readonly kernel: string;
+      readonly driver: string;
+    }
+  | {
+      readonly label: string;
+      readonly kind: "machine";
+      readonly fixture: string;
+      readonly sha256: string;
+    };
+
+/** Repetitions: fixed, or until the interval of `metric` is narrow enough for every policy. */
+export interface StoppingRule {
+  readonly metric: MetricName;
+  /** Full width of the 95 % interval. */
+  readonly narrowerThan: number;
+  readonly atLeast: number;
+  /** Looked at after each `every` repetitions. */
+  readonly every: number;
+}
+
+/** Closed form beside the estimate (known-answer.yaml), by point in the order of `points`. */
+export interface KnownAnswer {
+  readonly metric: MetricName;
+  readonly formula: string;
+  readonly values: readonly number[];
+}
+
+export interface Plan {
+  readonly name: string;
+  readonly question: string;
+  readonly seed: number;
+  /** The most repetitions; the only ones without a stopping rule. */
+  readonly repetitions: number;
+  readonly stop?: StoppingRule;
+  /** Metrics of the report; the first one decides the verdict. */
+  readonly metrics: readonly MetricName[];
+  /** Policy that the others are compared with; the first one unless the file says otherwise. */
+  readonly baseline: string;
+  /** Times to recover are censored here, seconds. */
+  readonly deadlineSeconds: number;
+  /** All points have the same labels of scenarios and policies, in the same order. */
+  readonly points: readonly PlanPoint[];
+  readonly guests: readonly PlannedGuest[];
+  readonly knownAnswer?: KnownAnswer;
+}
+
+/** Trials of one repetition. */
+export function trialsPerRepetition(plan: Plan): number {
+  const first = plan.points[0];
+  if (first === undefined) return 0;
+  return plan.points.length * first.scenarios.length * plan.guests.length * first.policies.length;
+}
+
+/** Indices into the plan's lists. */
+export interface TrialCoordinates {
+  readonly trial: number;
+  readonly repetition: number;
+  readonly point: number;
+  readonly scenario: number;
+  readonly guest: number;
+  readonly policy: number;
+}
+
+/** Where trial number `trial` stands: policies vary fastest, so the partners of a comparison are neighbours. */
+export function coordinatesOf(plan: Plan, trial: number): TrialCoordinates {
+  const first = plan.points[0];
+  const policies = first?.policies.length ?? 1;
+  const scenarios = first?.scenarios.length ?? 1;
+  let rest = trial;
+  const digit = (base: number): number => {
+    const value = rest % base;
+    rest = Math.floor(rest / base);
+    return value;
+  };
+  const policy = digit(policies);
+  const guest = digit(plan.guests.length);
+  const scenario = digit(scenarios);
+  const point = digit(plan.points.length);
+  return { trial, repetition: rest, point, scenario, guest, policy };
+}
