@@ -77,6 +77,10 @@ const hostSchema = z
 const functionSchema = z.strictObject({
   fid: id32,
   uid: z.number().int().min(1).max(0xffff),
+  /** What is behind the function: zmend's small test function, or an NVMe controller. */
+  device: z.enum(["test", "nvme"]).default("test"),
+  /** The controller: serial, namespaces, faults, seed. Its checks come with the simulated hardware (`DemoChecks`). */
+  nvme: z.record(z.string(), z.unknown()).optional(),
   profile: z.enum(["plain", "recorded"]).default("plain"),
   /** How the host tells of errors, and in which shape its interface is (`zmend abi list`). */
   host: hostSchema.default({ dialect: "zpci", abi: "merged" }),
@@ -126,6 +130,13 @@ const step = z
       });
     }
   });
+
+/** What a config is checked against besides its own schema. */
+export interface DemoChecks {
+  readonly names: KnownNames;
+  /** Every problem of a value as an NVMe controller, each as "nvme.path[0].key: what is wrong". */
+  readonly nvme: (value: unknown) => readonly string[];
+}
 
 /** Names that a config may use, by what they name; files are told by a slash or their ending. */
 export interface KnownNames {
@@ -186,13 +197,37 @@ export type DemoFunction = DemoConfig["functions"][number];
 export type DemoStep = DemoConfig["sequence"][number];
 
 /** @throws ZmendError CONFIG_INVALID: every problem with file, line and key */
-export function parseDemoConfig(text: string, file: string, known?: KnownNames): DemoConfig {
-  const schema = known === undefined ? demoSchema : demoSchema.check(namesCheck(known));
+export function parseDemoConfig(text: string, file: string, checks?: DemoChecks): DemoConfig {
+  const schema =
+    checks === undefined
+      ? demoSchema
+      : demoSchema.check(namesCheck(checks.names), nvmeCheck(checks.nvme));
   return parseYaml(text, file, schema, "CONFIG_INVALID");
 }
 
-export function readDemoConfig(file: string, known?: KnownNames): DemoConfig {
-  return parseDemoConfig(readText(file), file, known);
+export function readDemoConfig(file: string, checks?: DemoChecks): DemoConfig {
+  return parseDemoConfig(readText(file), file, checks);
+}
+
+function nvmeCheck(problemsOf: DemoChecks["nvme"]): z.core.CheckFn<DemoConfig> {
+  return (context) => {
+    for (const [index, { device, nvme }] of context.value.functions.entries()) {
+      const report = (path: PropertyKey[], message: string): void => {
+        const place = ["functions", index, ...path];
+        context.issues.push({ code: "custom", input: nvme, path: place, message });
+      };
+      if (nvme === undefined) continue;
+      if (device !== "nvme") report(["nvme"], "needs device: nvme");
+      for (const problem of problemsOf(nvme)) {
+        const [, place = "nvme", message = problem] = /^(\S+?): (.*)$/.exec(problem) ?? [];
+        const path = place.split(/[.[\]]+/).filter((part) => part !== "");
+        report(
+          path.map((part) => (/^\d+$/.test(part) ? Number(part) : part)),
+          message,
+        );
+      }
+    }
+  };
 }
 
 function namesCheck(known: KnownNames): z.core.CheckFn<DemoConfig> {

@@ -3,6 +3,8 @@ import {
   defaultTiming,
   type FaultRule,
   hostDialectNames,
+  type NvmeInput,
+  nvmeProblems,
   type SimFunctionConfig,
   type SimHostInterface,
   simFunctionConfig,
@@ -10,11 +12,11 @@ import {
 import { ZmendError } from "../base/errors.ts";
 import { Prng } from "../base/prng.ts";
 import {
+  type DemoChecks,
   type DemoConfig,
   type DemoFunction,
   type DemoStep,
   hostProblem,
-  type KnownNames,
 } from "../config/demo-config.ts";
 import { cpuModels } from "../cpu/index.ts";
 import { ccdfSequenceNames, loadCcdfSequence } from "../machine/ccdf-sequence.ts";
@@ -35,13 +37,16 @@ export interface DemoPlanOptions {
   readonly seed?: number;
 }
 
-/** What a demo config may name. */
-export function knownNames(): KnownNames {
+/** What a demo config may name, and what its NVMe controllers may be. */
+export function demoChecks(): DemoChecks {
   return {
-    fixture: fixtureNames(),
-    policy: policyNames(),
-    "CCDF sequence": ccdfSequenceNames(),
-    "CPU model": Object.keys(cpuModels),
+    names: {
+      fixture: fixtureNames(),
+      policy: policyNames(),
+      "CCDF sequence": ccdfSequenceNames(),
+      "CPU model": Object.keys(cpuModels),
+    },
+    nvme: nvmeProblems,
   };
 }
 
@@ -72,6 +77,9 @@ function simFunction(
     {
       fid: entry.fid,
       uid: entry.uid,
+      device: entry.device,
+      // Checked as a whole by `demoChecks`.
+      ...(entry.nvme === undefined ? {} : { nvme: entry.nvme as NvmeInput }),
       profile: entry.profile,
       host: hostOf(entry, options),
       clearError: entry.clearError,

@@ -1,6 +1,7 @@
 /** `zmend demo`: runs the config's VM, prints what happens, says whether every function ended as expected. */
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
+import { checkDisks } from "../backend/sim/index.ts";
 import { monotonicNowUs, wallClockMs } from "../base/clock.ts";
 import { hex } from "../base/hex.ts";
 import { packageRoot } from "../base/version.ts";
@@ -21,7 +22,7 @@ import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.t
 import type { Clock } from "../ports/clock.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { DemoMonitor, type DemoPhase } from "./demo-monitor.ts";
-import { knownNames, planDemo } from "./demo-plan.ts";
+import { demoChecks, planDemo } from "./demo-plan.ts";
 import {
   type FunctionOutcome,
   functionTable,
@@ -81,7 +82,7 @@ interface DemoMachine {
 export async function demo(options: DemoOptions): Promise<number> {
   const log = createLog(options.logLevel);
   const file = options.config ?? fileURLToPath(new URL("config/demo.yaml", packageRoot));
-  const config = readDemoConfig(file, knownNames());
+  const config = readDemoConfig(file, demoChecks());
   const policy = options.policy ?? config.policy;
   const spec = planDemo(config, {
     policy,
@@ -90,6 +91,7 @@ export async function demo(options: DemoOptions): Promise<number> {
     ...(options.dialect === undefined ? {} : { dialect: options.dialect }),
     ...(options.abi === undefined ? {} : { abi: options.abi }),
   });
+  checkDisks(spec.functions);
   const { image, file: imageFile } = guestImage(config);
   requireMemory(mapOf(spec).totalBytes, `VM ${spec.name}`);
   log.info({ config: file, policy, fixture: imageFile }, "demo starts");
@@ -195,7 +197,12 @@ class DemoRun {
       pauseAtUs = realUs + PAUSE_INTERVAL_US;
       return new Promise((done) => setImmediate(done));
     };
-    const watched = await this.#watch(machine, ledger, step, 0);
+    let watched: Watched;
+    try {
+      watched = await this.#watch(machine, ledger, step, 0);
+    } finally {
+      machine.close();
+    }
     lines.end();
     return this.#finish(watched, machine, ledger);
   }

@@ -22,6 +22,18 @@ export const qemuOptions = [
   { name: "M", value: "MACHINE", help: "machine type (s390-ccw-virtio); '-M help' lists them" },
   { name: "machine", value: "MACHINE", help: "the same as -M" },
   { name: "accel", value: "NAME", help: "tcg or interp: the interpreter, which is all there is" },
+  { name: "device", value: "MODEL,...", help: "add a device; '-device help' lists the models" },
+  {
+    name: "drive",
+    value: "if=none,...",
+    help: "disk image: file=FILE,id=ID,format=raw[,readonly=on]",
+  },
+  {
+    name: "blockdev",
+    value: "driver=...",
+    help: "the same as nodes: driver raw or file, node-name=ID",
+  },
+  { name: "chardev", value: "stdio,id=ID", help: "end of a console: stdio[,mux=on] or null" },
   { name: "nographic", help: "console on the terminal, Ctrl-A x ends it (there is no display)" },
   { name: "serial", value: "WHERE", help: "console: mon:stdio, stdio (no Ctrl-A), none or null" },
   { name: "monitor", value: "WHERE", help: "none or null: there is no monitor" },
@@ -41,7 +53,12 @@ export type QemuOptionName = (typeof qemuOptions)[number]["name"];
 export function parseQemuOptions(
   words: readonly string[],
 ): Partial<Record<QemuOptionName, string>> {
-  const result: Partial<Record<QemuOptionName, string>> = {};
+  return Object.fromEntries(qemuWords(words));
+}
+
+/** Every option in the order given, for those that may be given more than once. @throws ZmendError USAGE */
+export function qemuWords(words: readonly string[]): [QemuOptionName, string][] {
+  const result: [QemuOptionName, string][] = [];
   for (let index = 0; index < words.length; index++) {
     const word = words[index] ?? "";
     const name = word.replace(/^--?/, "");
@@ -54,16 +71,24 @@ export function parseQemuOptions(
       throw new ZmendError("USAGE", `${word}: invalid option${hint}; -help lists the options`);
     }
     if (!("value" in option)) {
-      result[option.name] = "";
+      result.push([option.name, ""]);
       continue;
     }
     const value = words[++index];
     if (value === undefined) {
       throw new ZmendError("USAGE", `${word}: requires an argument (${option.value})`);
     }
-    result[option.name] = value;
+    result.push([option.name, value]);
   }
   return result;
+}
+
+/** The values of every `-name` in `words`. */
+export function valuesOf(
+  words: readonly (readonly [QemuOptionName, string])[],
+  name: QemuOptionName,
+): string[] {
+  return words.filter(([option]) => option === name).map(([, value]) => value);
 }
 
 /** `-m`: "512" is MiB; "64M", "1G", "size=512". @returns bytes or undefined */
@@ -73,9 +98,6 @@ export function parseMemoryOption(text: string): number | undefined {
   const unit = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }[(match[2] ?? "M").toUpperCase()] ?? 0;
   return Number(match[1]) * unit;
 }
-
-/** Where the guest's console is: nowhere, or on the terminal, with Ctrl-A as an escape or without. */
-export type ConsolePlace = "none" | "plain" | "escapes";
 
 /** Checks the options whose only use is to say what is so anyway. @throws ZmendError USAGE */
 export function checkFixedOptions(options: Partial<Record<QemuOptionName, string>>): void {
@@ -91,7 +113,6 @@ export function checkFixedOptions(options: Partial<Record<QemuOptionName, string
   one("accel", ["tcg", "interp"]);
   one("display", ["none"]);
   one("monitor", ["none", "null"]);
-  one("serial", ["mon:stdio", "stdio", "none", "null"]);
   const cpus = options.smp?.replace(/^cpus=/, "").split(",")[0];
   if (cpus !== undefined && cpus !== "1") {
     throw new ZmendError("USAGE", `-smp ${options.smp}: the machine has one CPU; use -smp 1`);
@@ -113,11 +134,6 @@ function checkMachine(option: string, text: string | undefined): void {
 }
 
 export const MACHINE = "s390-ccw-virtio";
-
-export function consolePlace(options: Partial<Record<QemuOptionName, string>>): ConsolePlace {
-  if (options.serial === "none" || options.serial === "null") return "none";
-  return options.serial === "stdio" ? "plain" : "escapes";
-}
 
 export function qemuHelp(program: string, version: string): string {
   const lines = qemuOptions.map((option) => {

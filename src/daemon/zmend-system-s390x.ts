@@ -4,6 +4,7 @@
  * bare-metal image until it is switched off or stops in a disabled wait; its ASCII console is the terminal. A
  * re-IPL starts the machine again, unless -no-reboot says otherwise.
  */
+import type { SimFunctionConfig } from "../backend/sim/index.ts";
 import { wallClockMs } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
@@ -28,14 +29,17 @@ import {
 } from "./failure.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { outputTaken } from "./output.ts";
+import { type ConsolePlace, consolePlace } from "./qemu-console.ts";
+import { deviceHelp, parseDevices } from "./qemu-devices.ts";
 import {
-  type ConsolePlace,
   checkFixedOptions,
-  consolePlace,
   MACHINE,
   parseMemoryOption,
   parseQemuOptions,
+  type QemuOptionName,
   qemuHelp,
+  qemuWords,
+  valuesOf,
 } from "./qemu-options.ts";
 
 const PROGRAM = "zmend-system-s390x";
@@ -69,11 +73,28 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write("Accelerators supported:\n  tcg\n  interp\n");
     return EXIT_DONE;
   }
+  const given = qemuWords(words);
+  const help = deviceHelp(valuesOf(given, "device"));
+  if (help !== undefined) {
+    process.stdout.write(help);
+    return EXIT_DONE;
+  }
   checkFixedOptions(options);
+  const devices = parseDevices({
+    device: valuesOf(given, "device"),
+    drive: valuesOf(given, "drive"),
+    blockdev: valuesOf(given, "blockdev"),
+  });
+  const place = consolePlace({
+    chardev: valuesOf(given, "chardev"),
+    serial: options.serial,
+    device: devices.console,
+    nodefaults: options.nodefaults !== undefined,
+  });
   if (options.kernel === undefined) {
     throw new ZmendError("USAGE", "no -kernel given; name an ELF64 s390x or flat image");
   }
-  const spec = vmSpec(options.m ?? DEFAULT_MEMORY, options.cpu ?? "zmend", options.name);
+  const spec = vmSpec(options, devices.functions);
   const programs: Programs = {
     kernel: { bytes: readImage(options.kernel), file: options.kernel },
     linux: {
@@ -83,10 +104,14 @@ async function main(words: readonly string[]): Promise<number> {
         : { initrd: { bytes: readInitrd(options.initrd), file: options.initrd } }),
     },
   };
-  return runWithConsole(programs, spec, consolePlace(options), options["no-reboot"] === undefined);
+  return runWithConsole(programs, spec, place, options["no-reboot"] === undefined);
 }
 
-function vmSpec(memory: string, cpuModel: string, name = PROGRAM): VmSpec {
+function vmSpec(
+  options: Partial<Record<QemuOptionName, string>>,
+  functions: readonly SimFunctionConfig[],
+): VmSpec {
+  const { m: memory = DEFAULT_MEMORY, cpu: cpuModel = "zmend", name = PROGRAM } = options;
   const ramBytes = parseMemoryOption(memory);
   if (ramBytes === undefined || ramBytes < GUEST_RAM_MIN_BYTES || ramBytes > GUEST_RAM_MAX_BYTES) {
     throw new ZmendError("USAGE", `-m ${memory}: expected 1M to 3584M, for example 512 or 1G`);
@@ -102,7 +127,7 @@ function vmSpec(memory: string, cpuModel: string, name = PROGRAM): VmSpec {
     name,
     ramBytes,
     cpuModel,
-    functions: [],
+    functions,
     policy: loadPolicy("mediated"),
     epochMs: wallClockMs(),
   };

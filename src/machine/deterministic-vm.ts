@@ -55,6 +55,11 @@ export class DeterministicVm {
     new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).requestQuiesce();
   }
 
+  /** Closes what the simulated hardware holds open; the VM is not stepped afterwards. */
+  close(): void {
+    this.#platform.close();
+  }
+
   /** One round: platform, recovery machines by index, then the vCPU until something else is due. */
   step(): void {
     this.#platform.step();

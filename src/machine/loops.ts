@@ -65,5 +65,11 @@ export class PlatformUnit {
       this.step();
       this.#platform.sleep(SLEEP_MAX_MS);
     }
+    this.close();
+  }
+
+  /** Writes back and closes the disk images; nothing is stepped afterwards. */
+  close(): void {
+    this.#platform.close();
   }
 }

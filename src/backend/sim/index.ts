@@ -32,6 +32,6 @@ export {
   type NvmeFaultTrigger,
 } from "./nvme/fault-plan.ts";
 export type { ArmedFault } from "./nvme/faults.ts";
-export { checkNamespaces } from "./nvme/namespace.ts";
+export { checkDisks } from "./nvme/namespace.ts";
 export { SimPlatform } from "./platform.ts";
 export { SimVfioDevice } from "./vfio-device.ts";

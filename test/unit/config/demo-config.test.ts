@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ZmendError } from "../../../src/base/errors.ts";
 import { parseDemoConfig, readDemoConfig } from "../../../src/config/demo-config.ts";
+import { demoChecks } from "../../../src/daemon/demo-plan.ts";
 
 const minimal = `version: 1
 vm: { fixture: zrecover }
@@ -17,6 +18,58 @@ function messageOf(text: string): string {
   }
   return "no error";
 }
+
+/** The same with the checks that `zmend demo` makes. */
+function checkedMessage(text: string): string {
+  try {
+    parseDemoConfig(text, "x.yaml", demoChecks());
+  } catch (error) {
+    if (error instanceof ZmendError) return error.message;
+    throw error;
+  }
+  return "no error";
+}
+
+describe("an NVMe controller in the config", () => {
+  const nvme = (lines: string): string => `version: 1
+vm: { fixture: zrecover }
+functions:
+  - fid: 0x1
+    uid: 1
+    device: nvme
+    nvme:
+      serial: disk-1
+      namespaces:
+        - ${lines}
+`;
+
+  it("may have namespaces in memory or in files, and faults", () => {
+    const text = nvme(
+      "{ sizeBytes: 1048576, blockBytes: 4096 }\n        - { file: disk.raw, readOnly: true }\n" +
+        "      faults:\n        - { when: { command: read, lba: 8 }, action: { type: delay, us: 100 } }",
+    );
+    expect(checkedMessage(text)).toBe("no error");
+    expect(parseDemoConfig(text, "x.yaml").functions[0]?.nvme).toMatchObject({ serial: "disk-1" });
+  });
+
+  it("is refused with file, line and key of every problem", () => {
+    const text = nvme("{ sizeBytes: 1000 }\n        - { flie: disk.raw, sizeBytes: 512 }").replace(
+      "disk-1",
+      "a-serial-number-of-many-letters",
+    );
+    expect(checkedMessage(text).split("\n")).toEqual([
+      "x.yaml:8: functions[0].nvme.serial: expected 1 to 20 printable ASCII characters",
+      "x.yaml:10: functions[0].nvme.namespaces[0].sizeBytes: expected a multiple of the block size up to 64 GiB",
+      "x.yaml:11: functions[0].nvme.namespaces[1].flie: unknown key",
+    ]);
+  });
+
+  it("belongs to a function whose device is nvme", () => {
+    expect(checkedMessage(nvme("{ sizeBytes: 512 }").replace("    device: nvme\n", ""))).toBe(
+      "x.yaml:7: functions[0].nvme: needs device: nvme",
+    );
+  });
+});
 
 describe("demo config", () => {
   it("accepts the shipped file", () => {

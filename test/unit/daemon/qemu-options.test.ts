@@ -3,11 +3,12 @@ import { describe, expect, it } from "vitest";
 import { ZmendError } from "../../../src/base/errors.ts";
 import {
   checkFixedOptions,
-  consolePlace,
   parseMemoryOption,
   parseQemuOptions,
   qemuHelp,
   qemuOptions,
+  qemuWords,
+  valuesOf,
 } from "../../../src/daemon/qemu-options.ts";
 
 const KIB = 1024;
@@ -41,6 +42,12 @@ describe("QEMU's options", () => {
     expect(parseQemuOptions(["-m", "1", "-m", "2"])).toEqual({ m: "2" });
   });
 
+  it("that may be given several times keep all their values, in order", () => {
+    const words = qemuWords(["-device", "a", "-m", "1", "-device", "b"]);
+    expect(valuesOf(words, "device")).toEqual(["a", "b"]);
+    expect(valuesOf(words, "drive")).toEqual([]);
+  });
+
   it("may be none at all", () => {
     expect(parseQemuOptions([])).toEqual({});
   });
@@ -55,7 +62,7 @@ describe("QEMU's options", () => {
   });
 
   it("suggest nothing where nothing is near", () => {
-    expect(refusal("-device", "x")).toBe("-device: invalid option; -help lists the options");
+    expect(refusal("-xyzzy", "x")).toBe("-xyzzy: invalid option; -help lists the options");
   });
 
   it("refuse a word without a dash: there is no positional argument", () => {
@@ -111,19 +118,6 @@ describe("options that say what is so anyway", () => {
     ["-machine s390-ccw-virtio,mem=1", "-machine s390-ccw-virtio,mem=1: 'mem=1' is unknown"],
   ])("%s is refused", (text, message) => {
     expect(fixedRefusal(...text.split(" "))).toBe(message);
-  });
-});
-
-describe("the console", () => {
-  it.each([
-    ["", "escapes"],
-    ["-nographic", "escapes"],
-    ["-serial mon:stdio", "escapes"],
-    ["-serial stdio", "plain"],
-    ["-serial none", "none"],
-    ["-serial null", "none"],
-  ])("with '%s' is %s", (text, place) => {
-    expect(consolePlace(parseQemuOptions(text.split(" ").filter(Boolean)))).toBe(place);
   });
 });
 

@@ -2,10 +2,18 @@
  * Where a namespace keeps its blocks: memory that exists only where it was written, or a raw file. Calls are
  * synchronous and answer 0 or an NVMe status; ranges were checked before. Thread: platform only.
  */
-import { closeSync, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  writeSync,
+} from "node:fs";
 import { NvmeStatus } from "../../../abi/nvme.ts";
 import { ZmendError } from "../../../base/errors.ts";
-import type { NvmeNamespaceConfig } from "./config.ts";
+import type { NvmeConfig, NvmeNamespaceConfig } from "./config.ts";
 
 export interface BlockStore {
   readonly sizeBytes: number;
@@ -184,10 +192,29 @@ export function openNamespace(config: NvmeNamespaceConfig, nsid: number): Namesp
   return { nsid, blockShift, blocks: store.sizeBytes / 2 ** blockShift, store, readOnly };
 }
 
-/** Opens and closes every file of a controller: what is wrong is told before a VM is built. */
-export function checkNamespaces(namespaces: readonly NvmeNamespaceConfig[]): void {
-  for (const [index, config] of namespaces.entries()) {
-    if (config.file !== undefined) openNamespace(config, index + 1).store.close();
+/**
+ * Opens and closes every disk image of a VM's controllers: what is wrong is told before the VM is built. An image
+ * that anybody writes has one user, or two would write over each other.
+ * @throws ZmendError CONFIG_INVALID naming the image
+ */
+export function checkDisks(
+  functions: readonly { readonly nvme?: Pick<NvmeConfig, "namespaces"> }[],
+): void {
+  const writers = new Map<string, boolean>();
+  for (const config of functions.flatMap(({ nvme }) => nvme?.namespaces ?? [])) {
+    if (config.file === undefined) continue;
+    openNamespace(config, 1).store.close();
+    const file = realpathSync(config.file);
+    const writes = config.readOnly !== true;
+    const other = writers.get(file);
+    if (other === true || (other !== undefined && writes)) {
+      throw new ZmendError(
+        "CONFIG_INVALID",
+        `disk image ${config.file} is used twice and written; give each namespace an image of its own`,
+        { file },
+      );
+    }
+    writers.set(file, writes);
   }
 }
 
@@ -197,7 +224,15 @@ function openFile(file: string, readOnly: boolean, blockBytes: number): FileStor
     fd = openSync(file, readOnly ? "r" : "r+");
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? "error";
-    const how = readOnly ? "read" : "read and written (set readOnly to only read it)";
+    if (code === "ENOENT") {
+      throw new ZmendError(
+        "CONFIG_INVALID",
+        `disk image ${file} does not exist; create it (truncate -s 64M FILE) or name another`,
+        { file },
+        { cause },
+      );
+    }
+    const how = readOnly ? "read" : "read and written (a read-only namespace is only read)";
     throw new ZmendError(
       "CONFIG_INVALID",
       `disk image ${file} cannot be opened to be ${how}: ${code}`,

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { checkNamespaces, type NvmeInput } from "../../../../src/backend/sim/index.ts";
+import { checkDisks, type NvmeInput } from "../../../../src/backend/sim/index.ts";
 import { NvmeDriver } from "../../../support/nvme-driver.ts";
 import { NvmeRig } from "../../../support/nvme-rig.ts";
 
@@ -490,10 +490,21 @@ describe("a namespace on a file", () => {
     writeFileSync(odd, Buffer.alloc(700));
     writeFileSync(empty, "");
     for (const bad of [join(folder, "none.raw"), odd, empty, folder]) {
-      expect(() => checkNamespaces([{ file: bad }])).toThrow(bad);
+      expect(() => checkDisks([{ nvme: { namespaces: [{ file: bad }] } }])).toThrow(bad);
     }
-    expect(() => checkNamespaces([{ file, blockBytes: 4096 }])).not.toThrow();
+    expect(() =>
+      checkDisks([{ nvme: { namespaces: [{ file, blockBytes: 4096 }] } }]),
+    ).not.toThrow();
     writeFileSync(odd, Buffer.alloc(512));
-    expect(() => checkNamespaces([{ file: odd, blockBytes: 4096 }])).toThrow("multiple of 4096");
+    const twice = (readOnly: boolean): void =>
+      checkDisks([
+        { nvme: { namespaces: [{ file: odd, readOnly: true }] } },
+        { nvme: { namespaces: [{ file: odd, readOnly }] } },
+      ]);
+    expect(() => twice(true)).not.toThrow();
+    expect(() => twice(false)).toThrow("is used twice and written");
+    expect(() => checkDisks([{ nvme: { namespaces: [{ file: odd, blockBytes: 4096 }] } }])).toThrow(
+      "multiple of 4096",
+    );
   });
 });
