@@ -1,0 +1,172 @@
+/**
+ * The daemon's journal: what is worth remembering of VMs and operators, as records of `format.ts`.
+ *
+ * Use: `const journal = await openJournal({ directory, fsync })`; for each VM, before it starts,
+ * `journal.attach(vm, guest)`; `journal.command(…)` for what operators ask; `journal.status()` for status, metrics and
+ * page (`lost > 0` or `problem` is to be shown in red); `await journal.close()` at the end.
+ *
+ * A run's first record is `vm-started` with everything that building the VM took, because `zmend replay` builds it
+ * again. The ledger's entries follow as they come from the trace rings, in the ledger's order and words; console text is
+ * not kept.
+ */
+import { createHash } from "node:crypto";
+import { zmendVersion } from "../../base/version.ts";
+import type { LedgerEntry } from "../../machine/ledger-entry.ts";
+import type { VmControl, VmEvent } from "../../machine/vm-control.ts";
+import type { VmSpec } from "../../machine/vm-spec.ts";
+import { type JournalStatus, JournalWriter, type WriterOptions } from "./writer.ts";
+
+/** Kinds of records beside those of the ledger (`src/machine/ledger.ts`). */
+export const journalKinds = [
+  "vm-started", //       detail: RecordedRun
+  "vm-run-state", //     detail: from, to, reason
+  "vm-reset", //         detail: byGuest
+  "device-deleted", //   detail: id
+  "unplug-failed", //    detail: id, reason
+  "operator-command", // detail: command, by, and what it was given
+  "journal-lost", //     detail: records that could not be kept, reason
+  "journal-recovered", // detail: file, cutBytes
+] as const;
+
+/** Which program the guest's CPU starts with. */
+export interface GuestSource {
+  /** A guest program of the package, by name … */
+  readonly fixture?: string;
+  /** … or files. */
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly append?: string;
+  /** SHA-256 of the image: a replay with another program says so instead of differing. */
+  readonly sha256: string;
+}
+
+/** `detail` of `vm-started`. */
+export interface RecordedRun {
+  readonly zmend: string;
+  /** How time ran: by instructions on one thread, or by the clock on threads. */
+  readonly mode: "deterministic" | "threads";
+  readonly seed?: number;
+  readonly guest: GuestSource;
+  readonly spec: VmSpec;
+}
+
+export interface OperatorRecord {
+  readonly vm?: string;
+  readonly fid?: number;
+  readonly command: string;
+  /** The way it came: `qmp`, `control`, `page`, `signal`. */
+  readonly by: string;
+  readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+export function imageSum(image: Uint8Array): string {
+  return createHash("sha256").update(image).digest("hex");
+}
+
+export class Journal {
+  readonly #writer: JournalWriter;
+
+  constructor(writer: JournalWriter) {
+    this.#writer = writer;
+  }
+
+  /** Keeps a VM's whole run; to be called before its start. @returns the end of it */
+  attach(vm: VmControl, guest: GuestSource): () => void {
+    this.started(vm.spec, guest, "threads");
+    return vm.on((event) => this.#vmEvent(vm, event));
+  }
+
+  started(spec: VmSpec, guest: GuestSource, mode: RecordedRun["mode"], seed?: number): void {
+    const detail: RecordedRun = {
+      zmend: zmendVersion(),
+      mode,
+      ...(seed === undefined ? {} : { seed }),
+      guest,
+      spec,
+    };
+    this.#writer.append({ vm: spec.name, kind: "vm-started", detail: { ...detail } });
+  }
+
+  entry(vm: string, entry: LedgerEntry): void {
+    if (entry.kind === "console") return;
+    const { seq, timeUs, actor, kind, fid, correlation, detail } = entry;
+    this.#writer.append({
+      vm,
+      ...(fid === undefined ? {} : { fid }),
+      kind,
+      actor,
+      timeUs,
+      ledgerSeq: seq,
+      ...(correlation === undefined ? {} : { correlation }),
+      detail,
+    });
+  }
+
+  command({ vm = "", fid, command, by, detail }: OperatorRecord): void {
+    this.#writer.append({
+      vm,
+      ...(fid === undefined ? {} : { fid }),
+      kind: "operator-command",
+      detail: { command, by, ...detail },
+    });
+  }
+
+  status(): JournalStatus {
+    return this.#writer.status();
+  }
+
+  flush(): Promise<void> {
+    return this.#writer.flush();
+  }
+
+  close(): Promise<void> {
+    return this.#writer.close();
+  }
+
+  #vmEvent(vm: VmControl, event: VmEvent): void {
+    const { name } = vm;
+    switch (event.type) {
+      case "entry":
+        this.entry(name, event.entry);
+        return;
+      case "run-state": {
+        const { from, to, reason } = event;
+        this.#writer.append({
+          vm: name,
+          kind: "vm-run-state",
+          timeUs: vm.timeUs(),
+          detail: { from, to, reason },
+        });
+        return;
+      }
+      case "reset":
+        this.#writer.append({
+          vm: name,
+          kind: "vm-reset",
+          timeUs: vm.timeUs(),
+          detail: { byGuest: event.byGuest },
+        });
+        return;
+      case "device-deleted":
+        this.#writer.append({
+          vm: name,
+          fid: event.fid,
+          kind: event.type,
+          detail: { id: event.id },
+        });
+        return;
+      case "unplug-failed": {
+        const { id, fid, reason } = event;
+        this.#writer.append({ vm: name, fid, kind: event.type, detail: { id, reason } });
+        return;
+      }
+      case "console":
+        return;
+    }
+  }
+}
+
+/** @throws ZmendError ENVIRONMENT when the directory cannot be used */
+export async function openJournal(options: WriterOptions): Promise<Journal> {
+  return new Journal(await JournalWriter.open(options));
+}

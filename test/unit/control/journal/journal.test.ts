@@ -1,0 +1,92 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  type JournalRecord,
+  journalStart,
+  openJournal,
+  readJournal,
+} from "../../../../src/control/journal/index.ts";
+import { VmControlDouble } from "../../../support/vm-control-double.ts";
+
+let directory = "";
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "zmend-journal-"));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function records(): JournalRecord[] {
+  return [...readJournal(directory)].flatMap((item) =>
+    item.type === "record" ? [item.record] : [],
+  );
+}
+
+describe("the daemon's journal", () => {
+  it("keeps a VM's spec, its ledger, its run states and what operators ask, in order", async () => {
+    const vm = new VmControlDouble("alpha", [1, 2]);
+    const journal = await openJournal({ directory });
+    const detach = journal.attach(vm, { fixture: "zrecover", sha256: "00" });
+    vm.send({ type: "run-state", from: "prelaunch", to: "running", reason: "started" });
+    journal.command({ vm: "alpha", fid: 2, command: "inject", by: "qmp", detail: { pec: 0x3a } });
+    vm.entry(1500, 2, "injected", { pec: "0x003a" }, 1);
+    vm.send({ type: "device-deleted", id: "fn-2", fid: 2 });
+    vm.send({ type: "unplug-failed", id: "fn-1", fid: 1, reason: "guest refused" });
+    vm.send({ type: "reset", byGuest: true });
+    vm.send({ type: "console", bytes: new Uint8Array(3), timeUs: 1 });
+    detach();
+    vm.entry(2000, 1, "recovered", { durationUs: 1 });
+    await journal.close();
+    const found = records();
+    expect(found.map(({ seq, vm: name, kind, fid }) => [seq, name, kind, fid])).toEqual([
+      [1, "alpha", "vm-started", undefined],
+      [2, "alpha", "vm-run-state", undefined],
+      [3, "alpha", "operator-command", 2],
+      [4, "alpha", "injected", 2],
+      [5, "alpha", "device-deleted", 2],
+      [6, "alpha", "unplug-failed", 1],
+      [7, "alpha", "vm-reset", undefined],
+    ]);
+    expect(found[0]?.detail).toMatchObject({
+      mode: "threads",
+      spec: JSON.parse(JSON.stringify(vm.spec)),
+    });
+    expect(found[2]?.detail).toEqual({ command: "inject", by: "qmp", pec: 0x3a });
+    expect(found[3]).toMatchObject({
+      timeUs: 1500,
+      actor: "recovery",
+      correlation: 1,
+      detail: { pec: "0x003a" },
+    });
+  });
+
+  it("can be followed: a reader continues where it stopped", async () => {
+    const journal = await openJournal({ directory });
+    const position = journalStart();
+    const seen: number[][] = [];
+    for (let round = 0; round < 3; round++) {
+      for (let n = 0; n < 2; n++) journal.command({ command: "status", by: "control" });
+      await journal.flush();
+      const items = [...readJournal(directory, position)];
+      seen.push(items.flatMap((item) => (item.type === "record" ? [item.record.seq] : [])));
+    }
+    expect([...readJournal(directory, position)]).toEqual([]);
+    await journal.close();
+    expect(seen).toEqual([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ]);
+  });
+
+  it("is told apart from what is none in one sentence", () => {
+    expect(() => [...readJournal(directory)]).toThrow(
+      /holds no journal; name the journal directory/,
+    );
+    expect(() => [...readJournal(join(directory, "nowhere"))]).toThrow(/does not exist/);
+    const foreign = join(directory, "foreign");
+    writeFileSync(foreign, "this is no journal, although it is longer than a header");
+    const [finding] = [...readJournal(foreign)];
+    expect(finding).toMatchObject({ type: "damage" });
+  });
+});
