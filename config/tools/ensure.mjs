@@ -39,6 +39,7 @@ const tasks = {
   fuzz: () => run(...node("dist/test/fuzz/main.js", args)),
   "verify:model": () => run(...node("dist/test/model/main.js", args)),
   fixtures: () => run(...node("guest-fixtures/linux/fetch.mjs", args)),
+  generate: () => run(...node("config/tools/generate.mjs", args)),
   "fixtures:build": () => run(...node("guest-fixtures/build.mjs", args)),
 };
 

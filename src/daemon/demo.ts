@@ -22,7 +22,7 @@ import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.t
 import type { Clock } from "../ports/clock.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { DemoMonitor, type DemoPhase } from "./demo-monitor.ts";
-import { demoChecks, planDemo } from "./demo-plan.ts";
+import { planDemo } from "./demo-plan.ts";
 import {
   type FunctionOutcome,
   functionTable,
@@ -33,6 +33,7 @@ import {
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
 import { createLog } from "./log.ts";
 import { outputStalled, outputTaken } from "./output.ts";
+import { configChecks } from "./plan-function.ts";
 import { TraceFile } from "./trace-file.ts";
 
 export interface DemoOptions {
@@ -82,7 +83,7 @@ interface DemoMachine {
 export async function demo(options: DemoOptions): Promise<number> {
   const log = createLog(options.logLevel);
   const file = options.config ?? fileURLToPath(new URL("config/demo.yaml", packageRoot));
-  const config = readDemoConfig(file, demoChecks());
+  const config = readDemoConfig(file, configChecks());
   const policy = options.policy ?? config.policy;
   const spec = planDemo(config, {
     policy,

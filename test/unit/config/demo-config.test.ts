@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ZmendError } from "../../../src/base/errors.ts";
 import { parseDemoConfig, readDemoConfig } from "../../../src/config/demo-config.ts";
-import { demoChecks } from "../../../src/daemon/demo-plan.ts";
+import { configChecks } from "../../../src/daemon/plan-function.ts";
 
 const minimal = `version: 1
 vm: { fixture: zrecover }
@@ -22,7 +22,7 @@ function messageOf(text: string): string {
 /** The same with the checks that `zmend demo` makes. */
 function checkedMessage(text: string): string {
   try {
-    parseDemoConfig(text, "x.yaml", demoChecks());
+    parseDemoConfig(text, "x.yaml", configChecks());
   } catch (error) {
     if (error instanceof ZmendError) return error.message;
     throw error;

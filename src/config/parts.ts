@@ -1,0 +1,245 @@
+/**
+ * What every configuration file has in common: sizes, ids, the host's side of a function, faults, and the names
+ * that a file may use. Each schema here serves the demo, the daemon and the generated documentation; the text of
+ * `describe` is what zmend.yaml(5) and the JSON Schema say. Units are in the key names.
+ */
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { hostInterfaces } from "../abi/zpci-err.ts";
+import { ZmendError } from "../base/errors.ts";
+import { GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES } from "../base/limits.ts";
+import { suggestion } from "../base/nearest.ts";
+
+const u32Max = 0xffffffff;
+
+/** "16MiB", "64M", "1.5GiB" or a number of bytes. */
+export function parseSize(text: string | number): number | undefined {
+  if (typeof text === "number") return Number.isInteger(text) && text >= 0 ? text : undefined;
+  const match = /^(\d+(?:\.\d+)?)\s*([KMG])?(i?B)?$/i.exec(text.trim());
+  if (match === null) return undefined;
+  const unit = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }[(match[2] ?? "").toUpperCase()] ?? 1;
+  const bytes = Number(match[1]) * unit;
+  return Number.isInteger(bytes) ? bytes : undefined;
+}
+
+/** A size between two bounds; `range` is how a message names them. */
+export function sizeBetween(least: number, most: number, range: string) {
+  return z.union([z.string(), z.number()]).transform((value, context) => {
+    const bytes = parseSize(value);
+    const message = bytes === undefined ? "expected a size such as 16MiB" : `expected ${range}`;
+    if (bytes !== undefined && bytes >= least && bytes <= most) return bytes;
+    context.addIssue({ code: "custom", message: `${message}, got '${value}'` });
+    return z.NEVER;
+  });
+}
+
+export const guestMemory = sizeBetween(GUEST_RAM_MIN_BYTES, GUEST_RAM_MAX_BYTES, "1MiB..3584MiB");
+
+export const id32 = z
+  .number({ error: (issue) => `expected 0..0xffffffff, got ${JSON.stringify(issue.input)}` })
+  .int({ error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` })
+  .min(0, { error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` })
+  .max(u32Max, { error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` });
+
+export const milliseconds = z.number().min(0);
+
+/** What is wrong with the names of a host's interface, if anything: the key and one sentence. */
+export function hostProblem(
+  dialect: string,
+  abi: string,
+): { readonly key: "dialect" | "abi"; readonly text: string } | undefined {
+  const dialects = Object.keys(hostInterfaces);
+  const shapes = Object.entries(hostInterfaces).find(([name]) => name === dialect)?.[1];
+  const say = (kind: "dialect" | "abi", name: string, known: readonly string[]) => ({
+    key: kind,
+    text: `${kind} '${name}' is unknown${suggestion(name, known)}; name one of ${known.join(", ")}`,
+  });
+  if (shapes === undefined) return say("dialect", dialect, dialects);
+  return shapes.includes(abi) ? undefined : say("abi", abi, shapes);
+}
+
+const hostSchema = z
+  .strictObject({
+    dialect: z.string().default("zpci").describe("zpci, eeh or aer"),
+    abi: z.string().default("merged").describe("shape of its interface, see 'zmend abi list'"),
+  })
+  .check((context) => {
+    const problem = hostProblem(context.value.dialect, context.value.abi);
+    if (problem === undefined) return;
+    context.issues.push({
+      code: "custom",
+      input: context.value,
+      path: [problem.key],
+      message: problem.text,
+    });
+  });
+
+/** The keys of a function, wherever one is configured. */
+export const functionShape = {
+  fid: id32.describe("the function's ID (FID), unique within the VM"),
+  uid: z.number().int().min(1).max(0xffff).describe("the function's user-defined ID (UID)"),
+  device: z
+    .enum(["test", "nvme"])
+    .default("test")
+    .describe("what is behind the function: zmend's small test function, or an NVMe controller"),
+  nvme: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe("the NVMe controller: serial, namespaces, faults, seed"),
+  profile: z
+    .enum(["plain", "recorded"])
+    .default("plain")
+    .describe("recorded: capabilities and vectors as a genuine 7.3-rc7 host told them"),
+  host: hostSchema
+    .default({ dialect: "zpci", abi: "merged" })
+    .describe("how the host tells of errors"),
+  clearError: z
+    .boolean()
+    .default(false)
+    .describe("whether the host can clear the error state in place (MPCIFC 9 and 7)"),
+  resetFailures: z
+    .array(z.enum(["EAGAIN", "EIO"]))
+    .default([])
+    .describe("errno values that the next resets of the function answer first"),
+  resetMs: milliseconds.default(2).describe("how long a reset of the function takes"),
+};
+
+/** The keys of a fault: when (exactly one of two) and what (exactly one of three). */
+export const faultShape = {
+  atMs: milliseconds.optional().describe("when: this long after the VM's start"),
+  afterAccesses: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe("when: at this load or store of the guest"),
+  ccdf: z
+    .string()
+    .optional()
+    .describe("what: a CCDF sequence of guest-fixtures/ccdf, by name, or a file"),
+  pec: z.number().int().min(1).max(0xffff).optional().describe("what: one error event, its PEC"),
+  faddr: z.number().int().min(0).optional().describe("failing address of the event"),
+  stale: z.boolean().optional().describe("the event carries a handle that is no longer current"),
+  dma: z
+    .literal("translation")
+    .optional()
+    .describe("what: the next DMA goes to an address that the guest has not mapped"),
+};
+
+export interface FaultStep {
+  readonly atMs?: number | undefined;
+  readonly afterAccesses?: number | undefined;
+  readonly ccdf?: string | undefined;
+  readonly pec?: number | undefined;
+  readonly faddr?: number | undefined;
+  readonly stale?: boolean | undefined;
+  readonly dma?: "translation" | undefined;
+}
+
+/** Exactly one "when", exactly one "what". */
+export const faultCheck: z.core.CheckFn<FaultStep> = (context) => {
+  const value = context.value;
+  const report = (message: string): void => {
+    context.issues.push({ code: "custom", input: value, message });
+  };
+  const kinds = [value.ccdf, value.pec, value.dma].filter((entry) => entry !== undefined);
+  if (kinds.length !== 1) report("needs exactly one of ccdf, pec and dma");
+  if ((value.atMs === undefined) === (value.afterAccesses === undefined)) {
+    report("needs exactly one of atMs and afterAccesses");
+  }
+};
+
+/** Adds one problem; the path is relative to the value that is being checked. */
+export type Report = (path: readonly PropertyKey[], message: string) => void;
+
+/** Two functions of one VM must not have the same id; `keys` are those that tell them apart. */
+export function duplicates<T extends object>(
+  entries: readonly T[],
+  keys: readonly (keyof T & string)[],
+  place: string,
+  report: Report,
+): void {
+  for (const key of keys) {
+    const seen = new Map<unknown, number>();
+    for (const [index, entry] of entries.entries()) {
+      const value = entry[key];
+      if (value === undefined) continue;
+      const first = seen.get(value);
+      if (first !== undefined) {
+        const shown = typeof value === "number" ? `0x${value.toString(16)}` : `'${value}'`;
+        report([place, index, key], `${shown} is already taken by ${place}[${first}]`);
+      }
+      seen.set(value, index);
+    }
+  }
+}
+
+/** Names that a config may use, by what they name; files are told by a slash or their ending. */
+export interface KnownNames {
+  readonly fixture: readonly string[];
+  readonly policy: readonly string[];
+  readonly "CCDF sequence": readonly string[];
+  readonly "CPU model": readonly string[];
+}
+
+/** What a config is checked against besides its own schema. */
+export interface ConfigChecks {
+  readonly names: KnownNames;
+  /** Every problem of a value as an NVMe controller, each as "nvme.path[0].key: what is wrong". */
+  readonly nvme: (value: unknown) => readonly string[];
+}
+
+export function demandName(
+  names: KnownNames,
+  kind: keyof KnownNames,
+  name: string | undefined,
+  path: readonly PropertyKey[],
+  report: Report,
+): void {
+  if (name === undefined || isFile(name) || names[kind].includes(name)) return;
+  const hint = suggestion(name, names[kind]);
+  report(path, `${kind} '${name}' is unknown${hint}; name one of ${names[kind].join(", ")}`);
+}
+
+export function isFile(name: string): boolean {
+  return name.includes("/") || /\.(json|ya?ml)$/.test(name);
+}
+
+/** Checks the controller of one function; paths in the problems become paths of the file. */
+export function checkNvme(
+  entry: { readonly device: string; readonly nvme?: unknown },
+  problemsOf: ConfigChecks["nvme"],
+  at: readonly PropertyKey[],
+  report: Report,
+): void {
+  if (entry.nvme === undefined) return;
+  if (entry.device !== "nvme") report([...at, "nvme"], "needs device: nvme");
+  for (const problem of problemsOf(entry.nvme)) {
+    const [, place = "nvme", message = problem] = /^(\S+?): (.*)$/.exec(problem) ?? [];
+    const path = place.split(/[.[\]]+/).filter((part) => part !== "");
+    report([...at, ...path.map((part) => (/^\d+$/.test(part) ? Number(part) : part))], message);
+  }
+}
+
+/** Turns a check's context into a `Report`. */
+export function reporter(context: {
+  readonly value: unknown;
+  readonly issues: z.core.$ZodRawIssue[];
+}): Report {
+  return (path, message) => {
+    context.issues.push({ code: "custom", input: context.value, path: [...path], message });
+  };
+}
+
+export function readConfigText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ZmendError(
+      "CONFIG_INVALID",
+      `Config file ${file} cannot be read; name an existing YAML file with --config.`,
+      { file },
+      { cause: error },
+    );
+  }
+}
