@@ -1,16 +1,18 @@
 /** Doorway of the platform's thread: hardware and the interrupt side of the simulated host kernel. */
-import { parentPort } from "node:worker_threads";
+import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
+import { platformBetween } from "../src/machine/orders.ts";
 import { buildPlatform } from "../src/machine/parts.ts";
 import { PLATFORM_ACTOR, passGate } from "../src/machine/start-gate.ts";
 import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
-export default function platformLife(task: ActorTask): void {
+export default function platformLife(task: ActorTask & { readonly orders: MessagePort }): void {
   parentPort?.postMessage(ACTOR_LOADED);
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
   const platform = buildPlatform(vm, task.spec, clock);
   passGate(vm, clock, PLATFORM_ACTOR);
-  platform.run(vm);
+  platform.run(vm, () => platformBetween(vm, platform, task.orders));
+  task.orders.close();
 }

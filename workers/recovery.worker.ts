@@ -1,9 +1,11 @@
 /** Doorway of one function's recovery worker. */
-import { parentPort } from "node:worker_threads";
+import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
+import { standAsOther } from "../src/machine/hold.ts";
+import { PolicyOrders } from "../src/machine/orders.ts";
 import { buildRecovery } from "../src/machine/parts.ts";
 import { joinTime, passGate, recoveryActor } from "../src/machine/start-gate.ts";
-import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
+import { ACTOR_LOADED, type ActorTask, policyOf, withPolicy } from "../src/machine/vm-spec.ts";
 import { warmUpEventPath } from "../src/machine/warm-up.ts";
 import { runRecoveryLoop } from "../src/recovery/loop.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
@@ -11,18 +13,35 @@ import { attachVmMemory } from "../src/shm/vm-memory.ts";
 /** Exit status of a worker that a test's kill hook ended. */
 const KILLED_BY_HOOK = 70;
 
-export default function recoveryLife(task: ActorTask & { readonly index: number }): void {
+interface RecoveryTask extends ActorTask {
+  readonly index: number;
+  readonly orders: MessagePort;
+  /** Number of the policy in `spec` (orders.ts). */
+  readonly policyNumber: number;
+}
+
+export default function recoveryLife(task: RecoveryTask): void {
   parentPort?.postMessage(ACTOR_LOADED);
+  const { index, spec, orders } = task;
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
+  const actor = recoveryActor(vm, index);
   const successor = joinTime(vm, clock);
+  if (successor) standAsOther(vm, actor);
   // In a worker, process.exit ends this thread only, at once.
   const onKill = (): never => process.exit(KILLED_BY_HOOK);
-  const unit = buildRecovery(vm, task.spec, task.index, clock, onKill);
+  const unit = buildRecovery(vm, spec, index, clock, onKill);
+  const policies = new PolicyOrders(vm, index, orders, task.policyNumber, (policy) =>
+    buildRecovery(vm, withPolicy(spec, index, policy), index, clock, onKill, true),
+  );
   // A successor is waited for.
-  if (!successor) warmUpEventPath(task.spec.policy);
+  if (!successor) warmUpEventPath(policyOf(spec, index));
   // The first pass opens the host function and arms its error signal, before the platform's time begins.
   unit.step();
-  passGate(vm, clock, recoveryActor(vm, task.index));
-  runRecoveryLoop(unit, clock);
+  passGate(vm, clock, actor);
+  runRecoveryLoop(unit, clock, (current) => {
+    standAsOther(vm, actor);
+    return policies.take(current);
+  });
+  orders.close();
 }

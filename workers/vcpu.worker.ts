@@ -2,7 +2,8 @@
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { ConsoleGate } from "../src/machine/console-gate.ts";
-import { buildVcpu } from "../src/machine/parts.ts";
+import { GuestClock } from "../src/machine/guest-clock.ts";
+import { buildProcessor } from "../src/machine/parts.ts";
 import { passGate, vcpuActor } from "../src/machine/start-gate.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
 import { ACTOR_LOADED, type ActorTask, type ConsoleWrite } from "../src/machine/vm-spec.ts";
@@ -14,13 +15,26 @@ export default function vcpuLife(
   parentPort?.postMessage(ACTOR_LOADED);
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
+  const guestClock = new GuestClock(vm, clock);
   const gate = new ConsoleGate(vm);
   const write = (bytes: Uint8Array): void => {
     task.console.postMessage({ timeUs: clock.nowUs(), bytes } satisfies ConsoleWrite);
     gate.sent(bytes.length);
   };
-  const vcpu = buildVcpu(vm, task.spec, task.index, clock, write);
-  passGate(vm, clock, vcpuActor(task.index));
-  runVcpu(vcpu, vm);
+  const { vcpu, resetDevices } = buildProcessor(
+    vm,
+    task.spec,
+    task.index,
+    clock,
+    write,
+    guestClock,
+  );
+  const actor = vcpuActor(task.index);
+  const resumed = (): void => {
+    guestClock.refresh();
+    vcpu.reload();
+  };
+  passGate(vm, clock, actor);
+  runVcpu({ vcpu, actor, resetDevices, resumed }, vm);
   task.console.close();
 }

@@ -12,6 +12,9 @@ export const errorCatalogue = {
   POLICY_INVALID: { exit: 2 },
   NOT_ENOUGH_MEMORY: { exit: 3 },
   ENVIRONMENT: { exit: 3 },
+  /** What was asked for does not go in the state that the VM is in. */
+  STATE_REFUSED: { exit: 1 },
+  NOT_FOUND: { exit: 1 },
   GUEST_HUNG: { exit: 1 },
   WORKER_FAILED: { exit: 1 },
 } as const;

@@ -33,3 +33,10 @@ export const VCPU_SLICE_INSTRUCTIONS = 100_000;
 
 /** Console bytes on their way to the main thread before the vCPU waits: some screens, little host memory. */
 export const CONSOLE_UNTAKEN_MAX_BYTES = 256 * 1024;
+
+/**
+ * Restarts of one recovery worker within the window before its VM is stopped: one that always dies helps nobody,
+ * one that dies now and then for a year does no harm. A thread takes some 0.1 s to come up, several on a busy host.
+ */
+export const WORKER_RESTARTS_MAX = 30;
+export const WORKER_RESTARTS_WINDOW_MS = 60_000;

@@ -136,10 +136,14 @@ export class Vcpu {
     clearReset(this.#state);
     this.#state.setI32(Cpu.running, 1);
     this.#state.setI32(Cpu.stopReason, STOP_NONE);
+    this.reload();
+  }
+
+  /** The state, its timers or the guest's tables were changed from outside: nothing cached holds any more. */
+  reload(): void {
     this.system.timing.refresh();
     this.system.dat.purge();
     this.purgeTlb();
-    this.#flags.changed = true;
   }
 
   /** Instructions executed so far, exact also while one of them asks. */

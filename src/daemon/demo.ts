@@ -10,16 +10,16 @@ import { booksBalance, readBooks } from "../machine/books.ts";
 import { closeBooks } from "../machine/closing.ts";
 import { ConsoleLines } from "../machine/console-lines.ts";
 import { DeterministicVm } from "../machine/deterministic-vm.ts";
+import { EntryStream } from "../machine/entry-stream.ts";
 import { readFixture } from "../machine/fixtures.ts";
 import { requireMemory } from "../machine/host-memory.ts";
 import { readImage } from "../machine/image.ts";
 import { type Latencies, LatencyMeter } from "../machine/latency.ts";
-import { Ledger } from "../machine/ledger.ts";
 import { LedgerDigest, type LedgerEntry, ledgerLine } from "../machine/ledger-entry.ts";
 import { bootVm } from "../machine/parts.ts";
-import { ThreadedVm } from "../machine/threaded-vm.ts";
+import type { VmEvent } from "../machine/vm-control.ts";
+import { VmController } from "../machine/vm-controller.ts";
 import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
-import type { Clock } from "../ports/clock.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { DemoMonitor, type DemoPhase } from "./demo-monitor.ts";
 import { planDemo } from "./demo-plan.ts";
@@ -64,8 +64,6 @@ const endedBy: Readonly<Record<Ending, string>> = {
   crashed: "death of a thread",
 };
 
-/** Entries are printed this late, so that a slower thread's earlier entry still finds its place. */
-const HOLD_BACK_US = 40_000;
 const PUMP_INTERVAL_MS = 5;
 /** Real time of a deterministic run between looks at signals; the VM's virtual time knows nothing of it. */
 const PAUSE_INTERVAL_US = 20_000;
@@ -73,10 +71,11 @@ const PAUSE_INTERVAL_US = 20_000;
 /** What both kinds of machine offer to the one that watches. */
 interface DemoMachine {
   readonly vm: VmMemory;
-  readonly clock: Clock;
-  readonly failure?: Error | undefined;
+  timeUs(): number;
   instructions(): number;
-  requestQuiesce(): void;
+  failure(): Error | undefined;
+  recordsLost(): number;
+  powerdown(): void;
 }
 
 /** @returns the exit status */
@@ -137,7 +136,6 @@ class DemoRun {
   readonly #meter = new LatencyMeter();
   readonly #reports = new Map<number, GuestReport>();
   readonly #trace: TraceFile | undefined;
-  #held: LedgerEntry[] = [];
   #printed = 0;
   #interrupted = false;
   readonly #interrupt = (): void => {
@@ -160,39 +158,58 @@ class DemoRun {
 
   /** Threads and real time. */
   async threaded(image: Uint8Array, imageFile: string): Promise<number> {
-    const lines = new ConsoleLines((line, timeUs) => this.#consoleLine(ledger, timeUs, line));
-    const machine = new ThreadedVm(this.#spec, (bytes, timeUs) => {
-      lines.push(bytes, timeUs);
+    const boot = { image, file: imageFile };
+    const vm = new VmController({ spec: this.#spec, boot, onGuestReset: "shutdown" });
+    const lines = new ConsoleLines((line, timeUs) =>
+      vm.note("guest", "console", this.#consoleLine(line), timeUs),
+    );
+    vm.on((event) => {
+      if (event.type === "entry") this.#emit(event.entry);
+      if (event.type === "worker-died") this.#workerDied(event);
+      if (event.type === "console") lines.push(event.bytes, event.timeUs);
       return outputTaken();
     });
-    const ledger = new Ledger(machine.vm);
-    bootVm(machine.vm, image, imageFile);
-    const pump = (): Promise<void> => new Promise((done) => setTimeout(done, PUMP_INTERVAL_MS));
+    const pause = (): Promise<void> => new Promise((done) => setTimeout(done, PUMP_INTERVAL_MS));
     let watched: Watched;
     try {
-      await machine.start(() => this.#interrupted);
-      watched = await this.#watch(machine, ledger, pump, HOLD_BACK_US);
+      // A thread that dies while it starts is the machine's failure, told below with everything else.
+      await vm.start({ interrupted: () => this.#interrupted }).catch(() => {});
+      watched = await this.#watch(vm, pause);
+      lines.end();
+      vm.note("machine", "vm-ended", { by: endedBy[watched.ending] });
     } finally {
-      await machine.stop(); // threads that go on would keep the process alive
+      await vm.stop(); // threads that go on would keep the process alive
     }
-    lines.end();
-    if (machine.failure !== undefined) this.#log.error({ err: machine.failure }, "a thread died");
-    return this.#finish(watched, machine, ledger);
+    const failure = vm.failure();
+    if (failure !== undefined) this.#log.error({ err: failure }, "a thread died");
+    return this.#finish(watched, vm);
   }
 
   /** One thread and virtual time: the same ledger on every run. */
   async deterministic(image: Uint8Array, imageFile: string): Promise<number> {
-    const lines = new ConsoleLines((line, timeUs) => this.#consoleLine(ledger, timeUs, line));
+    const lines = new ConsoleLines((line, timeUs) =>
+      entries.note(timeUs, "guest", "console", this.#consoleLine(line)),
+    );
     const machine = new DeterministicVm(this.#spec, (bytes) =>
       lines.push(bytes, machine.guestClock.nowUs()),
     );
-    const ledger = new Ledger(machine.vm);
+    const entries = new EntryStream(machine.vm, (entry) => this.#emit(entry));
     bootVm(machine.vm, image, imageFile);
     this.#digest.add(JSON.stringify({ seed: this.#options.seed, policy: this.#spec.policy.name }));
+    const watchable: DemoMachine = {
+      vm: machine.vm,
+      timeUs: () => machine.clock.nowUs(),
+      instructions: () => machine.instructions(),
+      failure: () => undefined,
+      recordsLost: () => entries.lost(),
+      powerdown: () => machine.requestQuiesce(),
+    };
     let pauseAtUs = 0;
     const step = (): Promise<void> | undefined => {
       if (outputStalled()) return new Promise((done) => setTimeout(done, PUMP_INTERVAL_MS));
       machine.step();
+      // A reader that stands still costs trace records, which are counted, and no memory.
+      if (!outputStalled()) entries.pump(machine.clock.nowUs());
       const realUs = monotonicNowUs();
       if (realUs < pauseAtUs) return undefined;
       pauseAtUs = realUs + PAUSE_INTERVAL_US;
@@ -200,45 +217,37 @@ class DemoRun {
     };
     let watched: Watched;
     try {
-      watched = await this.#watch(machine, ledger, step, 0);
+      watched = await this.#watch(watchable, step);
     } finally {
       machine.close();
     }
     lines.end();
-    return this.#finish(watched, machine, ledger);
+    entries.note(machine.clock.nowUs(), "machine", "vm-ended", { by: endedBy[watched.ending] });
+    entries.pump(Number.POSITIVE_INFINITY);
+    return this.#finish(watched, watchable);
   }
 
-  /** Lets the machine go on with `advance` until the run has an end; hands its ledger on meanwhile. */
-  async #watch(
-    machine: DemoMachine,
-    ledger: Ledger,
-    advance: () => Promise<void> | undefined,
-    holdBackUs: number,
-  ): Promise<Watched> {
+  /** Lets the machine go on with `advance` until the run has an end. */
+  async #watch(machine: DemoMachine, advance: () => Promise<void> | undefined): Promise<Watched> {
     const { deadlineMs, settleMs } = this.#config;
     const monitor = new DemoMonitor(machine.vm, this.#spec, deadlineMs, settleMs);
     let ending: Ending = "running";
     while (ending === "running" || ending === "quiescing") {
       const pause = advance();
       if (pause !== undefined) await pause;
-      const nowUs = machine.clock.nowUs();
-      // A reader that stands still costs trace records, which are counted, and no memory.
-      if (!outputStalled()) {
-        this.#take(ledger.drain());
-        this.#flush(nowUs - holdBackUs);
-      }
       if (this.#interrupted) ending = "interrupted";
-      else if (machine.failure !== undefined) ending = "crashed";
-      else ending = monitor.check(nowUs);
+      else if (machine.failure() !== undefined) ending = "crashed";
+      else ending = monitor.check(machine.timeUs());
       if (ending === "quiesce") {
-        machine.requestQuiesce();
+        machine.powerdown();
         ending = "quiescing";
       }
     }
     return { ending, monitor };
   }
 
-  #consoleLine(ledger: Ledger, timeUs: number, text: string): void {
+  /** Remembers what the guest reports; returns the entry's detail. */
+  #consoleLine(text: string): LedgerEntry["detail"] {
     const report = reportPattern.exec(text);
     if (report !== null) {
       this.#reports.set(Number.parseInt(report[1] ?? "", 16), {
@@ -247,21 +256,11 @@ class DemoRun {
         corrupt: Number(report[4]),
       });
     }
-    this.#take([ledger.note(timeUs, "guest", "console", { text })]);
+    return { text };
   }
 
-  #take(entries: readonly LedgerEntry[]): void {
-    this.#held.push(...entries);
-  }
-
-  /** Hands on what is older than `untilUs`, in order of time. */
-  #flush(untilUs: number): void {
-    if (this.#held.length === 0) return;
-    this.#held.sort((a, b) => a.timeUs - b.timeUs || a.seq - b.seq);
-    const count = this.#held.findIndex((entry) => entry.timeUs > untilUs);
-    const ready = count < 0 ? this.#held : this.#held.slice(0, count);
-    this.#held = count < 0 ? [] : this.#held.slice(count);
-    for (const entry of ready) this.#emit(entry);
+  #workerDied({ fid, cause, deaths }: Extract<VmEvent, { type: "worker-died" }>): void {
+    this.#log.warn({ fid, cause, deaths }, "a recovery worker died");
   }
 
   #emit(entry: LedgerEntry): void {
@@ -273,19 +272,15 @@ class DemoRun {
     this.#print(timelineLine(entry));
   }
 
-  #finish({ ending, monitor }: Watched, machine: DemoMachine, ledger: Ledger): number {
+  #finish({ ending, monitor }: Watched, machine: DemoMachine): number {
     const { vm } = machine;
     const instructions = machine.instructions();
-    this.#take(ledger.drain());
     const vmState = ending === "ended" ? "running" : "stopped";
-    this.#take([
-      ledger.note(machine.clock.nowUs(), "machine", "vm-ended", { by: endedBy[ending] }),
-    ]);
-    this.#flush(Number.POSITIVE_INFINITY);
     closeBooks(vm, this.#spec);
     const outcomes = this.#outcomes(vm, monitor);
-    const problems = this.#problems(ending, outcomes, machine.failure, monitor.halt());
-    if (ledger.lost() > 0) this.#log.warn({ records: ledger.lost() }, "trace records were lost");
+    const problems = this.#problems(ending, outcomes, machine.failure(), monitor.halt());
+    const lost = machine.recordsLost();
+    if (lost > 0) this.#log.warn({ records: lost }, "trace records were lost");
     const verdict = problems.length === 0 ? "recovered" : "failed";
     if (this.#options.json === true) {
       this.#print(JSON.stringify(this.#json(verdict, vmState, instructions, outcomes)));

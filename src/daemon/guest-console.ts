@@ -6,12 +6,16 @@ import { ConsoleKeys, KEY_HELP } from "./console-keys.ts";
 
 const CTRL_C = 0x03;
 const WAITING_MAX = 4096;
+/** How often a guest that had no room is asked again. */
+const RETRY_MS = 10;
 
 export interface ConsoleOptions {
   /** Ctrl-A is an escape, and Ctrl-C goes to the guest. */
   readonly escapes: boolean;
   /** Ctrl-A x, or Ctrl-C where it does not go to the guest. */
   readonly onExit: () => void;
+  /** Types on the guest's console; says how many bytes it had room for. */
+  readonly push: (bytes: Uint8Array) => number;
 }
 
 export class GuestConsole {
@@ -19,6 +23,7 @@ export class GuestConsole {
   readonly #options: ConsoleOptions;
   readonly #keys = new ConsoleKeys();
   readonly #waiting: number[] = [];
+  #retry: NodeJS.Timeout | undefined;
   readonly #listener = (chunk: Uint8Array): void => this.#typed(chunk);
 
   constructor(stream: NodeJS.ReadStream, options: ConsoleOptions) {
@@ -30,15 +35,17 @@ export class GuestConsole {
     stream.on("data", this.#listener);
   }
 
-  /** Hands typed bytes on; `push` says how many it took. */
-  deliver(push: (bytes: Uint8Array) => number): void {
-    if (this.#waiting.length === 0) return;
-    this.#waiting.splice(0, push(Uint8Array.from(this.#waiting)));
+  /** Hands typed bytes on, as far as the guest has room. */
+  #deliver(): void {
+    this.#retry = undefined;
+    this.#waiting.splice(0, this.#options.push(Uint8Array.from(this.#waiting)));
     if (this.#waiting.length < WAITING_MAX) this.#stream.resume();
+    if (this.#waiting.length > 0) this.#retry = setTimeout(() => this.#deliver(), RETRY_MS);
   }
 
   /** Gives the terminal back as it was. */
   close(): void {
+    clearTimeout(this.#retry);
     this.#stream.off("data", this.#listener);
     if (this.#stream.isTTY) this.#stream.setRawMode(false);
     // A pipe that nobody closes must not keep the process.
@@ -60,5 +67,6 @@ export class GuestConsole {
   #hold(bytes: Uint8Array): void {
     for (const byte of bytes) this.#waiting.push(byte);
     if (this.#waiting.length >= WAITING_MAX) this.#stream.pause();
+    if (this.#waiting.length > 0 && this.#retry === undefined) this.#deliver();
   }
 }

@@ -14,10 +14,8 @@ import { zmendVersion } from "../base/version.ts";
 import { cpuModels } from "../cpu/index.ts";
 import { requireMemory } from "../machine/host-memory.ts";
 import { readImage, readInitrd } from "../machine/image.ts";
-import type { LinuxBoot } from "../machine/linux-boot.ts";
-import { VCPU_CHECK_STOP, VCPU_RESET, VCPU_RUNNING } from "../machine/loops.ts";
-import { bootVm } from "../machine/parts.ts";
-import { ThreadedVm } from "../machine/threaded-vm.ts";
+import type { RunState, VmEvent } from "../machine/vm-control.ts";
+import { type BootSource, VmController } from "../machine/vm-controller.ts";
 import { mapOf, type VmSpec } from "../machine/vm-spec.ts";
 import { loadPolicy } from "../recovery/index.ts";
 import {
@@ -44,7 +42,6 @@ import {
 
 const PROGRAM = "zmend-system-s390x";
 const DEFAULT_MEMORY = "128";
-const POLL_MS = 5;
 
 async function main(words: readonly string[]): Promise<number> {
   const options = parseQemuOptions(words);
@@ -95,8 +92,9 @@ async function main(words: readonly string[]): Promise<number> {
     throw new ZmendError("USAGE", "no -kernel given; name an ELF64 s390x or flat image");
   }
   const spec = vmSpec(options, devices.functions);
-  const programs: Programs = {
-    kernel: { bytes: readImage(options.kernel), file: options.kernel },
+  const boot: BootSource = {
+    image: readImage(options.kernel),
+    file: options.kernel,
     linux: {
       ...(options.append === undefined ? {} : { commandLine: options.append }),
       ...(options.initrd === undefined
@@ -104,7 +102,7 @@ async function main(words: readonly string[]): Promise<number> {
         : { initrd: { bytes: readInitrd(options.initrd), file: options.initrd } }),
     },
   };
-  return runWithConsole(programs, spec, place, options["no-reboot"] === undefined);
+  return runWithConsole(boot, spec, place, options["no-reboot"] === undefined);
 }
 
 function vmSpec(
@@ -133,81 +131,75 @@ function vmSpec(
   };
 }
 
-interface Programs {
-  readonly kernel: { readonly bytes: Uint8Array; readonly file: string };
-  readonly linux: LinuxBoot;
-}
-
-/** Runs the guest, again and again while it asks for a re-IPL and may have it. */
+/** Runs the guest until it ends or the user ends it. */
 async function runWithConsole(
-  programs: Programs,
+  boot: BootSource,
   spec: VmSpec,
   place: ConsolePlace,
   reboots: boolean,
 ): Promise<number> {
   requireMemory(mapOf(spec).totalBytes, "The guest");
-  const end: RunEnd = { interrupted: false, exit: false };
-  const interrupt = (): void => {
-    end.interrupted = true;
-  };
+  const vm = new VmController({ spec, boot, onGuestReset: reboots ? "reset" : "shutdown" });
+  const end = new Ending(vm);
+  const interrupt = (): void => end.end("interrupted");
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   const escapes = place === "escapes";
-  const onExit = (): void => {
-    if (escapes) end.exit = true;
-    else interrupt();
-  };
+  const onExit = (): void => end.end(escapes ? "exit" : "interrupted");
+  const push = (bytes: Uint8Array): number => vm.pushInput(bytes);
   const terminal =
-    place === "none" ? undefined : new GuestConsole(process.stdin, { escapes, onExit });
+    place === "none" ? undefined : new GuestConsole(process.stdin, { escapes, onExit, push });
+  if (terminal !== undefined) vm.on((event) => printConsole(event));
   try {
-    for (;;) {
-      const stopped = await run(programs, spec, terminal, end);
-      if (end.interrupted) return EXIT_INTERRUPTED;
-      if (end.exit) return EXIT_DONE;
-      if (stopped === VCPU_CHECK_STOP) return EXIT_FAILED;
-      if (stopped !== VCPU_RESET || !reboots) return EXIT_DONE;
-    }
+    await vm.start({ interrupted: () => end.ended });
+    const { by } = await end.reached;
+    await vm.stop();
+    if (vm.failure() !== undefined) throw vm.failure();
+    if (by === "interrupted") return EXIT_INTERRUPTED;
+    if (by !== "check-stop") return EXIT_DONE;
+    const address = hex(vm.pswAddress(), 16);
+    process.stderr.write(`${PROGRAM}: the guest's CPU is in check stop at ${address}\n`);
+    return EXIT_FAILED;
   } finally {
+    await vm.stop();
     terminal?.close();
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
   }
 }
 
-/** What the user asked for while the guest ran. */
-interface RunEnd {
-  interrupted: boolean;
-  exit: boolean;
+function printConsole(event: VmEvent): Promise<void> | undefined {
+  if (event.type !== "console") return undefined;
+  process.stdout.write(event.bytes);
+  return outputTaken();
 }
 
-/** One life of the machine. @returns how its CPU stood at the end */
-async function run(
-  { kernel, linux }: Programs,
-  spec: VmSpec,
-  terminal: GuestConsole | undefined,
-  end: RunEnd,
-): Promise<number> {
-  const write = (bytes: Uint8Array): Promise<void> | undefined => {
-    if (terminal === undefined) return undefined;
-    process.stdout.write(bytes);
-    return outputTaken();
-  };
-  const vm = new ThreadedVm(spec, write);
-  bootVm(vm.vm, kernel.bytes, kernel.file, linux);
-  await vm.start(() => end.interrupted || end.exit);
-  const running = (): boolean =>
-    vm.stopped() === VCPU_RUNNING && !end.interrupted && !end.exit && vm.failure === undefined;
-  while (running()) {
-    terminal?.deliver((bytes) => vm.pushInput(bytes));
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+/** Who ended the run first: the user, or the guest in the way that its run state's reason names. */
+class Ending {
+  readonly reached: Promise<{ readonly by: string }>;
+  ended = false;
+  #resolve: (end: { readonly by: string }) => void = () => {};
+
+  constructor(vm: VmController) {
+    this.reached = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    vm.on((event) => {
+      if (event.type === "run-state" && finalStates.includes(event.to)) this.end(event.reason);
+    });
   }
-  const stopped = vm.stopped();
-  await vm.stop();
-  if (vm.failure !== undefined) throw vm.failure;
-  if (stopped === VCPU_CHECK_STOP && !end.interrupted) {
-    const address = hex(vm.pswAddress(), 16);
-    process.stderr.write(`${PROGRAM}: the guest's CPU is in check stop at ${address}\n`);
+
+  end(by: string): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.#resolve({ by });
   }
-  return stopped;
 }
+
+const finalStates: readonly RunState[] = [
+  "shutdown",
+  "guest-panicked",
+  "io-error",
+  "internal-error",
+];
 
 guardStandardOutput(PROGRAM);
 try {

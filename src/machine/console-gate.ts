@@ -8,6 +8,7 @@ import { CONSOLE_UNTAKEN_MAX_BYTES } from "../base/limits.ts";
 import { add, load, notify, wait } from "../shm/atomics.ts";
 import { VmBlock } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import { HOLD_NOBODY, holdOf } from "./hold.ts";
 import { COMMAND_RUN, commandOf } from "./loops.ts";
 
 /** What a message costs besides its bytes, so that a flood of empty ones is bounded too. */
@@ -25,13 +26,14 @@ export class ConsoleGate {
     this.#word = vm.map.vmBlock / 4 + VmBlock.consoleUntaken;
   }
 
-  /** vCPU, after it sent `bytes`: returns when there is room for more, or when the VM is told to stop. */
+  /** vCPU, after it sent `bytes`: returns when there is room for more, or when it is told to stop or to stand. */
   sent(bytes: number): void {
     const { words } = this.#vm;
     add(words, this.#word, bytes + MESSAGE_BYTES);
     for (;;) {
       const untaken = load(words, this.#word);
       if (untaken <= CONSOLE_UNTAKEN_MAX_BYTES || commandOf(this.#vm) !== COMMAND_RUN) return;
+      if (holdOf(this.#vm) !== HOLD_NOBODY) return;
       wait(words, this.#word, untaken, LOOK_MS);
     }
   }

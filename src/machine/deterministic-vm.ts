@@ -10,7 +10,13 @@ import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { COMMAND_RUN, commandOf, type PlatformUnit } from "./loops.ts";
-import { buildPlatform, buildRecovery, buildVcpu, prepareVm, recoveryOptions } from "./parts.ts";
+import {
+  buildPlatform,
+  buildProcessor,
+  buildRecovery,
+  prepareVm,
+  recoveryOptions,
+} from "./parts.ts";
 import { recordVcpuEnd } from "./vcpu-loop.ts";
 import { mapOf, type VmSpec } from "./vm-spec.ts";
 
@@ -42,7 +48,7 @@ export class DeterministicVm {
     this.#recoveries = spec.functions.map((_, index) => this.#recovery(index));
     // Inside a slice the guest's time goes on with each instruction.
     this.guestClock = { nowUs: () => this.clock.nowUs() + this.#sliceUs() };
-    this.#vcpu = buildVcpu(this.vm, spec, 0, this.guestClock, onConsole);
+    this.#vcpu = buildProcessor(this.vm, spec, 0, this.guestClock, onConsole).vcpu;
     // As on threads (start-gate.ts), each host function is open before the platform plays anything.
     for (let index = 0; index < this.#recoveries.length; index++) this.#stepRecovery(index);
   }

@@ -4,7 +4,7 @@
  */
 import { CcdfErr } from "../abi/ccdf.ts";
 import { encode } from "../abi/layout.ts";
-import type { SimPlatform } from "../backend/sim/index.ts";
+import type { FaultAction, SimPlatform } from "../backend/sim/index.ts";
 import { hexBytes } from "../base/hex.ts";
 import { load } from "../shm/atomics.ts";
 import { VmBlock } from "../shm/blocks.ts";
@@ -33,6 +33,21 @@ export function commandOf(vm: VmMemory): number {
   return load(vm.words, vm.map.vmBlock / 4 + VmBlock.command);
 }
 
+/** How the guest's CPU stands: a value of `VmBlock.vcpuStopped`. */
+export function stoppedOf(vm: VmMemory): number {
+  return load(vm.words, vm.map.vmBlock / 4 + VmBlock.vcpuStopped);
+}
+
+/** What the main thread asks of the platform's thread, which owns the faults. Plain data. */
+export type PlatformOrder =
+  | { readonly kind: "raise"; readonly index: number; readonly actions: readonly FaultAction[] }
+  /** Answer: `SimPlatform.armedFaults`. */
+  | { readonly kind: "armed"; readonly index: number }
+  /** Answer: the problems, empty when all rules were armed. */
+  | { readonly kind: "arm-nvme"; readonly index: number; readonly rules: unknown }
+  /** Answer: how many rules fired. */
+  | { readonly kind: "fire"; readonly name: string };
+
 /** The platform with the mailboxes of errors that guest instructions found. */
 export class PlatformUnit {
   readonly #platform: SimPlatform;
@@ -59,9 +74,10 @@ export class PlatformUnit {
     return this.#platform.nextEventUs();
   }
 
-  /** The thread's life. */
-  run(vm: VmMemory): void {
+  /** The thread's life. @param between called before each step */
+  run(vm: VmMemory, between: () => void): void {
     while (commandOf(vm) !== COMMAND_STOP) {
+      between();
       this.step();
       this.#platform.sleep(SLEEP_MAX_MS);
     }
@@ -71,5 +87,20 @@ export class PlatformUnit {
   /** Writes back and closes the disk images; nothing is stepped afterwards. */
   close(): void {
     this.#platform.close();
+  }
+
+  /** Carries an order of the main thread out. @returns the answer, where the order wants one */
+  carryOut(order: PlatformOrder): unknown {
+    switch (order.kind) {
+      case "raise":
+        for (const action of order.actions) this.#platform.raise(order.index, action);
+        return undefined;
+      case "armed":
+        return this.#platform.armedFaults(order.index);
+      case "arm-nvme":
+        return this.#platform.armNvmeFaults(order.index, order.rules);
+      case "fire":
+        return this.#platform.command(order.name);
+    }
   }
 }

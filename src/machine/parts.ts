@@ -24,7 +24,7 @@ import type { VmMemory } from "../shm/vm-memory.ts";
 import { loadImage } from "./image.ts";
 import { type LinuxBoot, placeLinux } from "./linux-boot.ts";
 import { PlatformUnit } from "./loops.ts";
-import type { VmSpec } from "./vm-spec.ts";
+import { policyOf, type VmSpec } from "./vm-spec.ts";
 
 /** Once, before any thread starts: the host side of each function, its identity in the guest, the reset state. */
 export function prepareVm(vm: VmMemory, spec: VmSpec): void {
@@ -73,7 +73,7 @@ export function recoveryOptions(
     vm,
     index,
     host: new SimHostFunction(vm, index, configOf(spec, index)),
-    policy: spec.policy,
+    policy: policyOf(spec, index),
     clock,
     trace: new TraceWriter(vm, recoveryTraceRing(vm.map, index), clock),
     channelReport: new ChannelReport(vm, floating),
@@ -83,7 +83,7 @@ export function recoveryOptions(
 
 /**
  * The recovery machine. A test that set `FunctionBlock.killAtStep` lets `onKill` run when the drain reaches that
- * step, once; `onKill` must not return.
+ * step, once; `onKill` must not return. `continued`: it goes on where another one stood that did not die.
  */
 export function buildRecovery(
   vm: VmMemory,
@@ -91,10 +91,12 @@ export function buildRecovery(
   index: number,
   clock: Clock,
   onKill: (step: number) => never,
+  continued = false,
 ): RecoveryUnit {
   const killWord = (vm.map.functionBlocks[index] as number) / 4 + FunctionBlock.killAtStep;
   return new RecoveryUnit({
     ...recoveryOptions(vm, spec, index, clock),
+    continued,
     killHook: (step) => {
       if (compareExchange(vm.words, killWord, step, 0) === step && step !== 0) onKill(step);
     },
@@ -108,6 +110,7 @@ export function buildDevices(
   index: number,
   clock: Clock,
   console: (bytes: Uint8Array) => void,
+  trace = new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock),
 ): Devices {
   const floating = new FloatingInterrupts(vm);
   const hosts = spec.functions.map((config, n) => new SimHostFunction(vm, n, config));
@@ -120,7 +123,7 @@ export function buildDevices(
     clearError: hosts.map((host) => host.clearError),
     floating,
     channelReport: new ChannelReport(vm, floating),
-    trace: new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock),
+    trace,
     clock,
     console,
     sclpFacts: { ramBytes: vm.map.ramBytes, cpuCount: vm.map.vcpuCount },
@@ -129,23 +132,34 @@ export function buildDevices(
   });
 }
 
-/** vCPU `index` with its devices. */
-export function buildVcpu(
+/** A vCPU with the devices that its instructions reach. */
+export interface Processor {
+  readonly vcpu: Vcpu;
+  /** Machine reset of the devices: functions, channel report, pending interruptions. */
+  readonly resetDevices: () => void;
+}
+
+/** @param guestClock time as the guest's clock and timers see it */
+export function buildProcessor(
   vm: VmMemory,
   spec: VmSpec,
   index: number,
   clock: Clock,
   console: (bytes: Uint8Array) => void,
-): Vcpu {
+  guestClock: Clock = clock,
+): Processor {
+  // One writer: a trace ring has one producer.
   const trace = new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock);
-  return new Vcpu(vm, index, {
-    intercepts: buildDevices(vm, spec, index, clock, console).intercepts,
+  const devices = buildDevices(vm, spec, index, clock, console, trace);
+  const vcpu = new Vcpu(vm, index, {
+    intercepts: devices.intercepts,
     floating: new FloatingInterrupts(vm),
-    clock,
+    clock: guestClock,
     model: spec.cpuModel,
     epochMs: spec.epochMs,
     machineCheckTaken: () => trace.write(TraceKind.machineCheck, -1, 0, 0, 0, 0, 0, 0),
   });
+  return { vcpu, resetDevices: devices.reset };
 }
 
 function configOf(spec: VmSpec, index: number): VmSpec["functions"][number] {

@@ -1,13 +1,14 @@
 /**
  * A VM on threads: one worker per vCPU, one per function, one for the platform, each a piscina instance. The main
- * thread only supervises: it restarts recovery workers that died, takes console text and trace records, and
- * says when to stop.
+ * thread only supervises: it restarts recovery workers that died, takes console text and trace records, makes
+ * threads stand, hands them orders, and says when to stop.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { HostClock } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
+import { WORKER_RESTARTS_MAX, WORKER_RESTARTS_WINDOW_MS } from "../base/limits.ts";
 import { Cpu, CpuState } from "../cpu/index.ts";
-import { repairAfterDeath } from "../recovery/index.ts";
+import { type Policy, repairAfterDeath } from "../recovery/index.ts";
 import { load, store } from "../shm/atomics.ts";
 import {
   FunctionBlock,
@@ -22,17 +23,36 @@ import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { type Actor, startActor, type WorkerName } from "./actors.ts";
 import { ConsoleGate } from "./console-gate.ts";
-import { COMMAND_RUN, COMMAND_STOP, commandOf } from "./loops.ts";
+import {
+  addFrozen,
+  deviceResetDone,
+  forgetActor,
+  type HOLD_ALL,
+  HOLD_NOBODY,
+  HOLD_VCPUS,
+  holdOf,
+  orderDeviceReset,
+  orderHold,
+  standsStill,
+} from "./hold.ts";
+import { COMMAND_RUN, COMMAND_STOP, commandOf, type PlatformOrder, stoppedOf } from "./loops.ts";
+import type { PlatformAnswer, PlatformRequest, PolicyOrder } from "./orders.ts";
 import { prepareVm, recoveryOptions } from "./parts.ts";
-import { actorsReady, gateIsOpen, openGate } from "./start-gate.ts";
-import { type ActorTask, type ConsoleWrite, mapOf, type VmSpec } from "./vm-spec.ts";
+import {
+  actorsReady,
+  gateIsOpen,
+  openGate,
+  PLATFORM_ACTOR,
+  recoveryActor,
+  vcpuActor,
+} from "./start-gate.ts";
+import { type ActorTask, type ConsoleWrite, mapOf, type VmSpec, withPolicy } from "./vm-spec.ts";
 
-/** Restarts of one function's worker before the VM is stopped: a worker that dies at once each time helps nobody. */
-const RESTARTS_MAX = 1000;
-/** The same before the VM's time begins, when no deadline watches yet: what killed it would kill the next one too. */
+/** Deaths of a worker before the VM's time begins, when no deadline watches: what killed it would kill the next too. */
 const STARTS_MAX = 4;
 
-const READY_POLL_MS = 2;
+/** How often the main thread looks whether threads have done what they were told. */
+const LOOK_MS = 2;
 
 /** A thread that was told to end and has not after this is ended: a stop must not depend on what a guest does. */
 const STOP_GRACE_MS = 5000;
@@ -40,47 +60,80 @@ const STOP_GRACE_MS = 5000;
 /** Takes console text; what it returns is awaited before the text counts as taken (console-gate.ts). */
 export type ConsoleSink = (bytes: Uint8Array, timeUs: number) => unknown;
 
+/** A recovery worker's thread has died. */
+export interface WorkerDeath {
+  readonly index: number;
+  readonly cause: string;
+  /** Deaths within the window (limits.ts), this one included. */
+  readonly deaths: number;
+  /** False when it was one too many: the VM is stopped. */
+  readonly restarts: boolean;
+}
+
+export interface ThreadedVmOptions {
+  readonly onWorkerDeath?: (death: WorkerDeath) => void;
+  readonly restartsMax?: number;
+}
+
 export class ThreadedVm {
-  readonly spec: VmSpec;
   readonly vm: VmMemory;
   /** The VM's time; 0 until all threads are ready. */
   readonly clock = new HostClock();
   readonly #onConsole: ConsoleSink;
+  readonly #options: ThreadedVmOptions;
   readonly #actors = new Map<string, Actor>();
-  readonly #lives: Promise<void>[] = [];
+  readonly #lives = new Set<Promise<void>>();
+  /** Numbers of the threads that live. */
+  readonly #alive = new Set<number>();
+  /** Functions whose recovery worker has ended in order. */
+  readonly #left = new Set<number>();
   readonly #console: ConsoleGate;
+  #platformPort: MessagePort | undefined;
+  readonly #answers = new Map<number, (answer: unknown) => void>();
+  readonly #recoveryPorts: (MessagePort | undefined)[] = [];
+  readonly #deathsUs: number[][] = [];
+  #spec: VmSpec;
+  #requests = 0;
+  #heldAtUs = 0;
   #open = false;
   #stopping = false;
   /** Why a thread other than a recovery worker died; the VM is stopped then. */
   failure: Error | undefined;
 
-  constructor(spec: VmSpec, onConsole: ConsoleSink) {
-    this.spec = spec;
+  constructor(spec: VmSpec, onConsole: ConsoleSink, options: ThreadedVmOptions = {}) {
+    this.#spec = spec;
     this.vm = createVmMemory(mapOf(spec));
     this.#onConsole = onConsole;
+    this.#options = options;
     this.#console = new ConsoleGate(this.vm);
     prepareVm(this.vm, spec);
+  }
+
+  /** With the policies that are in force now. */
+  get spec(): VmSpec {
+    return this.#spec;
   }
 
   /**
    * Starts every thread and, when all are ready, the VM's time. Guest storage and the vCPU's PSW must be ready.
    * Resolves early, with `failure` set, when a thread dies while it starts, and when `interrupted` says so: the
-   * VM's time does not begin then, and `stop` has to follow.
+   * VM's time does not begin then, and `stop` has to follow. With `paused` the vCPUs stand until `release`.
    */
-  async start(interrupted: () => boolean = () => false): Promise<void> {
+  async start(interrupted: () => boolean = () => false, paused = false): Promise<void> {
+    if (paused) orderHold(this.vm, HOLD_VCPUS);
     this.#startActors();
-    const expected = this.spec.functions.length + 2;
+    const expected = 1 + this.vm.map.vcpuCount + this.#spec.functions.length;
     while (actorsReady(this.vm) < expected && this.failure === undefined) {
       if (interrupted()) return;
-      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+      await look();
     }
     openGate(this.vm, this.clock);
     this.#open = true;
   }
 
   #startActors(): void {
-    void this.#startActor("platform", "io", {});
-    for (let index = 0; index < this.spec.functions.length; index++) this.#startRecovery(index, 0);
+    this.#startPlatform();
+    for (let index = 0; index < this.#spec.functions.length; index++) this.#startRecovery(index);
     const { port1, port2 } = new MessageChannel();
     port1.on("message", async ({ bytes, timeUs }: ConsoleWrite) => {
       await this.#onConsole(bytes, timeUs);
@@ -88,8 +141,9 @@ export class ThreadedVm {
     });
     // Console text arrives while somebody waits for the VM; the port alone must not keep the process alive.
     port1.unref();
-    const life = this.#startActor("vcpu", "vcpu", { index: 0, console: port2 });
-    this.#lives.push(life.then(() => port1.close()));
+    const task = this.#task({ index: 0, console: port2 });
+    const life = this.#startActor("vcpu", "vcpu", vcpuActor(0), task, port2);
+    void life.then(() => port1.close());
   }
 
   /** Instructions executed so far, as last published by the vCPU. */
@@ -101,7 +155,7 @@ export class ThreadedVm {
 
   /** How the guest's CPU stands: `VCPU_RUNNING` or one of the other `VCPU_…` values of `loops.ts`. */
   stopped(): number {
-    return load(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.vcpuStopped);
+    return stoppedOf(this.vm);
   }
 
   pswAddress(): bigint {
@@ -118,21 +172,124 @@ export class ThreadedVm {
     return new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).pushInput(bytes);
   }
 
-  /** Ends all threads, in order if they will, and frees them. */
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    store(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP);
-    new FloatingInterrupts(this.vm).kick(PENDING_COMMAND);
-    for (const base of this.vm.map.functionBlocks) {
-      const words = base / 4;
-      const sleeping = words + FunctionBlock.workerSleeping;
-      new Doorbell(this.vm.words, sleeping, words + FunctionBlock.workerSummary).ring(WORK_COMMAND);
+  // Standing still --------------------------------------------------------------------------------------
+
+  /**
+   * Makes the vCPUs stand, or every thread; resolves when they do, or when the VM ends instead. Guest time does not
+   * pass from then on.
+   */
+  async hold(level: typeof HOLD_VCPUS | typeof HOLD_ALL): Promise<void> {
+    const before = holdOf(this.vm);
+    orderHold(this.vm, level);
+    this.#ringAll();
+    while (!this.#stand(level)) await look();
+    if (before === HOLD_NOBODY) this.#heldAtUs = this.clock.nowUs();
+  }
+
+  /** Lets threads go on, all of them or all but the vCPUs. */
+  release(level: typeof HOLD_NOBODY | typeof HOLD_VCPUS = HOLD_NOBODY): void {
+    if (level === HOLD_NOBODY && holdOf(this.vm) !== HOLD_NOBODY) {
+      addFrozen(this.vm, this.clock.nowUs() - this.#heldAtUs);
     }
+    orderHold(this.vm, level);
+  }
+
+  /** Every thread stands: resets the devices as the guest sees them. */
+  async resetDevices(): Promise<void> {
+    orderDeviceReset(this.vm);
+    while (!deviceResetDone(this.vm) && this.#running()) await look();
+  }
+
+  #stand(level: number): boolean {
+    if (!this.#running()) return true;
+    for (const actor of this.#alive) {
+      const isVcpu = actor > PLATFORM_ACTOR && actor <= this.vm.map.vcpuCount;
+      if (!isVcpu && level === HOLD_VCPUS) continue;
+      if (!standsStill(this.vm, actor)) return false;
+    }
+    return true;
+  }
+
+  #running(): boolean {
+    return this.failure === undefined && !this.#stopping;
+  }
+
+  // Orders ----------------------------------------------------------------------------------------------
+
+  /** Has the platform's thread carry an order out, also while it sleeps; resolves with its answer. */
+  order(order: PlatformOrder): Promise<unknown> {
+    const request = ++this.#requests;
+    return new Promise((resolve, reject) => {
+      if (!this.#alive.has(PLATFORM_ACTOR)) {
+        reject(new ZmendError("WORKER_FAILED", `The VM ${this.#spec.name} does not run any more.`));
+        return;
+      }
+      this.#answers.set(request, resolve);
+      this.#platformPort?.postMessage({ request, order } satisfies PlatformRequest);
+      this.#ringPlatform();
+    });
+  }
+
+  /** Another policy for a function, from its worker's next step on. A deadline that runs stays as it is. */
+  async setPolicy(index: number, policy: Policy): Promise<void> {
+    this.#spec = withPolicy(this.#spec, index, policy);
+    const block = (this.vm.map.functionBlocks[index] as number) / 4;
+    const number = this.#policyNumber(index) + 1;
+    this.#recoveryPorts[index]?.postMessage({ number, policy } satisfies PolicyOrder);
+    store(this.vm.words, block + FunctionBlock.policyAsked, number);
+    this.ringRecovery(index);
+    const taken = (): boolean => load(this.vm.words, block + FunctionBlock.policyTaken) >= number;
+    while (!taken() && this.#running() && this.recoveryServes(index)) await look();
+  }
+
+  #policyNumber(index: number): number {
+    const block = (this.vm.map.functionBlocks[index] as number) / 4;
+    return load(this.vm.words, block + FunctionBlock.policyAsked);
+  }
+
+  ringRecovery(index: number): void {
+    const words = (this.vm.map.functionBlocks[index] as number) / 4;
+    const sleeping = words + FunctionBlock.workerSleeping;
+    new Doorbell(this.vm.words, sleeping, words + FunctionBlock.workerSummary).ring(WORK_COMMAND);
+  }
+
+  /** Whether function `index` has a recovery worker: not after it left, nor after a policy stopped the VM. */
+  recoveryServes(index: number): boolean {
+    return !this.#left.has(index);
+  }
+
+  /** A new worker for function `index`, if its last one has ended in order. */
+  reviveRecovery(index: number): void {
+    if (this.#left.has(index) && this.#running()) this.#startRecovery(index);
+  }
+
+  #ringPlatform(): void {
     const block = this.vm.map.vmBlock / 4;
     const sleeping = block + VmBlock.platformSleeping;
     new Doorbell(this.vm.words, sleeping, block + VmBlock.platformSummary).ring(1);
+  }
+
+  #ringAll(): void {
+    new FloatingInterrupts(this.vm).kick(PENDING_COMMAND);
+    for (let index = 0; index < this.vm.map.functionCount; index++) this.ringRecovery(index);
+    this.#ringPlatform();
+  }
+
+  // The end ---------------------------------------------------------------------------------------------
+
+  /** Ends all threads, in order if they will, and frees them. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#command(COMMAND_STOP);
     // Before time 0 there is nothing to end in order: threads may still be loading.
     await this.#ended(gateIsOpen(this.vm) ? STOP_GRACE_MS : 0);
+    this.#platformPort?.close();
+  }
+
+  #command(command: number): void {
+    store(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command, command);
+    this.#ringAll();
+    orderHold(this.vm, HOLD_NOBODY); // wakes those that stand
   }
 
   /** Resolves when every thread has ended; after `graceMs` those that have not are killed. */
@@ -154,65 +311,132 @@ export class ThreadedVm {
     await this.#actors.get(`recovery-${index}`)?.kill();
   }
 
-  #startRecovery(index: number, restarts: number): void {
+  // Threads ---------------------------------------------------------------------------------------------
+
+  #startPlatform(): void {
+    const { port1, port2 } = new MessageChannel();
+    port1.on("message", ({ request, answer }: PlatformAnswer) => {
+      this.#answers.get(request)?.(answer);
+      this.#answers.delete(request);
+    });
+    port1.unref();
+    this.#platformPort = port1;
+    void this.#startActor("platform", "io", PLATFORM_ACTOR, this.#task({ orders: port2 }), port2);
+  }
+
+  #startRecovery(index: number): void {
     const name = `recovery-${index}`;
-    const actor = startActor("recovery", this.#task({ index }));
+    const number = recoveryActor(this.vm, index);
+    const { port1, port2 } = new MessageChannel();
+    port1.unref();
+    this.#recoveryPorts[index]?.close();
+    this.#recoveryPorts[index] = port1;
+    const policyNumber = this.#policyNumber(index);
+    const task = this.#task({ index, orders: port2, policyNumber });
+    const actor = startActor("recovery", task, [port2]);
     this.#actors.set(name, actor);
-    this.#lives.push(
+    this.#alive.add(number);
+    this.#left.delete(index);
+    const ended = (): void => {
+      this.#alive.delete(number);
+      port1.close();
+    };
+    this.#live(
       actor.done.then(
-        () => actor.close(),
+        () => {
+          ended();
+          this.#left.add(index);
+          return actor.close();
+        },
         async (error: Error) => {
+          ended();
+          forgetActor(this.vm, number);
           await actor.close();
           if (commandOf(this.vm) !== COMMAND_RUN) return;
-          const limit = this.#open ? RESTARTS_MAX : STARTS_MAX - 1;
-          if (restarts >= limit) return this.#fail(name, error);
-          try {
-            repairAfterDeath(recoveryOptions(this.vm, this.spec, index, this.clock));
-            this.#startRecovery(index, restarts + 1);
-          } catch (repairError) {
-            this.#fail(name, repairError as Error);
-          }
+          this.#recoveryDied(index, name, error);
         },
       ),
     );
   }
 
+  /** What `stop` has to wait for. */
+  #live(life: Promise<void>): void {
+    this.#lives.add(life);
+    void life.then(() => this.#lives.delete(life));
+  }
+
+  #recoveryDied(index: number, name: string, error: Error): void {
+    const deaths = this.#countDeath(index);
+    const limit = this.#open ? (this.#options.restartsMax ?? WORKER_RESTARTS_MAX) : STARTS_MAX - 1;
+    const restarts = deaths <= limit;
+    this.#options.onWorkerDeath?.({ index, cause: error.message, deaths, restarts });
+    if (!restarts) {
+      this.#fail(name, error);
+      return;
+    }
+    try {
+      repairAfterDeath(recoveryOptions(this.vm, this.#spec, index, this.clock));
+      this.#startRecovery(index);
+    } catch (repairError) {
+      this.#fail(name, repairError as Error);
+    }
+  }
+
+  /** @returns deaths of this worker within the window, this one included */
+  #countDeath(index: number): number {
+    const nowUs = this.clock.nowUs();
+    const first = nowUs - WORKER_RESTARTS_WINDOW_MS * 1000;
+    const recent = (this.#deathsUs[index] ?? []).filter((timeUs) => timeUs >= first);
+    recent.push(nowUs);
+    this.#deathsUs[index] = recent;
+    return recent.length;
+  }
+
   #startActor(
     name: string,
     worker: WorkerName,
-    extra: { readonly index?: number; readonly console?: MessagePort },
+    number: number,
+    task: ActorTask,
+    port: MessagePort,
   ): Promise<void> {
-    const ports = extra.console === undefined ? [] : [extra.console];
-    const actor = startActor(worker, this.#task(extra), ports);
+    const actor = startActor(worker, task, [port]);
     this.#actors.set(name, actor);
+    this.#alive.add(number);
     const life = actor.done.then(
-      () => actor.close(),
+      () => {
+        this.#alive.delete(number);
+        return actor.close();
+      },
       async (error: Error) => {
+        this.#alive.delete(number);
         await actor.close();
         if (!this.#stopping) this.#fail(name, error);
       },
     );
-    this.#lives.push(life);
+    this.#live(life);
     return life;
   }
 
   #fail(name: string, error: Error): void {
     this.failure ??= new ZmendError(
       "WORKER_FAILED",
-      `The ${name} thread of VM ${this.spec.name} died: ${error.message}`,
+      `The ${name} thread of VM ${this.#spec.name} died: ${error.message}`,
       { name },
       { cause: error },
     );
-    store(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP);
-    new FloatingInterrupts(this.vm).kick(PENDING_COMMAND);
+    this.#command(COMMAND_STOP);
   }
 
   #task<T extends object>(extra: T): ActorTask & T {
     return {
-      spec: this.spec,
+      spec: this.#spec,
       map: this.vm.map,
       memory: this.vm.memory,
       ...extra,
     };
   }
+}
+
+function look(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 }

@@ -1,13 +1,18 @@
-/** The life of a vCPU's thread: run in slices, sleep in enabled waits, say how it ended. */
+/**
+ * The life of a vCPU's thread: run in slices, sleep in enabled waits, stand when told to, say how the guest ended.
+ * The thread outlives its guest: a reset of the machine begins another one.
+ */
 import { VCPU_SLICE_INSTRUCTIONS } from "../base/limits.ts";
 import { type Vcpu, VcpuExit } from "../cpu/index.ts";
-import { load, store } from "../shm/atomics.ts";
+import { store } from "../shm/atomics.ts";
 import { VmBlock } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import { awaitOrder, standAsVcpu, takeDeviceReset } from "./hold.ts";
 import {
   COMMAND_POLICY_STOP,
-  COMMAND_RUN,
+  COMMAND_STOP,
   commandOf,
+  stoppedOf,
   VCPU_CHECK_STOP,
   VCPU_COMMAND,
   VCPU_DISABLED_WAIT,
@@ -20,16 +25,35 @@ import {
 /** The longest sleep of an enabled wait, in case a wake-up was lost with a thread that died. */
 const SLEEP_MAX_MS = 100;
 
-/** Returns when the guest has stopped or the VM was told to. */
-export function runVcpu(vcpu: Vcpu, vm: VmMemory): void {
+export interface VcpuLife {
+  readonly vcpu: Vcpu;
+  /** Number of this thread in the start gate and in holds. */
+  readonly actor: number;
+  readonly resetDevices: () => void;
+  /** After the CPU stood: its time and its storage may have changed. */
+  readonly resumed: () => void;
+}
+
+/** Returns when the VM is told to stop. */
+export function runVcpu({ vcpu, actor, resetDevices, resumed }: VcpuLife, vm: VmMemory): void {
+  const meanwhile = (): void => takeDeviceReset(vm, resetDevices);
   for (;;) {
     const command = commandOf(vm);
-    if (command !== COMMAND_RUN) {
-      setStopped(vm, command === COMMAND_POLICY_STOP ? VCPU_POLICY_STOP : VCPU_COMMAND);
+    if (command === COMMAND_STOP) {
+      setStopped(vm, VCPU_COMMAND);
       return;
     }
+    if (command === COMMAND_POLICY_STOP) setStopped(vm, VCPU_POLICY_STOP);
+    if (standAsVcpu(vm, actor, meanwhile)) {
+      resumed();
+      continue;
+    }
+    if (stoppedOf(vm) !== VCPU_RUNNING) {
+      awaitOrder(vm);
+      continue;
+    }
     const exit = vcpu.run(VCPU_SLICE_INSTRUCTIONS);
-    if (recordVcpuEnd(vm, exit)) return;
+    if (recordVcpuEnd(vm, exit)) continue;
     if (exit === VcpuExit.wait) vcpu.sleep(SLEEP_MAX_MS);
   }
 }
@@ -52,6 +76,6 @@ export function recordVcpuEnd(vm: VmMemory, exit: number): boolean {
 }
 
 function setStopped(vm: VmMemory, value: number): void {
-  const word = vm.map.vmBlock / 4 + VmBlock.vcpuStopped;
-  if (load(vm.words, word) === VCPU_RUNNING) store(vm.words, word, value);
+  if (stoppedOf(vm) !== VCPU_RUNNING) return;
+  store(vm.words, vm.map.vmBlock / 4 + VmBlock.vcpuStopped, value);
 }

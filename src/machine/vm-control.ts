@@ -72,6 +72,16 @@ export type VmEvent =
   /** A line of the ledger: everything that happens to functions, in order of time. */
   | { readonly type: "entry"; readonly entry: LedgerEntry }
   | { readonly type: "console"; readonly bytes: Uint8Array; readonly timeUs: number }
+  /** A recovery worker's thread died; `restarts` says whether it has a successor, else the VM ends. */
+  | {
+      readonly type: "worker-died";
+      readonly fid: number;
+      readonly cause: string;
+      /** Deaths of this worker within the last minute. */
+      readonly deaths: number;
+      readonly restarts: boolean;
+      readonly timeUs: number;
+    }
   | { readonly type: "device-deleted"; readonly id: string; readonly fid: number }
   | {
       readonly type: "unplug-failed";
@@ -79,6 +89,16 @@ export type VmEvent =
       readonly fid: number;
       readonly reason: string;
     };
+
+/** A promise that a listener returns is awaited before the guest may write on, or the next entry is told. */
+export type VmListener = (event: VmEvent) => unknown;
+
+export interface StartOptions {
+  /** The CPUs stand until `resume()` (QEMU's -S). */
+  readonly paused?: boolean;
+  /** Asked while threads come up: true gives the start up, and `stop()` has to follow. */
+  readonly interrupted?: () => boolean;
+}
 
 export interface VmControl {
   readonly name: string;
@@ -93,8 +113,8 @@ export interface VmControl {
   instructions(): number;
   functions(): readonly FunctionStatus[];
 
-  /** Starts the threads and the VM's time; with `paused`, the CPUs stand until `resume()`. */
-  start(options?: { readonly paused?: boolean }): Promise<void>;
+  /** Starts the threads and the VM's time. Rejects with the reason when one of them dies meanwhile. */
+  start(options?: StartOptions): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
   /** System reset and IPL again, as QMP `system_reset`. */
@@ -122,5 +142,5 @@ export interface VmControl {
   /** Types on the guest's console; returns how many bytes it had room for. */
   pushInput(bytes: Uint8Array): number;
   /** Calls `listener` for each event until the returned function is called. */
-  on(listener: (event: VmEvent) => void): () => void;
+  on(listener: VmListener): () => void;
 }

@@ -10,6 +10,10 @@ export interface VmSpec {
   readonly cpuModel: string;
   readonly functions: readonly SimFunctionConfig[];
   readonly policy: Policy;
+  /** Policies of single functions, by index, where they differ from `policy`. */
+  readonly policies?: readonly (Policy | undefined)[];
+  /** Device ids of the functions, by index; `fn-FID` where there is none. */
+  readonly functionIds?: readonly (string | undefined)[];
   /** Real time of day at the VM's time 0, milliseconds since 1970: where the guest's TOD clock starts. */
   readonly epochMs: number;
 }
@@ -25,6 +29,21 @@ export function mapOf(spec: VmSpec): MemoryMap {
     vcpuBytes: VCPU_AREA_BYTES,
     hostBytes: HOST_AREA_BYTES,
   });
+}
+
+export function policyOf(spec: VmSpec, index: number): Policy {
+  return spec.policies?.[index] ?? spec.policy;
+}
+
+/** The spec with another policy for one function. */
+export function withPolicy(spec: VmSpec, index: number, policy: Policy): VmSpec {
+  const policies = spec.functions.map((_, n) => (n === index ? policy : spec.policies?.[n]));
+  return { ...spec, policies };
+}
+
+export function functionIdOf(spec: VmSpec, index: number): string {
+  const fid = spec.functions[index]?.fid ?? 0;
+  return spec.functionIds?.[index] ?? `fn-${fid.toString(16).padStart(8, "0")}`;
 }
 
 /** What a worker is started with. */

@@ -10,9 +10,18 @@ const SLEEP_MAX_MS = 250;
 
 export type LoopEnd = "vm-stopped" | "detached" | "unsupported";
 
-/** Returns when the VM is told to stop, the function has left for good, or the host lacks the feature. */
-export function runRecoveryLoop(unit: RecoveryUnit, clock: Clock): LoopEnd {
+/**
+ * Returns when the VM is told to stop, the function has left for good, or the host lacks the feature.
+ * @param between called before each step; returns the unit to go on with: the same, or its successor
+ */
+export function runRecoveryLoop(
+  first: RecoveryUnit,
+  clock: Clock,
+  between: (unit: RecoveryUnit) => RecoveryUnit = (unit) => unit,
+): LoopEnd {
+  let unit = first;
   for (;;) {
+    unit = between(unit);
     const wakeUs = unit.step();
     if (unit.vmStopping()) return "vm-stopped";
     if (unit.ended) return "detached";

@@ -46,6 +46,12 @@ export const VmBlock = wordBlock([
   "!consoleUntaken",
   // Device lock: one vCPU at a time executes zPCI, CHSC and SERVC (lock.ts)
   "!deviceLock",
+  // Threads that shall stand (src/machine/hold.ts). Main thread; each actor its bit of heldActors
+  "!hold",
+  "resetAsked", //  1 = the first vCPU shall reset the devices; 0 again when it has
+  "frozenLow", //   microseconds that the vCPUs have stood: no guest time
+  "frozenHigh",
+  "!heldActors:3",
 ]);
 
 /** First words of each vCPU area; the rest of the area belongs to `src/cpu`. */
@@ -109,6 +115,8 @@ export const FunctionBlock = wordBlock([
   "killAtStep", //   test hook: the worker dies when it reaches this step (0 = never)
   "recoveryScratch:64", // the machine's own words that must outlive a worker
   "recoveryCommand", // control: RECOVERY_COMMAND_*; worker: exchanged to 0. Doorbell bit WORK_COMMAND
+  "policyAsked", //     control: number of the policy that shall be in force, counted up with each change
+  "policyTaken", //     worker: number of the policy in force
   // The books. errorsRaised = fetched + sum(notDelivered…), design.md 4
   "!errorsRaised", //  platform
   "hostDropped", //    platform: queue full

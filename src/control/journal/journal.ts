@@ -147,6 +147,17 @@ export class Journal {
           detail: { byGuest: event.byGuest },
         });
         return;
+      case "worker-died": {
+        const { fid, timeUs, cause, deaths, restarts } = event;
+        this.#writer.append({
+          vm: name,
+          fid,
+          kind: event.type,
+          timeUs,
+          detail: { cause, deaths, restarts },
+        });
+        return;
+      }
       case "device-deleted":
         this.#writer.append({
           vm: name,

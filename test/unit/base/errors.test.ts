@@ -41,6 +41,8 @@ describe("the catalogue", () => {
     POLICY_INVALID: 2,
     NOT_ENOUGH_MEMORY: 3,
     ENVIRONMENT: 3,
+    STATE_REFUSED: 1,
+    NOT_FOUND: 1,
     GUEST_HUNG: 1,
     WORKER_FAILED: 1,
   };

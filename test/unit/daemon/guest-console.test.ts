@@ -1,5 +1,5 @@
 import { PassThrough } from "node:stream";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { ConsoleKeys } from "../../../src/daemon/console-keys.ts";
 import { GuestConsole } from "../../../src/daemon/guest-console.ts";
 
@@ -38,40 +38,52 @@ function input(terminal: boolean): { stream: NodeJS.ReadStream; modes: boolean[]
   return { stream: stream as unknown as NodeJS.ReadStream, modes };
 }
 
+const all = (bytes: Uint8Array): number => bytes.length;
+
 async function type(stream: NodeJS.ReadStream, text: string): Promise<void> {
   (stream as unknown as PassThrough).write(text);
   await new Promise((resolve) => setImmediate(resolve));
 }
 
 describe("the guest's console", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
   it("keeps what the guest has no room for, in order", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const { stream } = input(false);
-    const guest = new GuestConsole(stream, { escapes: true, onExit: () => {} });
-    await type(stream, "hello");
     const got: string[] = [];
     const push = (bytes: Uint8Array): number => {
       const taken = bytes.subarray(0, 2);
       got.push(Buffer.from(taken).toString());
       return taken.length;
     };
-    for (let n = 0; n < 5; n++) guest.deliver(push);
+    const guest = new GuestConsole(stream, { escapes: true, onExit: () => {}, push });
+    await type(stream, "hello");
+    expect(got).toEqual(["he"]);
+    await vi.runAllTimersAsync();
     expect(got).toEqual(["he", "ll", "o"]);
     guest.close();
   });
 
   it("stops reading while too much waits, and goes on when the guest has taken it", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const { stream } = input(false);
-    const guest = new GuestConsole(stream, { escapes: false, onExit: () => {} });
+    let room = 0;
+    const push = (bytes: Uint8Array): number => Math.min(room, bytes.length);
+    const guest = new GuestConsole(stream, { escapes: false, onExit: () => {}, push });
     await type(stream, "x".repeat(5000));
     expect(stream.isPaused()).toBe(true);
-    guest.deliver((bytes) => bytes.length);
+    room = 5000;
+    await vi.runAllTimersAsync();
     expect(stream.isPaused()).toBe(false);
     guest.close();
   });
 
   it("puts a terminal into raw mode and back", () => {
     const { stream, modes } = input(true);
-    new GuestConsole(stream, { escapes: true, onExit: () => {} }).close();
+    new GuestConsole(stream, { escapes: true, onExit: () => {}, push: all }).close();
     expect(modes).toEqual([true, false]);
   });
 
@@ -89,7 +101,7 @@ describe("the guest's console", () => {
       const onExit = (): void => {
         ended = true;
       };
-      const guest = new GuestConsole(stream, { escapes, onExit });
+      const guest = new GuestConsole(stream, { escapes, onExit, push: all });
       await type(stream, typed);
       expect(ended).toBe(ends);
       guest.close();

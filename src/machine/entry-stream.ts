@@ -1,0 +1,39 @@
+/**
+ * The ledger's entries as a stream in order of time: what threads trace and what the main thread notes, held back for a
+ * while, so that a slower thread's earlier entry still finds its place.
+ */
+import type { VmMemory } from "../shm/vm-memory.ts";
+import { Ledger } from "./ledger.ts";
+import type { Actor, LedgerEntry } from "./ledger-entry.ts";
+
+export class EntryStream {
+  readonly #ledger: Ledger;
+  readonly #sink: (entry: LedgerEntry) => void;
+  #held: LedgerEntry[] = [];
+
+  constructor(vm: VmMemory, sink: (entry: LedgerEntry) => void) {
+    this.#ledger = new Ledger(vm);
+    this.#sink = sink;
+  }
+
+  /** An entry that comes from the main thread itself, e.g. a console line. */
+  note(timeUs: number, actor: Actor, kind: string, detail: LedgerEntry["detail"]): void {
+    this.#held.push(this.#ledger.note(timeUs, actor, kind, detail));
+  }
+
+  /** Takes what stands in the trace rings, and hands on what is not younger than `untilUs`. */
+  pump(untilUs: number): void {
+    this.#held.push(...this.#ledger.drain());
+    if (this.#held.length === 0) return;
+    this.#held.sort((a, b) => a.timeUs - b.timeUs || a.seq - b.seq);
+    const count = this.#held.findIndex((entry) => entry.timeUs > untilUs);
+    const ready = count < 0 ? this.#held : this.#held.slice(0, count);
+    this.#held = count < 0 ? [] : this.#held.slice(count);
+    for (const entry of ready) this.#sink(entry);
+  }
+
+  /** Trace records that threads had to give up because their ring was full. */
+  lost(): number {
+    return this.#ledger.lost();
+  }
+}

@@ -1,0 +1,515 @@
+/**
+ * One VM as its operators see it (vm-control.ts): run states, commands, events. Owns the VM's threads from `start` to
+ * `stop`, looks after them at a fixed interval, and carries out one command that changes the run state after
+ * the other. Main thread. Run states and what is refused in which follow QEMU (qmp.md; QEMU docs, "QMP reference",
+ * RunState); a reset is QEMU's: devices and CPUs reset, storage cleared, the image loaded again.
+ */
+import type { FaultAction, SimFunctionConfig } from "../backend/sim/index.ts";
+import { ZmendError } from "../base/errors.ts";
+import { hex } from "../base/hex.ts";
+import { type Policy, State, states } from "../recovery/index.ts";
+import { compareExchange, load, store } from "../shm/atomics.ts";
+import { FunctionBlock, RecoveryCommand, stateOf, VmBlock } from "../shm/blocks.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+import { readBooks } from "./books.ts";
+import { clearGuestStorage } from "./clear-storage.ts";
+import { closeBooks } from "./closing.ts";
+import { EntryStream } from "./entry-stream.ts";
+import { HOLD_ALL, HOLD_NOBODY, HOLD_VCPUS } from "./hold.ts";
+import type { Actor, LedgerEntry } from "./ledger-entry.ts";
+import type { LinuxBoot } from "./linux-boot.ts";
+import {
+  COMMAND_RUN,
+  VCPU_CHECK_STOP,
+  VCPU_DISABLED_WAIT,
+  VCPU_POLICY_STOP,
+  VCPU_POWER_OFF,
+  VCPU_RESET,
+  VCPU_RUNNING,
+} from "./loops.ts";
+import { bootVm } from "./parts.ts";
+import { ThreadedVm } from "./threaded-vm.ts";
+import type {
+  FunctionStatus,
+  GuestFunctionState,
+  InjectRequest,
+  OperatorCommand,
+  RunState,
+  StartOptions,
+  VmControl,
+  VmEvent,
+  VmListener,
+} from "./vm-control.ts";
+import { functionIdOf, policyOf, type VmSpec } from "./vm-spec.ts";
+
+/** What a guest starts from, kept for the next reset. */
+export interface BootSource {
+  readonly image: Uint8Array;
+  /** Its name, for messages. */
+  readonly file: string;
+  readonly linux?: LinuxBoot;
+}
+
+export interface VmControllerOptions {
+  readonly spec: VmSpec;
+  readonly boot: BootSource;
+  /** What a re-IPL by the guest does (QEMU's -no-reboot is `shutdown`); `reset` by default. */
+  readonly onGuestReset?: "reset" | "shutdown";
+  /** How often the VM is looked after, milliseconds. */
+  readonly pumpMs?: number;
+  /** Deaths of one recovery worker within a minute that are mended (limits.ts). */
+  readonly restartsMax?: number;
+}
+
+const PUMP_MS = 10;
+/** Entries are told this late (entry-stream.ts). */
+const HOLD_BACK_US = 40_000;
+
+/** What `FunctionState` numbers are called. */
+const guestStates: readonly GuestFunctionState[] = [
+  "reserved",
+  "standby",
+  "disabled",
+  "enabled",
+  "blocked",
+  "error",
+  "permanent-error",
+];
+
+const operatorCommands: Readonly<Record<OperatorCommand, number>> = {
+  reset: RecoveryCommand.reset,
+  quarantine: RecoveryCommand.quarantine,
+  release: RecoveryCommand.release,
+  unplug: RecoveryCommand.unplug,
+  "stop-vm": RecoveryCommand.stopVm,
+};
+
+/** Run state and reason for each way in which a guest's CPU ends. */
+const endings: Readonly<Record<number, readonly [RunState, string]>> = {
+  [VCPU_POWER_OFF]: ["shutdown", "guest-shutdown"],
+  [VCPU_DISABLED_WAIT]: ["guest-panicked", "disabled-wait"],
+  [VCPU_CHECK_STOP]: ["guest-panicked", "check-stop"],
+  [VCPU_POLICY_STOP]: ["io-error", "policy"],
+};
+
+export class VmController implements VmControl {
+  readonly #machine: ThreadedVm;
+  readonly #boot: BootSource;
+  readonly #onGuestReset: "reset" | "shutdown";
+  readonly #pumpMs: number;
+  readonly #entries: EntryStream;
+  readonly #listeners = new Set<VmListener>();
+  /** Recovery commands that wait until the one before was taken, by function. */
+  readonly #commands: number[][] = [];
+  #state: RunState = "prelaunch";
+  #failure: Error | undefined;
+  #pump: NodeJS.Timeout | undefined;
+  #busy: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #ended: Promise<void> | undefined;
+  #resetting = false;
+  /** Entries that listeners have not taken yet. */
+  #slow = 0;
+
+  /** @throws ZmendError IMAGE_INVALID for an image that cannot be loaded */
+  constructor(options: VmControllerOptions) {
+    this.#machine = new ThreadedVm(
+      options.spec,
+      (bytes, timeUs) => this.#tell({ type: "console", bytes, timeUs }),
+      {
+        ...(options.restartsMax === undefined ? {} : { restartsMax: options.restartsMax }),
+        onWorkerDeath: (death) => {
+          const fid = this.spec.functions[death.index]?.fid ?? 0;
+          this.#emit({ type: "worker-died", ...death, fid, timeUs: this.timeUs() });
+        },
+      },
+    );
+    this.#boot = options.boot;
+    this.#onGuestReset = options.onGuestReset ?? "reset";
+    this.#pumpMs = options.pumpMs ?? PUMP_MS;
+    this.#entries = new EntryStream(this.#machine.vm, (entry) => this.#entry(entry));
+    this.#bootGuest();
+  }
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  /** With the policies that are in force now. */
+  get spec(): VmSpec {
+    return this.#machine.spec;
+  }
+
+  get vm(): VmMemory {
+    return this.#machine.vm;
+  }
+
+  runState(): RunState {
+    this.#takeFailure();
+    return this.#state;
+  }
+
+  failure(): Error | undefined {
+    return this.#failure ?? this.#machine.failure;
+  }
+
+  timeUs(): number {
+    return this.#machine.clock.nowUs();
+  }
+
+  instructions(): number {
+    return this.#machine.instructions();
+  }
+
+  pswAddress(): bigint {
+    return this.#machine.pswAddress();
+  }
+
+  /** Trace records that were lost because nobody took them in time. */
+  recordsLost(): number {
+    return this.#entries.lost();
+  }
+
+  functions(): readonly FunctionStatus[] {
+    return this.spec.functions.map((config, index) => {
+      const word = (name: number): number => load(this.vm.words, this.#block(index) + name);
+      return {
+        index,
+        id: functionIdOf(this.spec, index),
+        fid: config.fid,
+        uid: config.uid,
+        device: config.device,
+        guestHandle: word(FunctionBlock.guestHandle) >>> 0,
+        guestState: guestStates[stateOf(word(FunctionBlock.stateWord))] ?? "reserved",
+        state: states[word(FunctionBlock.recoveryState)] ?? "operational",
+        policy: policyOf(this.spec, index).name,
+        books: readBooks(this.vm, index),
+      };
+    });
+  }
+
+  // Run states ------------------------------------------------------------------------------------------
+
+  /** Rejects with the reason when a thread dies while it starts; resolves early when `interrupted` says so. */
+  async start(options: StartOptions = {}): Promise<void> {
+    if (this.#state !== "prelaunch" || this.#pump !== undefined) {
+      throw refused(this, "start", "it has been started already; resume it instead");
+    }
+    this.#pump = setInterval(() => this.#look(), this.#pumpMs);
+    await this.#machine.start(options.interrupted, options.paused ?? false);
+    this.#look();
+    if (this.#failure !== undefined) throw this.#failure;
+    if (options.interrupted?.() === true || options.paused === true) return;
+    this.#enter("running", "started");
+  }
+
+  pause(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state === "paused" || this.#state === "prelaunch") return;
+      this.#require("pause", "running");
+      await this.#machine.hold(HOLD_VCPUS);
+      this.#look();
+      // The guest may have ended while its CPU was on its way to a stand.
+      if (this.#state !== "running") {
+        this.#machine.release();
+        return;
+      }
+      this.#commandAll(RecoveryCommand.pause);
+      this.#enter("paused", "operator");
+    });
+  }
+
+  resume(): Promise<void> {
+    return this.#inTurn(() => {
+      if (this.#state === "running") return;
+      this.#require("resume", "paused", "prelaunch");
+      if (this.#state === "paused") this.#commandAll(RecoveryCommand.resume);
+      this.#machine.release();
+      this.#enter("running", "operator");
+    });
+  }
+
+  reset(): Promise<void> {
+    return this.#inTurn(() => this.#reset(false));
+  }
+
+  powerdown(): void {
+    this.#machine.requestQuiesce();
+  }
+
+  stop(): Promise<void> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  async #end(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#pump);
+    await this.#machine.stop();
+    this.#takeFailure();
+    this.#entries.pump(Number.POSITIVE_INFINITY);
+    if (this.#state !== "internal-error") this.#enter("shutdown", "operator");
+  }
+
+  /** After `stop`: what no guest will fetch any more is counted as lost with the VM. */
+  closeBooks(): void {
+    closeBooks(this.vm, this.spec);
+  }
+
+  /** Every thread stands, then: devices, storage and CPUs as at the start, hosts told by the recovery workers. */
+  async #reset(byGuest: boolean): Promise<void> {
+    if (this.#state === "internal-error" || this.#stopped) {
+      throw refused(this, "reset", "its threads have ended; start it anew");
+    }
+    const paused = this.#state === "paused" || this.#state === "prelaunch";
+    await this.#machine.hold(HOLD_ALL);
+    await this.#machine.resetDevices();
+    this.#takeFailure();
+    if (this.#failure !== undefined) return;
+    const { words, map } = this.vm;
+    clearGuestStorage(this.vm);
+    this.#bootGuest();
+    store(words, map.vmBlock / 4 + VmBlock.command, COMMAND_RUN);
+    store(words, map.vmBlock / 4 + VmBlock.vcpuStopped, VCPU_RUNNING);
+    // A policy that stopped the VM ended its recovery workers too.
+    for (let index = 0; index < this.spec.functions.length; index++) {
+      if (load(words, this.#block(index) + FunctionBlock.recoveryState) === State.detached)
+        continue;
+      this.#machine.reviveRecovery(index);
+    }
+    this.#commandAll(RecoveryCommand.systemReset);
+    this.#machine.release(paused ? HOLD_VCPUS : HOLD_NOBODY);
+    this.#emit({ type: "reset", byGuest });
+    if (!paused) this.#enter("running", byGuest ? "guest-reset" : "operator");
+  }
+
+  #bootGuest(): void {
+    const { image, file, linux } = this.#boot;
+    bootVm(this.vm, image, file, linux);
+  }
+
+  #require(what: string, ...allowed: readonly RunState[]): void {
+    if (allowed.includes(this.#state)) return;
+    const remedy =
+      this.#state === "io-error" || this.#state === "guest-panicked" || this.#state === "shutdown"
+        ? "reset it first"
+        : "start it anew";
+    throw refused(this, what, `it is in state ${this.#state}; ${remedy}`);
+  }
+
+  /** One change of the run state after the other. */
+  #inTurn(change: () => Promise<void> | void): Promise<void> {
+    const turn = this.#busy.then(() => {
+      if (this.#stopped) throw refused(this, "change", "it has been stopped");
+      return change();
+    });
+    this.#busy = turn.catch(() => {});
+    return turn;
+  }
+
+  #enter(to: RunState, reason: string): void {
+    if (this.#state === to) return;
+    const from = this.#state;
+    this.#state = to;
+    this.#emit({ type: "run-state", from, to, reason });
+  }
+
+  // Functions -------------------------------------------------------------------------------------------
+
+  inject(fid: number, request: InjectRequest): void {
+    const index = this.#indexOf(fid);
+    const { pec, faddr = 0, count = 1, stale = false } = request;
+    const action: FaultAction = { type: "ccdf", pec, faddr, stale };
+    this.#raise(index, new Array<FaultAction>(count).fill(action));
+  }
+
+  /** Faults of any kind, as a fault plan has them. */
+  raise(fid: number, actions: readonly FaultAction[]): void {
+    this.#raise(this.#indexOf(fid), actions);
+  }
+
+  #raise(index: number, actions: readonly FaultAction[]): void {
+    this.#machine.order({ kind: "raise", index, actions }).catch((error) => this.#fail(error));
+  }
+
+  command(fid: number, command: OperatorCommand): void {
+    this.#post(this.#indexOf(fid), operatorCommands[command]);
+  }
+
+  async setPolicy(policy: Policy, fid?: number): Promise<void> {
+    const only = fid === undefined ? undefined : this.#indexOf(fid);
+    const indices = this.spec.functions.map((_, index) => index);
+    await Promise.all(
+      indices
+        .filter((index) => only === undefined || index === only)
+        .map((index) => this.#machine.setPolicy(index, policy)),
+    );
+  }
+
+  plug(id: string, config: SimFunctionConfig): Promise<void> {
+    return Promise.reject(
+      refused(this, "plug", `function ${hex(config.fid, 8)} (${id}) finds no free slot`),
+    );
+  }
+
+  unplug(fid: number): void {
+    this.command(fid, "unplug");
+  }
+
+  async faults(fid: number): Promise<readonly object[]> {
+    const index = this.#indexOf(fid);
+    const armed = (await this.#machine.order({ kind: "armed", index })) as {
+      readonly pci: readonly object[];
+      readonly nvme: readonly object[];
+    };
+    return [
+      ...armed.pci.map((rule) => ({ layer: "pci", ...rule })),
+      ...armed.nvme.map((rule) => ({ layer: "nvme", ...rule })),
+    ];
+  }
+
+  /** @returns how many rules with the trigger `command: NAME` fired */
+  async fire(name: string): Promise<number> {
+    return (await this.#machine.order({ kind: "fire", name })) as number;
+  }
+
+  /** Arms faults of an NVMe controller: all, or none when one is malformed. @returns the problems */
+  async armNvmeFaults(fid: number, rules: unknown): Promise<readonly string[]> {
+    const index = this.#indexOf(fid);
+    return (await this.#machine.order({ kind: "arm-nvme", index, rules })) as readonly string[];
+  }
+
+  #commandAll(command: number): void {
+    for (let index = 0; index < this.spec.functions.length; index++) this.#post(index, command);
+  }
+
+  /** A function's command word holds one command: the next waits until the worker took it. */
+  #post(index: number, command: number): void {
+    if (!this.#machine.recoveryServes(index)) return;
+    this.#commands[index] ??= [];
+    this.#commands[index].push(command);
+    this.#flush(index);
+  }
+
+  #flush(index: number): void {
+    const queue = this.#commands[index];
+    const next = queue?.[0];
+    if (queue === undefined || next === undefined) return;
+    const word = this.#block(index) + FunctionBlock.recoveryCommand;
+    const none = RecoveryCommand.none;
+    if (compareExchange(this.vm.words, word, none, next) !== none) return;
+    queue.shift();
+    this.#machine.ringRecovery(index);
+  }
+
+  #block(index: number): number {
+    return (this.vm.map.functionBlocks[index] as number) / 4;
+  }
+
+  #indexOf(fid: number): number {
+    const index = this.spec.functions.findIndex((config) => config.fid === fid);
+    if (index >= 0) return index;
+    const known = this.spec.functions.map((config) => hex(config.fid, 8)).join(", ");
+    throw new ZmendError(
+      "NOT_FOUND",
+      `VM ${this.name} has no function ${hex(fid, 8)}; ${known === "" ? "it has none" : `it has ${known}`}.`,
+      { fid },
+    );
+  }
+
+  // Snapshots -------------------------------------------------------------------------------------------
+
+  save(file: string): Promise<void> {
+    return Promise.reject(refused(this, "save", `${file} cannot be written`));
+  }
+
+  // Console and events ----------------------------------------------------------------------------------
+
+  pushInput(bytes: Uint8Array): number {
+    return this.#machine.pushInput(bytes);
+  }
+
+  on(listener: VmListener): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** An entry of the main thread's own, told among the others by its time. */
+  note(actor: Actor, kind: string, detail: LedgerEntry["detail"], timeUs = this.timeUs()): void {
+    this.#entries.note(timeUs, actor, kind, detail);
+  }
+
+  /** @returns a promise when a listener asked for time */
+  #tell(event: VmEvent): Promise<unknown> | undefined {
+    let slow: Promise<unknown>[] | undefined;
+    for (const listener of this.#listeners) {
+      const answer = listener(event);
+      if (answer instanceof Promise) slow = [...(slow ?? []), answer];
+    }
+    return slow === undefined ? undefined : Promise.all(slow);
+  }
+
+  #emit(event: VmEvent): void {
+    this.#tell(event)?.catch((error) => this.#fail(error));
+  }
+
+  /** While a listener is slow, entries stay in the trace rings: that costs records, which are counted, no memory. */
+  #entry(entry: LedgerEntry): void {
+    const slow = this.#tell({ type: "entry", entry });
+    if (slow === undefined) return;
+    this.#slow += 1;
+    slow
+      .catch((error) => this.#fail(error))
+      .finally(() => {
+        this.#slow -= 1;
+      });
+  }
+
+  /** At each interval: entries, commands that waited, how the guest does. */
+  #look(): void {
+    if (this.#stopped) return;
+    if (this.#slow === 0) this.#entries.pump(this.timeUs() - HOLD_BACK_US);
+    for (let index = 0; index < this.#commands.length; index++) this.#flush(index);
+    this.#takeFailure();
+    if (this.#state !== "running") return;
+    const stopped = this.#machine.stopped();
+    if (stopped === VCPU_RUNNING) return;
+    if (stopped === VCPU_RESET) {
+      this.#guestReset();
+      return;
+    }
+    const [state, reason] = endings[stopped] ?? ["shutdown", "operator"];
+    this.#enter(state, reason);
+  }
+
+  #guestReset(): void {
+    if (this.#onGuestReset === "shutdown") {
+      this.#enter("shutdown", "guest-reset");
+      return;
+    }
+    // Once: the state word says "reset" until the reset is done.
+    if (this.#resetting) return;
+    this.#resetting = true;
+    this.#inTurn(() => this.#reset(true))
+      .catch((error) => this.#fail(error))
+      .finally(() => {
+        this.#resetting = false;
+      });
+  }
+
+  #takeFailure(): void {
+    if (this.#machine.failure !== undefined) this.#fail(this.#machine.failure);
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined || this.#stopped) return;
+    this.#failure = error;
+    this.#enter("internal-error", error.message);
+  }
+}
+
+function refused(vm: VmControl, what: string, why: string): ZmendError {
+  return new ZmendError("STATE_REFUSED", `VM ${vm.name} cannot ${what}: ${why}.`);
+}

@@ -1,0 +1,167 @@
+/** What an operator may ask of a VM, on real threads, with our own guest. No time is asserted. */
+import { afterEach, describe, expect, it } from "vitest";
+import { booksBalance } from "../../src/machine/books.ts";
+import { loadPolicy } from "../../src/recovery/index.ts";
+import { ControlledVm } from "../support/controlled-vm.ts";
+import { type ConfigInput, killAt } from "../support/demo-run.ts";
+
+const one: ConfigInput = { functions: [{ fid: 1, clearError: true }] };
+const started: ControlledVm[] = [];
+
+async function running(
+  input: ConfigInput,
+  ...options: ConstructorParameters<typeof ControlledVm> extends [unknown, ...infer R] ? R : never
+): Promise<ControlledVm> {
+  const machine = new ControlledVm(input, ...options);
+  started.push(machine);
+  await machine.vm.start();
+  await machine.working();
+  return machine;
+}
+
+afterEach(async () => {
+  await Promise.all(started.splice(0).map(({ vm }) => vm.stop()));
+});
+
+describe("a VM under control", () => {
+  it("that starts paused executes nothing until it is resumed", async () => {
+    const machine = new ControlledVm(one);
+    started.push(machine);
+    await machine.vm.start({ paused: true });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(machine.vm.instructions()).toBe(0);
+    expect(machine.vm.runState()).toBe("prelaunch");
+    await machine.vm.resume();
+    await machine.working();
+    expect(machine.runStates()).toEqual(["running: operator"]);
+  });
+
+  it("executes nothing while paused, and its functions recover from what happened meanwhile", async () => {
+    const machine = await running(one);
+    const { vm } = machine;
+    await vm.pause();
+    const stood = vm.instructions();
+    vm.inject(1, { pec: 0x3a });
+    await machine.until(() => machine.function().books.injected === 1);
+    expect(machine.function().guestState).toBe("error");
+    expect(vm.instructions()).toBe(stood);
+    await vm.resume();
+    await machine.until(() => machine.function().books.recoveries === 1);
+    expect(vm.instructions()).toBeGreaterThan(stood);
+    expect(machine.function()).toMatchObject({ id: "fn-00000001", state: "operational", uid: 1 });
+    expect(machine.runStates()).toEqual([
+      "running: started",
+      "paused: operator",
+      "running: operator",
+    ]);
+  });
+
+  it("takes as many errors as asked for, stale ones among them, while its platform sleeps", async () => {
+    const machine = await running(one);
+    machine.vm.inject(1, { pec: 0x3a, count: 3, stale: true });
+    await machine.until(() => machine.function().books.staleIgnored === 3);
+    expect(machine.function().books).toMatchObject({ errorsRaised: 3, injected: 0 });
+    expect(() => machine.vm.inject(7, { pec: 0x3a })).toThrow(
+      "VM demo has no function 0x00000007; it has 0x00000001.",
+    );
+  });
+
+  it("changes a function's policy while it runs, and obeys the operator", async () => {
+    const machine = await running(one);
+    const { vm } = machine;
+    const strict = { ...loadPolicy("quarantine"), name: "at-once", onError: 2 };
+    await vm.setPolicy(strict, 1);
+    expect(machine.function().policy).toBe("at-once");
+    vm.inject(1, { pec: 0x3a });
+    await machine.until(() => machine.function().state === "quarantined");
+    await vm.setPolicy(loadPolicy("mediated"));
+    vm.command(1, "release");
+    await machine.until(() => machine.function().state === "operational");
+    expect(machine.function().policy).toBe("mediated");
+  });
+
+  it("lists the faults that are still to come, and fires those with a name", async () => {
+    const faults = [
+      { when: { atUs: 1e12 }, action: { type: "ccdf", pec: 0x3a } },
+      { when: { command: "flood" }, action: { type: "ccdf", pec: 0x3a, stale: true } },
+    ] as const;
+    const plain = new ControlledVm(one).vm.spec;
+    const functions = plain.functions.map((config) => ({ ...config, faults }));
+    const machine = await running(one, { spec: { ...plain, functions } });
+    expect(await machine.vm.faults(1)).toEqual(faults.map((rule) => ({ layer: "pci", ...rule })));
+    expect(await machine.vm.fire("flood")).toBe(1);
+    await machine.until(() => machine.function().books.staleIgnored === 1);
+  });
+
+  it("begins again at a reset, with the same host functions", async () => {
+    const machine = await running({ functions: [{ fid: 1 }, { fid: 2, clearError: true }] });
+    const { vm } = machine;
+    machine.vm.inject(1, { pec: 0x3a });
+    await machine.until(() => machine.function(0).books.injected === 1);
+    const before = vm.instructions();
+    machine.lines.length = 0;
+    await vm.reset();
+    expect(vm.instructions()).toBeGreaterThanOrEqual(before);
+    await machine.working();
+    expect(machine.function(0).books.errorsRaised).toBe(1);
+    await machine.until(() => machine.vm.functions().every((f) => f.guestState === "enabled"));
+    vm.inject(2, { pec: 0x3a });
+    await machine.until(() => machine.function(1).books.recoveries === 1);
+    expect(machine.events.filter(({ type }) => type === "reset")).toEqual([
+      { type: "reset", byGuest: false },
+    ]);
+  });
+
+  it("is stopped by the policy qemu-11, refuses to go on, and starts again after a reset", async () => {
+    const machine = await running({ ...one, policy: "qemu-11" });
+    const { vm } = machine;
+    vm.inject(1, { pec: 0x3a });
+    await machine.until(() => vm.runState() === "io-error");
+    await expect(vm.resume()).rejects.toThrow(
+      "VM demo cannot resume: it is in state io-error; reset it first.",
+    );
+    machine.lines.length = 0;
+    await vm.reset();
+    expect(vm.runState()).toBe("running");
+    await machine.until(() => machine.lines.length > 0);
+  });
+
+  it("shuts down when the guest is asked to, and its books close", async () => {
+    const machine = await running(one);
+    machine.vm.inject(1, { pec: 0x3a });
+    await machine.until(() => machine.function().books.recoveries === 1);
+    machine.vm.powerdown();
+    await machine.until(() => machine.vm.runState() !== "running");
+    await machine.vm.stop();
+    machine.vm.closeBooks();
+    expect(booksBalance(machine.function().books)).toBe(0);
+    const times = machine.events.flatMap((event) =>
+      event.type === "entry" ? [event.entry.timeUs] : [],
+    );
+    expect(times).toEqual([...times].sort((a, b) => a - b));
+    await expect(machine.vm.pause()).rejects.toThrow("it has been stopped");
+  });
+
+  it("tells the cause of a recovery worker's death, and ends after too many of them", async () => {
+    const machine = await running(one, { restartsMax: 2 });
+    const { vm } = machine;
+    for (let death = 1; death <= 3; death++) {
+      // Each command wakes the worker, and it dies as it wakes.
+      killAt(vm.vm, 0, 1);
+      vm.command(1, "reset");
+      await machine
+        .until(() => machine.events.filter(({ type }) => type === "worker-died").length === death)
+        .catch(() => {});
+    }
+    const deaths = machine.events.filter(({ type }) => type === "worker-died");
+    expect(deaths).toMatchObject([
+      { fid: 1, deaths: 1, restarts: true },
+      { fid: 1, deaths: 2, restarts: true },
+      { fid: 1, deaths: 3, restarts: false },
+    ]);
+    expect(deaths[0]).toMatchObject({ cause: expect.stringContaining("70") });
+    expect(vm.failure()?.message).toMatch(/^The recovery-0 thread of VM demo died: /);
+    expect(vm.runState()).toBe("internal-error");
+    await expect(vm.reset()).rejects.toThrow("its threads have ended");
+  });
+});
