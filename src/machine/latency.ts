@@ -3,6 +3,7 @@
  * until its record is published), inject to fetch (until CHSC hands it out), error to recovered.
  */
 import type { LedgerEntry } from "./ledger-entry.ts";
+import { PhaseTracker } from "./phases.ts";
 
 export interface Percentiles {
   readonly count: number;
@@ -25,55 +26,23 @@ export function percentiles(values: readonly number[]): Percentiles {
   return { count: sorted.length, p50: rank(0.5), p99: rank(0.99) };
 }
 
-interface Track {
-  /** Times of stored errors that the worker has not read yet: the host's queue keeps their order. */
-  readonly stored: number[];
-  /** correlation -> when it was raised, when it was injected. */
-  readonly raisedAt: Map<number, number>;
-  readonly injectedAt: Map<number, number>;
-  /** When the trouble that is not yet over began. */
-  troubleSince: number | undefined;
-}
-
 export class LatencyMeter {
-  readonly #tracks = new Map<number, Track>();
   readonly #doorbellToInject: number[] = [];
   readonly #injectToFetch: number[] = [];
   readonly #errorToRecovered: number[] = [];
+  readonly #phases = new PhaseTracker({
+    sample: (_, phase, us) => {
+      if (phase === "detected_to_injected") this.#doorbellToInject.push(us);
+      if (phase === "injected_to_fetched") this.#injectToFetch.push(us);
+    },
+    recovery: ({ totalUs }) => {
+      if (totalUs !== undefined) this.#errorToRecovered.push(totalUs);
+    },
+  });
 
   /** Entries of one function must come in order of time. */
   add(entry: LedgerEntry): void {
-    if (entry.fid === undefined) return;
-    const track = this.#track(entry.fid);
-    const correlation = entry.correlation ?? 0;
-    switch (entry.kind) {
-      case "error-raised":
-        if (entry.detail["disposition"] !== "stored") return;
-        track.stored.push(entry.timeUs);
-        track.troubleSince ??= entry.timeUs;
-        return;
-      case "ccdf-read":
-        track.raisedAt.set(correlation, track.stored.shift() ?? entry.timeUs);
-        return;
-      case "injected":
-        this.#doorbellToInject.push(
-          entry.timeUs - (track.raisedAt.get(correlation) ?? entry.timeUs),
-        );
-        track.injectedAt.set(correlation, entry.timeUs);
-        return;
-      case "fetched": {
-        const injected = track.injectedAt.get(correlation);
-        if (injected !== undefined) this.#injectToFetch.push(entry.timeUs - injected);
-        return;
-      }
-      case "recovered":
-        if (track.troubleSince !== undefined) {
-          this.#errorToRecovered.push(entry.timeUs - track.troubleSince);
-        }
-        track.troubleSince = undefined;
-        return;
-      default:
-    }
+    this.#phases.add(entry);
   }
 
   result(): Latencies {
@@ -82,14 +51,5 @@ export class LatencyMeter {
       injectToFetch: percentiles(this.#injectToFetch),
       errorToRecovered: percentiles(this.#errorToRecovered),
     };
-  }
-
-  #track(fid: number): Track {
-    let track = this.#tracks.get(fid);
-    if (track === undefined) {
-      track = { stored: [], raisedAt: new Map(), injectedAt: new Map(), troubleSince: undefined };
-      this.#tracks.set(fid, track);
-    }
-    return track;
   }
 }

@@ -72,6 +72,24 @@ export function resetRing(words: Int32Array, byteOffset: number, slots: number, 
   store(words, (byteOffset + HEAD_WORD) / 4, first | 0);
 }
 
+/** Records that stand in a ring, for whoever only looks: neither side's words are touched. */
+export function ringDepth(words: Int32Array, byteOffset: number, slots: number): number {
+  const head = load(words, (byteOffset + HEAD_WORD) / 4);
+  const slotsWord = (byteOffset + HEADER_BYTES) / 4;
+  let depth = 0;
+  for (; depth < slots; depth++) {
+    const index = (head + depth) | 0;
+    const slot = slotsWord + (index & (slots - 1)) * RECORD_WORDS;
+    if (load(words, slot) !== ((index + 1) | 0)) break;
+  }
+  return depth;
+}
+
+/** Records that the producer of a ring had to give up, for whoever only looks. */
+export function ringLost(words: Int32Array, byteOffset: number): number {
+  return load(words, (byteOffset + LOST_WORD) / 4) >>> 0;
+}
+
 /**
  * The writing side. One thread at a time; a successor constructs a new one, after the thread of its
  * predecessor has ended.
@@ -260,7 +278,7 @@ export class RingProducer {
 export class RingConsumer {
   readonly #words: Int32Array;
   readonly #headWord: number;
-  readonly #lostWord: number;
+  readonly #byteOffset: number;
   readonly #slotsWord: number;
   readonly #mask: number;
   #head: number;
@@ -271,7 +289,7 @@ export class RingConsumer {
     assert(isPowerOfTwo(slots), `ring slots ${slots} must be a power of two`);
     this.#words = words;
     this.#headWord = (byteOffset + HEAD_WORD) / 4;
-    this.#lostWord = (byteOffset + LOST_WORD) / 4;
+    this.#byteOffset = byteOffset;
     this.#slotsWord = (byteOffset + HEADER_BYTES) / 4;
     this.#mask = slots - 1;
     this.#head = load(words, this.#headWord);
@@ -335,7 +353,7 @@ export class RingConsumer {
 
   /** Records that the producer had to give up, over the ring's life. */
   lost(): number {
-    return load(this.#words, this.#lostWord) >>> 0;
+    return ringLost(this.#words, this.#byteOffset);
   }
 }
 
