@@ -3,11 +3,12 @@ import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { standAsOther } from "../src/machine/hold.ts";
 import { PolicyOrders } from "../src/machine/orders.ts";
-import { buildRecovery } from "../src/machine/parts.ts";
+import { buildRecovery, comesBack } from "../src/machine/parts.ts";
 import { joinTime, passGate, recoveryActor } from "../src/machine/start-gate.ts";
 import { ACTOR_LOADED, type ActorTask, policyOf, withPolicy } from "../src/machine/vm-spec.ts";
 import { warmUpEventPath } from "../src/machine/warm-up.ts";
 import { runRecoveryLoop } from "../src/recovery/loop.ts";
+import type { RecoveryUnit } from "../src/recovery/unit.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
 /** Exit status of a worker that a test's kill hook ended. */
@@ -39,9 +40,10 @@ export default function recoveryLife(task: RecoveryTask): void {
   // The first pass opens the host function and arms its error signal, before the platform's time begins.
   unit.step();
   passGate(vm, clock, actor);
-  runRecoveryLoop(unit, clock, (current) => {
+  const between = (current: RecoveryUnit): RecoveryUnit => {
     standAsOther(vm, actor);
     return policies.take(current);
-  });
+  };
+  runRecoveryLoop(unit, clock, between, comesBack(spec, index));
   orders.close();
 }

@@ -17,6 +17,7 @@ enum function_state {
 	FUNCTION_RECOVERING,
 	FUNCTION_FAILED, /* recovery gave up */
 	FUNCTION_PERMANENT, /* the machine said that the function is lost */
+	FUNCTION_AWAY, /* given back or taken away; it may come again */
 };
 
 enum work_phase { WORK_IDLE, WORK_TO_DEVICE, WORK_TO_GUEST };
@@ -83,6 +84,8 @@ void functions_scan(void);
 struct function *function_by_fid(u32 fid);
 /* Makes a known, disabled function work again: enable, register, program. 0 or a reason was printed. */
 int function_start(struct function *f);
+/* Takes registrations and the enable bit off. Refusals change nothing: the function may be gone already. */
+void function_stop(struct function *f);
 
 /* The single steps, used at start and by recovery. Results as in pci.h. */
 u32 function_register_interrupts(struct function *f);

@@ -28,6 +28,7 @@
 #define SOURCE_PAGE 0x10
 #define TARGET_PAGE(window) ((window) ? 0x80 : 0x20)
 
+#define HANDLE_ENABLED 0x80000000u
 #define FACILITY_SUPPRESSION 72
 #define ENABLE_TRIES 100
 #define ENABLE_PAUSE_US 20000
@@ -90,6 +91,8 @@ const char *function_state_name(const struct function *f)
 		return "ok";
 	case FUNCTION_PERMANENT:
 		return "permanent";
+	case FUNCTION_AWAY:
+		return "away";
 	default:
 		return "failed";
 	}
@@ -340,6 +343,21 @@ int function_start(struct function *f)
 	f->state = FUNCTION_OK;
 	f->work.due = tod_now();
 	return 0;
+}
+
+void function_stop(struct function *f)
+{
+	struct fib fib;
+	u16 code;
+
+	memset(&fib, 0, sizeof(fib));
+	if (!(f->fh & HANDLE_ENABLED))
+		return;
+	function_set_measurement(f, 0);
+	control_patiently(f, FC_DEREGISTER_INTERRUPTS, &fib);
+	control_patiently(f, FC_DEREGISTER_IOAT, &fib);
+	code = set_patiently(f, CLP_DISABLE);
+	say("fid %08x fh %08x disable for hand-back code %04x", f->fid, f->fh, code);
 }
 
 /* A foreign function shows that registration works, then it is given back untouched. */

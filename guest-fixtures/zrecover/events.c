@@ -34,12 +34,11 @@
 #define PEC_RECOVERY_FAILED 0x0040
 
 #define AVAILABLE_CONFIGURED 0x0301
+#define AVAILABLE_STANDBY 0x0302
 #define AVAILABLE_GIVE_BACK 0x0303
 #define AVAILABLE_TAKEN_AWAY 0x0304
 #define AVAILABLE_MANY_CHANGED 0x0306
 #define AVAILABLE_GONE 0x0308
-
-#define HANDLE_ENABLED 0x80000000u
 
 struct ccdf {
 	u32 reserved;
@@ -103,38 +102,62 @@ static void error_event(const struct ccdf *ccdf)
 		recover_begin(f, ccdf->pec);
 }
 
-/* Hands a function back: registrations off, disabled, deconfigured. Refusals change nothing. */
-static void give_back(struct function *f, u16 pec)
+static void away(struct function *f, u16 pec)
 {
-	struct fib fib;
-	u16 code;
-
-	memset(&fib, 0, sizeof(fib));
-	if (f->fh & HANDLE_ENABLED) {
-		function_set_measurement(f, 0);
-		pci_control(f->fh, FC_DEREGISTER_INTERRUPTS, &fib);
-		pci_control(f->fh, FC_DEREGISTER_IOAT, &fib);
-		code = clp_set(&f->fh, CLP_DISABLE);
-		say("fid %08x fh %08x disable for hand-back code %04x", f->fid, f->fh, code);
-	}
-	if (pec == AVAILABLE_GIVE_BACK) {
-		code = sclp_adapter(SCLP_DECONFIGURE_ADAPTER, f->fid);
-		say("fid %08x fh %08x deconfigure code %04x", f->fid, f->fh, code);
-	}
+	if (f->state == FUNCTION_AWAY)
+		return;
+	say("fid %08x fh %08x away pec %04x checked %u corrupt %u", f->fid, f->fh, pec, f->checked,
+	    f->corrupt);
 	if (f->state != FUNCTION_FOREIGN)
-		recover_give_up(f, pec);
+		f->state = FUNCTION_AWAY;
 }
 
-/* A function that we once had came back. */
-static void take_again(struct function *f)
+/* The machine asks for the function: registrations off, disabled, deconfigured. */
+static void give_back(struct function *f, u16 pec)
 {
-	u32 fh = clp_find_handle(f->fid);
+	u16 code;
 
-	if (f->state == FUNCTION_FOREIGN || f->state == FUNCTION_OK || fh == 0)
+	if (f->state == FUNCTION_AWAY)
+		return;
+	function_stop(f);
+	code = sclp_adapter(SCLP_DECONFIGURE_ADAPTER, f->fid);
+	say("fid %08x fh %08x deconfigure code %04x", f->fid, f->fh, code);
+	away(f, pec);
+}
+
+/* The machine has taken the function. As Linux, adopts the handle and disables what it says is enabled. */
+static void taken_away(struct function *f, const struct ccdf *ccdf)
+{
+	f->fh = ccdf->fh;
+	function_stop(f);
+	away(f, ccdf->pec);
+}
+
+/* Configured for us: one that we know to be away comes again, any other that we know is none of our business. */
+static void take(struct function *f)
+{
+	u32 fh;
+
+	if (!f) {
+		functions_scan();
+		return;
+	}
+	fh = clp_find_handle(f->fid);
+	if (f->state != FUNCTION_AWAY || fh == 0)
 		return;
 	f->fh = fh;
 	if (function_start(f) == 0)
 		say("fid %08x fh %08x ready again", f->fid, f->fh);
+}
+
+/* In standby: configured by us, as somebody who writes 1 to the slot's `power` does under Linux. */
+static void configure(struct function *f, u32 fid)
+{
+	u16 code = sclp_adapter(SCLP_CONFIGURE_ADAPTER, fid);
+
+	say("fid %08x configure code %04x", fid, code);
+	if (code == SCLP_DONE)
+		take(f);
 }
 
 static void availability_event(const struct ccdf *ccdf)
@@ -142,14 +165,29 @@ static void availability_event(const struct ccdf *ccdf)
 	struct function *f = function_by_fid(ccdf->fid);
 
 	say("fid %08x fh %08x availability pec %04x", ccdf->fid, ccdf->fh, ccdf->pec);
-	if (ccdf->pec == AVAILABLE_MANY_CHANGED || (ccdf->pec == AVAILABLE_CONFIGURED && !f))
+	switch (ccdf->pec) {
+	case AVAILABLE_CONFIGURED:
+		take(f);
+		break;
+	case AVAILABLE_STANDBY:
+		configure(f, ccdf->fid);
+		break;
+	case AVAILABLE_GIVE_BACK:
+		if (f)
+			give_back(f, ccdf->pec);
+		break;
+	case AVAILABLE_TAKEN_AWAY:
+		if (f)
+			taken_away(f, ccdf);
+		break;
+	case AVAILABLE_MANY_CHANGED:
 		functions_scan();
-	else if (f && ccdf->pec == AVAILABLE_CONFIGURED)
-		take_again(f);
-	else if (f && (ccdf->pec == AVAILABLE_GIVE_BACK || ccdf->pec == AVAILABLE_TAKEN_AWAY))
-		give_back(f, ccdf->pec);
-	else if (f && ccdf->pec == AVAILABLE_GONE && f->state == FUNCTION_OK)
-		recover_give_up(f, ccdf->pec);
+		break;
+	case AVAILABLE_GONE:
+		if (f)
+			away(f, ccdf->pec);
+		break;
+	}
 }
 
 /* One store-event-information; returns nonzero while the machine has more. */

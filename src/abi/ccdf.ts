@@ -61,11 +61,15 @@ export const Pec = {
   RECOVERY_FAILED: 0x0040,
 } as const;
 
-/** Availability events (content code 2) that zmend raises. Source: zpci-guest.md 7.3. */
+/** Availability events (content code 2). 0x0305 and 0x0307 are known to no source. Source: zpci-guest.md 7.3. */
 export const AvailabilityPec = {
   TO_CONFIGURED: 0x0301,
+  RESERVED_TO_STANDBY: 0x0302,
   DECONFIGURE_REQUEST: 0x0303,
   CONFIGURED_TO_STBRES: 0x0304,
+  /** Several functions changed: no FH, no FID; the guest lists them anew. */
+  MANY_CHANGED: 0x0306,
+  STANDBY_TO_RESERVED: 0x0308,
 } as const;
 
 /** Function measurement codes: logged by the host, never queued for user space (vfio-uapi.md 3.3). */

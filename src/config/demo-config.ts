@@ -39,6 +39,8 @@ const demoSchema = z
       kernel: z.string().optional(),
       memory: guestMemory.default(16 * 1024 ** 2),
       cpu: z.string().default("zmend"),
+      /** Whether the guest is told that UIDs are unique, and may name functions by them. */
+      uidChecking: z.boolean().default(true),
     }),
     policy: z.string().default("mediated"),
     /** The run fails when it has not ended by then. */
@@ -51,7 +53,13 @@ const demoSchema = z
   .check((context) => {
     const value = context.value;
     const report = reporter(context);
-    duplicates(value.functions, ["fid", "uid"], "functions", report);
+    // Where UIDs are not checked, the guest knows functions by their FIDs alone.
+    duplicates(
+      value.functions,
+      value.vm.uidChecking ? ["fid", "uid"] : ["fid"],
+      "functions",
+      report,
+    );
     const fids = new Set(value.functions.map((entry) => entry.fid));
     for (const [index, entry] of value.sequence.entries()) {
       if (fids.has(entry.function)) continue;

@@ -78,6 +78,12 @@ const hostSchema = z
 export const functionShape = {
   fid: id32.describe("the function's ID (FID), unique within the VM"),
   uid: z.number().int().min(1).max(0xffff).describe("the function's user-defined ID (UID)"),
+  present: z
+    .boolean()
+    .default(true)
+    .describe(
+      "whether the function is there when the VM starts; if not, a fault with plug brings it",
+    ),
   device: z
     .enum(["test", "nvme"])
     .default("test")
@@ -104,7 +110,7 @@ export const functionShape = {
   resetMs: milliseconds.default(2).describe("how long a reset of the function takes"),
 };
 
-/** The keys of a fault: when (exactly one of two) and what (exactly one of three). */
+/** The keys of a fault: when (exactly one of two) and what (exactly one of five). */
 export const faultShape = {
   atMs: milliseconds.optional().describe("when: this long after the VM's start"),
   afterAccesses: z
@@ -124,6 +130,14 @@ export const faultShape = {
     .literal("translation")
     .optional()
     .describe("what: the next DMA goes to an address that the guest has not mapped"),
+  unplug: z
+    .enum(["request", "surprise"])
+    .optional()
+    .describe("what: the host asks for the function back, or has taken it already"),
+  plug: z
+    .enum(["configured", "standby"])
+    .optional()
+    .describe("what: the function is there (again), and the guest finds it like that"),
 };
 
 export interface FaultStep {
@@ -134,6 +148,8 @@ export interface FaultStep {
   readonly faddr?: number | undefined;
   readonly stale?: boolean | undefined;
   readonly dma?: "translation" | undefined;
+  readonly unplug?: "request" | "surprise" | undefined;
+  readonly plug?: "configured" | "standby" | undefined;
 }
 
 /** Exactly one "when", exactly one "what". */
@@ -142,8 +158,9 @@ export const faultCheck: z.core.CheckFn<FaultStep> = (context) => {
   const report = (message: string): void => {
     context.issues.push({ code: "custom", input: value, message });
   };
-  const kinds = [value.ccdf, value.pec, value.dma].filter((entry) => entry !== undefined);
-  if (kinds.length !== 1) report("needs exactly one of ccdf, pec and dma");
+  const { ccdf, pec, dma, unplug, plug } = value;
+  const kinds = [ccdf, pec, dma, unplug, plug].filter((entry) => entry !== undefined);
+  if (kinds.length !== 1) report("needs exactly one of ccdf, pec, dma, unplug and plug");
   if ((value.atMs === undefined) === (value.afterAccesses === undefined)) {
     report("needs exactly one of atMs and afterAccesses");
   }

@@ -18,7 +18,7 @@ import {
 import type { VmSpec } from "../machine/vm-spec.ts";
 import { State, states } from "../recovery/index.ts";
 import { load } from "../shm/atomics.ts";
-import { FunctionBlock, VmBlock } from "../shm/blocks.ts";
+import { FunctionBlock, RecoveryCommand, VmBlock } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 
 export type DemoPhase =
@@ -46,7 +46,9 @@ const haltNames: Readonly<Record<number, string>> = {
 
 export class DemoMonitor {
   readonly #vm: VmMemory;
+  /** Errors, and comings and goings, by function. */
   readonly #planned: readonly number[];
+  readonly #moves: readonly number[];
   readonly #deadlineUs: number;
   readonly #settleUs: number;
   #settledSinceUs = -1;
@@ -56,6 +58,7 @@ export class DemoMonitor {
   constructor(vm: VmMemory, spec: VmSpec, deadlineMs: number, settleMs: number) {
     this.#vm = vm;
     this.#planned = spec.functions.map((entry) => entry.faults.reduce(countEvents, 0));
+    this.#moves = spec.functions.map((entry) => entry.faults.filter(isMove).length);
     this.#deadlineUs = deadlineMs * 1000;
     this.#settleUs = settleMs * 1000;
   }
@@ -103,6 +106,9 @@ export class DemoMonitor {
     const books = readBooks(this.#vm, index);
     const state = this.#state(index);
     if (!settledStates.includes(state)) return "busy";
+    // A command that the worker has not taken yet is a function that is about to come.
+    if (this.#word(index, FunctionBlock.hostMoves) < (this.#moves[index] ?? 0)) return "busy";
+    if (this.#word(index, FunctionBlock.recoveryCommand) !== RecoveryCommand.none) return "busy";
     if (state !== State.operational) return `${state}:${books.errorsRaised}`;
     const planned = this.#planned[index] ?? 0;
     if (books.errorsRaised < planned || booksBalance(books) !== 0) return "busy";
@@ -110,11 +116,19 @@ export class DemoMonitor {
   }
 
   #state(index: number): number {
-    const base = (this.#vm.map.functionBlocks[index] as number) / 4;
-    return load(this.#vm.words, base + FunctionBlock.recoveryState);
+    return this.#word(index, FunctionBlock.recoveryState);
+  }
+
+  #word(index: number, word: number): number {
+    return load(this.#vm.words, (this.#vm.map.functionBlocks[index] as number) / 4 + word);
   }
 }
 
+function isMove({ action }: FaultRule): boolean {
+  return action.type === "plug" || action.type === "unplug";
+}
+
 function countEvents(sum: number, rule: FaultRule): number {
+  if (isMove(rule)) return sum;
   return sum + (rule.action.type === "burst" ? rule.action.ccdfs.length : 1);
 }

@@ -33,6 +33,7 @@ export function planDemo(config: DemoConfig, options: DemoPlanOptions): VmSpec {
       });
     }),
     policy: loadPolicy(options.policy),
+    uidChecking: config.vm.uidChecking,
     epochMs: options.epochMs,
   };
 }

@@ -56,6 +56,7 @@ export function planFunction(
     {
       fid: entry.fid,
       uid: entry.uid,
+      present: entry.present,
       device: entry.device,
       // Checked as a whole by `configChecks`.
       ...(entry.nvme === undefined ? {} : { nvme: entry.nvme as NvmeInput }),
@@ -85,6 +86,8 @@ function faultRules(step: FaultStep): FaultRule[] {
   const atUs = (step.atMs ?? 0) * 1000;
   const when = step.afterAccesses === undefined ? { atUs } : { afterAccesses: step.afterAccesses };
   if (step.dma !== undefined) return [{ when, action: { type: "dma", kind: step.dma } }];
+  if (step.unplug !== undefined) return [{ when, action: { type: "unplug", how: step.unplug } }];
+  if (step.plug !== undefined) return [{ when, action: { type: "plug", as: step.plug } }];
   if (step.pec !== undefined) {
     const { pec, faddr = 0, stale = false } = step;
     return [{ when, action: { type: "ccdf", pec, faddr, stale } }];

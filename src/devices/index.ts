@@ -22,25 +22,34 @@ import type { SclpFacts } from "./sclp/info.ts";
 import { ServiceCall } from "./sclp/service-call.ts";
 import { CallLogicalProcessor } from "./zpci/clp.ts";
 import { resetFunction } from "./zpci/configure.ts";
-import { FunctionTable, ZpciFunction } from "./zpci/function.ts";
+import { FunctionTable, type HostParts, ZpciFunction } from "./zpci/function.ts";
 import { LoadStore, PciStoreBlock } from "./zpci/load-store.ts";
 import { ModifyFunctionControls, StoreFunctionControls } from "./zpci/mpcifc.ts";
 import { type RaiseError, RefreshTranslations } from "./zpci/rpcit.ts";
 import { SetInterruptionControls } from "./zpci/sic.ts";
 
 export { ZpciDma } from "./zpci/dma.ts";
-export { plugFunction } from "./zpci/function.ts";
+export type { HostParts } from "./zpci/function.ts";
 export type { RaiseError } from "./zpci/rpcit.ts";
+export {
+  type FunctionIdentity,
+  identityProblem,
+  plugFunction,
+  reserveFunction,
+  slotIsFree,
+} from "./zpci/slots.ts";
 export type { SclpFacts };
 
 export interface DevicesOptions {
   readonly vm: VmMemory;
   readonly ram: GuestMemory;
-  /** By function index, as the three following. */
+  /** By function index, as the three following; slots beyond have no function yet. */
   readonly regions: readonly HostRegions[];
   readonly facts: readonly HostFacts[];
   /** `HostFunction.clearError` of each function; absent = false. */
   readonly clearError?: readonly boolean[];
+  /** Whether CLP says that UIDs are unique; absent = yes. */
+  readonly uidChecking?: boolean;
   readonly floating: FloatingInterrupts;
   readonly channelReport: ChannelReport;
   readonly trace: TraceWriter;
@@ -58,6 +67,8 @@ export interface Devices {
   readonly sclp: SclpEvents;
   readonly zpci: FunctionTable;
   readonly css: ChannelSubsystem;
+  /** Another function stands in slot `index`, or none any more. Thread: the vCPU's, between instructions. */
+  plug(index: number, host: HostParts | undefined): void;
   /** Machine reset (also once at build): functions, channel report, suppression, pending interruptions. */
   reset(): void;
 }
@@ -68,16 +79,15 @@ const SERVC = 0xb220;
 export function createDevices(options: DevicesOptions): Devices {
   const { vm, ram, floating } = options;
   const functions = new FunctionTable(
-    options.regions.map(
-      (regions, index) =>
+    vm.map.functionBlocks.map(
+      (_, index) =>
         new ZpciFunction(vm, index, {
-          regions,
-          facts: options.facts[index] as HostFacts,
-          clearError: options.clearError?.[index] ?? false,
+          host: hostParts(options, index),
           trace: options.trace,
           clock: options.clock,
         }),
     ),
+    options.uidChecking ?? true,
   );
   const css = createChannelSubsystem(vm, ram, functions, options.channelReport, floating);
   const sclp = new SclpEvents(vm, floating);
@@ -104,12 +114,20 @@ export function createDevices(options: DevicesOptions): Devices {
     sclp,
     zpci: functions,
     css,
+    plug: (index, host) => functions.all[index]?.plug(host),
     reset: () => {
       for (const target of functions.all) resetFunction(target);
       resetWords(vm);
       css.reset();
     },
   };
+}
+
+function hostParts(options: DevicesOptions, index: number): HostParts | undefined {
+  const regions = options.regions[index];
+  const facts = options.facts[index];
+  if (regions === undefined || facts === undefined) return undefined;
+  return { regions, facts, clearError: options.clearError?.[index] ?? false };
 }
 
 /** Pending interruptions and SCLP's masks. Before the channel report, which may announce events anew. */

@@ -7,10 +7,17 @@ import {
   SimPlatform,
 } from "../backend/sim/index.ts";
 import { Cpu, CpuState, clearReset, PswBit, Vcpu } from "../cpu/index.ts";
-import { createDevices, type Devices, plugFunction, ZpciDma } from "../devices/index.ts";
+import {
+  createDevices,
+  type Devices,
+  plugFunction,
+  reserveFunction,
+  ZpciDma,
+} from "../devices/index.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RecoveryUnitOptions } from "../recovery/index.ts";
 // Not through its index: a worker would load the parsers of policy files too, and its guest waits for it.
+import { awaitFunction } from "../recovery/plug.ts";
 import { RecoveryUnit } from "../recovery/unit.ts";
 import { compareExchange } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
@@ -31,7 +38,12 @@ export function prepareVm(vm: VmMemory, spec: VmSpec): void {
   for (const [index, config] of spec.functions.entries()) {
     prepareHostArea(vm, index, config);
     const identity = { fid: config.fid, uid: config.uid };
-    plugFunction(vm, index, identity, new SimHostRegions(vm, index));
+    const regions = new SimHostRegions(vm, index);
+    if (config.present) plugFunction(vm, index, identity, regions);
+    else {
+      reserveFunction(vm, index, identity, regions);
+      awaitFunction(vm, index);
+    }
   }
   new ChannelReport(vm, new FloatingInterrupts(vm)).reset();
 }
@@ -121,6 +133,7 @@ export function buildDevices(
     regions: spec.functions.map((_, n) => new SimHostRegions(vm, n)),
     facts: hosts.map((host) => host.facts),
     clearError: hosts.map((host) => host.clearError),
+    uidChecking: spec.uidChecking ?? true,
     floating,
     channelReport: new ChannelReport(vm, floating),
     trace,
@@ -160,6 +173,11 @@ export function buildProcessor(
     machineCheckTaken: () => trace.write(TraceKind.machineCheck, -1, 0, 0, 0, 0, 0, 0),
   });
   return { vcpu, resetDevices: devices.reset };
+}
+
+/** Whether the function is planned to appear while the VM runs: then its worker waits for it. */
+export function comesBack(spec: VmSpec, index: number): boolean {
+  return configOf(spec, index).faults.some(({ action }) => action.type === "plug");
 }
 
 function configOf(spec: VmSpec, index: number): VmSpec["functions"][number] {

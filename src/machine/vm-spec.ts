@@ -14,6 +14,8 @@ export interface VmSpec {
   readonly policies?: readonly (Policy | undefined)[];
   /** Device ids of the functions, by index; `fn-FID` where there is none. */
   readonly functionIds?: readonly (string | undefined)[];
+  /** Whether CLP tells the guest that UIDs are unique; absent = yes. */
+  readonly uidChecking?: boolean;
   /** Real time of day at the VM's time 0, milliseconds since 1970: where the guest's TOD clock starts. */
   readonly epochMs: number;
 }

@@ -45,7 +45,7 @@ export interface HostFunction {
   readonly facts: HostFacts;
   /** Whether the host can clear the error state in place (MPCIFC 9 and 7); design.md 5.1. */
   readonly clearError: boolean;
-  /** Current host handle (re-reads ZPCI_BASE). */
+  /** Current host handle (re-reads ZPCI_BASE); 0 = the function is not there any more. */
   handle(): number;
   /** Starts mediation and arms the ERR doorbell. Returns 0 or -errno. */
   open(): number;
@@ -63,6 +63,8 @@ export interface HostFunction {
   completeInterruptedCall?(slot: number): void;
   /** Consumes the ERR eventfd's count; returns it (0 = not signalled). */
   takeSignals(): number;
+  /** Consumes the REQ eventfd's count: how often the host has asked for the device back since. */
+  takeRequests(): number;
   /** VFIO_DEVICE_RESET. 0 = started or done (ask `pollReset`), else -errno at once. */
   startReset(): number;
   /** HOST_PENDING, 0 = done, -EAGAIN / -EIO / … as VFIO_DEVICE_RESET answers. */

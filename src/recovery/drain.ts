@@ -106,9 +106,9 @@ export class Drain {
       if (starved) return QueueEmpty.starved;
       return this.#machine.orphan(false) ? QueueEmpty.orphan : QueueEmpty.nothing;
     }
+    if (policy.onError === OnError.unplug) return QueueEmpty.unplug;
     if (effects.guestState() === FunctionState.PERMANENT_ERROR) return QueueEmpty.permanent;
     if (policy.onError === OnError.quarantine) return QueueEmpty.quarantine;
-    if (policy.onError === OnError.unplug) return QueueEmpty.unplug;
     if (starved) return QueueEmpty.starved;
     if (effects.ring.free() === CCDF_RING_SLOTS) return QueueEmpty.fetched;
     return policy.onError === OnError.reset ? QueueEmpty.reset : QueueEmpty.injected;

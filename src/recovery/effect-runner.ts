@@ -150,6 +150,8 @@ export class EffectRunner {
         effects.injectPermanent();
         break;
       case Effect.requestUnplug:
+        // A function that the guest does not have configured is there for the taking.
+        if (effects.guestState() < FunctionState.DISABLED) break;
         effects.availability(AvailabilityPec.DECONFIGURE_REQUEST);
         break;
       case Effect.forceUnplug:
@@ -158,15 +160,44 @@ export class EffectRunner {
         this.#close();
         break;
       case Effect.readmit:
+        this.#readmit();
+        break;
       case Effect.announceBack:
-        this.#words.store(FunctionBlock.permanent, 0);
-        effects.moveTo(FunctionState.DISABLED);
-        effects.availability(AvailabilityPec.TO_CONFIGURED);
-        effects.endEpisode(false);
+        this.#announce(FunctionState.DISABLED, AvailabilityPec.TO_CONFIGURED);
+        break;
+      case Effect.announceStandby:
+        this.#announce(FunctionState.STANDBY, AvailabilityPec.RESERVED_TO_STANDBY);
+        break;
+      case Effect.announceGone:
+        effects.moveTo(FunctionState.RESERVED);
+        effects.availability(AvailabilityPec.STANDBY_TO_RESERVED);
         break;
       default:
         this.#ownSide(effect);
     }
+  }
+
+  #announce(state: FunctionState, pec: number): void {
+    const effects = this.#effects;
+    this.#words.store(FunctionBlock.permanent, 0);
+    effects.newInstance();
+    effects.moveTo(state);
+    effects.availability(pec);
+    effects.endEpisode(false);
+  }
+
+  /**
+   * Linux takes 0x0301 for a function that it has in standby or does not know, and ignores it for one that it has
+   * configured, broken or not: so the function is taken away first (zpci-guest.md 7.3).
+   */
+  #readmit(): void {
+    const effects = this.#effects;
+    const known = effects.guestState() >= FunctionState.DISABLED;
+    this.#words.store(FunctionBlock.permanent, 0);
+    effects.moveTo(FunctionState.DISABLED);
+    if (known) effects.availability(AvailabilityPec.CONFIGURED_TO_STBRES);
+    effects.availability(AvailabilityPec.TO_CONFIGURED);
+    effects.endEpisode(false);
   }
 
   /** The machine's own words, and the VM. */

@@ -11,7 +11,8 @@
  * worker that dies before `logged` leaves the CCDF in the armed slot, where FH is not 0, and its successor
  * judges it anew. Source: design.md 4.
  */
-import { isPermanentCode, Pec } from "../abi/ccdf.ts";
+import { AvailabilityPec, isPermanentCode, Pec } from "../abi/ccdf.ts";
+import { FH_ENABLE, FH_INSTANCE_MASK, FH_INSTANCE_STEP } from "../abi/pci-insn.ts";
 import { CcdfFlag, CcdfKind, notDeliveredReasons, TraceKind } from "../abi/records.ts";
 import { CCDF_RING_SLOTS } from "../base/limits.ts";
 import { compareExchange, peek, poke } from "../shm/atomics.ts";
@@ -26,11 +27,12 @@ import {
   VmBlock,
 } from "../shm/blocks.ts";
 import type { ChannelReport } from "../shm/channel-report.ts";
+import { waitForDma } from "../shm/dma-activity.ts";
 import { Lane, RECORD_BODY, RingProducer } from "../shm/ring.ts";
 import type { TraceWriter } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import type { StampClock } from "./stamp-clock.ts";
-import { DrainStep, type FunctionWords, Scratch } from "./words.ts";
+import { DrainStep, type FunctionWords, OWED_MAX, Scratch } from "./words.ts";
 
 /** Tries to change the state word while a vCPU changes it too; a guest cannot keep this up (each of its
  * changes is a CLP instruction), and the last answer is the safe one. */
@@ -353,23 +355,85 @@ export class FunctionEffects {
     this.#bytes[slot * 4 + BODY_PEC + 1] = pec & 0xff;
   }
 
-  /** An availability event (content code 2). Source: zpci-guest.md 7.3. */
+  #setU32(at: number, value: number): void {
+    for (let n = 0; n < 4; n++) this.#bytes[at + n] = (value >>> (24 - 8 * n)) & 0xff;
+  }
+
+  /**
+   * An availability event (content code 2): now, or when the guest's ring has room again. Carries the FH and FID of
+   * this moment, in case the slot is another function's when the guest fetches it. Source: zpci-guest.md 7.3.
+   */
   availability(pec: number): void {
-    const slot = this.ring.reserve();
-    if (slot >= 0) {
-      const generation = this.generation();
-      this.ring.clearBody(slot);
-      const now = this.#clock.nowUs();
-      this.ring.fillHeader(slot, CcdfKind.availability, this.index, generation, now, 0);
-      this.#setPec(slot, pec);
-      this.ring.publish();
-      this.#trace.write(TraceKind.injected, this.index, generation, 0, pec, generation, 1, 0);
-    }
+    if (this.owing() || !this.#publishAvailability(pec)) this.#owe(pec);
     this.post();
   }
 
-  /** New generation in `state`: the host, not the guest, changed what the function is. */
+  owing(): boolean {
+    return this.words.get(Scratch.owedCount) > 0;
+  }
+
+  /** Publishes what is owed, as far as the guest's ring has room. */
+  payOwed(): void {
+    const words = this.words;
+    const before = words.get(Scratch.owedCount);
+    let count = before;
+    while (count > 0 && this.#publishAvailability(words.get(Scratch.owed))) {
+      for (let n = 1; n < count; n++) words.set(Scratch.owed + n - 1, words.get(Scratch.owed + n));
+      count -= 1;
+      words.set(Scratch.owedCount, count);
+    }
+    if (count !== before) this.post();
+  }
+
+  #owe(pec: number): void {
+    const words = this.words;
+    const count = words.get(Scratch.owedCount);
+    const full = count >= OWED_MAX;
+    words.set(Scratch.owed + (full ? 0 : count), full ? AvailabilityPec.MANY_CHANGED : pec);
+    words.set(Scratch.owedCount, full ? 1 : count + 1);
+  }
+
+  #publishAvailability(pec: number): boolean {
+    const slot = this.ring.reserve();
+    if (slot < 0) return false;
+    const generation = this.generation();
+    this.ring.clearBody(slot);
+    const now = this.#clock.nowUs();
+    this.ring.fillHeader(slot, CcdfKind.availability, this.index, generation, now, 0);
+    this.#setPec(slot, pec);
+    if (pec !== AvailabilityPec.MANY_CHANGED) {
+      this.#setU32(slot * 4 + BODY_FH, this.#guestHandle());
+      this.#setU32(slot * 4 + BODY_FID, this.words.load(FunctionBlock.fid));
+    }
+    this.ring.publish();
+    this.#trace.write(TraceKind.injected, this.index, generation, 0, pec, generation, 1, 0);
+    return true;
+  }
+
+  /** The guest's handle; its enable bit follows the state, as `ZpciFunction.handle` says. */
+  #guestHandle(): number {
+    const handle = this.words.load(FunctionBlock.guestHandle) & ~FH_ENABLE;
+    return this.guestEnabled() ? handle | FH_ENABLE : handle;
+  }
+
+  /** A function that is not the guest's comes back under another handle. */
+  newInstance(): void {
+    if (this.guestState() !== FunctionState.RESERVED) return;
+    const handle = this.words.load(FunctionBlock.guestHandle) & ~FH_ENABLE;
+    const instance = (handle + FH_INSTANCE_STEP) & FH_INSTANCE_MASK;
+    this.words.store(FunctionBlock.guestHandle, (handle & ~FH_INSTANCE_MASK) | instance);
+  }
+
+  /**
+   * New generation in `state`: the host, not the guest, changed what the function is. Its last access to guest
+   * storage has ended when this returns.
+   */
   moveTo(state: FunctionState): void {
+    this.#changeTo(state);
+    waitForDma(this.#memory, this.words.base);
+  }
+
+  #changeTo(state: FunctionState): void {
     const at = this.words.base + FunctionBlock.stateWord;
     for (let n = 0; n < MARK_TRIES_MAX; n++) {
       const seen = this.words.load(FunctionBlock.stateWord);

@@ -3,6 +3,7 @@ export { diagram, testMatrix } from "./diagram.ts";
 export { ResetPurpose } from "./host-driver.ts";
 export { type LoopEnd, runRecoveryLoop } from "./loop.ts";
 export type { RecoveryUnitOptions } from "./machine.ts";
+export { announceFunction, awaitFunction } from "./plug.ts";
 export { episodeBoundUs, OnError, onErrorChoices, type Policy } from "./policy.ts";
 export {
   compilePolicy,

@@ -188,7 +188,7 @@ function inService(self: StateName) {
     ccdfRead: reading(self),
     queueEmpty: emptied(self),
     hostGone: to("detached", "refuseReset", "refuseClear", "forceUnplug"),
-    hostBack: "bug",
+    hostBack: { configured: "bug", standby: "bug" },
     hostResetDone: noReset.done,
     hostResetFailed: noReset.failed,
     hostResetBusy: "bug",
@@ -438,7 +438,7 @@ const unplugging: Row = {
   },
   systemReset: to("detached", "forceUnplug"),
   hostRequest: "ignore",
-  unplugDone: to("detached", "closeHost"),
+  unplugDone: to("detached", "closeHost", "announceGone"),
   unplugRefused: to("detached", "forceUnplug"),
   workerRestarted: to("unplugging", "rearm", "refuseReset", "refuseClear", "repost", "poll"),
 };
@@ -494,7 +494,10 @@ const detached: Row = {
   ccdfRead: discarding("detached"), //                  between the decision and the close
   queueEmpty: emptiedQuietly,
   hostGone: "ignore",
-  hostBack: to("operational", "announceBack"),
+  hostBack: {
+    configured: to("operational", "announceBack"),
+    standby: to("operational", "announceStandby"),
+  },
   guestResetBlock: clearRefused.block("detached"),
   guestResetError: clearRefused.error("detached"),
   guestDisable: { requested: to("detached", "refuseReset"), done: "ignore", orphan: "ignore" },

@@ -21,6 +21,7 @@ import {
   WORK_CREDIT,
   WORK_ERR,
   WORK_HOST,
+  WORK_REQ,
 } from "../shm/blocks.ts";
 import { Doorbell } from "../shm/doorbell.ts";
 import { Lane, RECORD_BODY, RingConsumer } from "../shm/ring.ts";
@@ -40,6 +41,7 @@ const Disable = choicesOf("guestDisable");
 const Enable = choicesOf("guestEnable");
 const Deadline = choicesOf("deadline");
 const Operator = choicesOf("operatorCommand");
+const Back = choicesOf("hostBack");
 
 export class RecoveryUnit {
   readonly index: number;
@@ -82,9 +84,11 @@ export class RecoveryUnit {
     return this.#machine.state;
   }
 
-  /** The function has left the guest for good: the worker's task ends. */
+  /** The function has left the guest, who has been told: the worker's task ends, until the function is back. */
   get ended(): boolean {
-    return this.#started && this.#machine.state === State.detached;
+    return (
+      this.#started && this.#machine.state === State.detached && !this.#machine.effects.owing()
+    );
   }
 
   /** False when the host lacks the error feature (vfio-uapi.md 2.5): warn once, run without recovery. */
@@ -109,6 +113,7 @@ export class RecoveryUnit {
   step(): number {
     this.#machine.clock.refresh();
     if (this.vmStopping()) return NEVER;
+    if (this.#machine.state === State.detached && this.#hostIsBack()) this.#started = false;
     if (!this.#started && !this.#start()) {
       return this.#unsupported ? NEVER : this.#machine.clock.nowUs() + HOST_RETRY_US;
     }
@@ -120,7 +125,9 @@ export class RecoveryUnit {
     if ((bits & WORK_CREDIT) !== 0) this.#drain.creditReturned();
     if (slow) this.#machine.runner.poll = true;
     if (this.#machine.runner.poll) this.#drain.run();
+    if (this.#machine.effects.owing()) this.#machine.effects.payOwed();
     this.#commands();
+    if ((bits & WORK_REQ) !== 0 || slow) this.#hostRequests();
     // A policy that has just stopped the VM has the last word: what the guest did before changes nothing now.
     if (this.vmStopping()) return NEVER;
     this.#guestRequests();
@@ -159,13 +166,19 @@ export class RecoveryUnit {
       return false;
     }
     this.#started = true;
-    if (result === -ENODEV) this.#machine.feed(Event.hostGone, 0);
-    else this.#opened();
+    if (result === -ENODEV) {
+      // Back and gone again before we looked.
+      if (this.#hostIsBack()) {
+        this.#machine.words.store(FunctionBlock.recoveryCommand, RecoveryCommand.none);
+      }
+      this.#machine.feed(Event.hostGone, 0);
+    } else this.#opened();
     return true;
   }
 
   #hostIsBack(): boolean {
-    return this.#machine.words.load(FunctionBlock.recoveryCommand) === RecoveryCommand.hostBack;
+    const command = this.#machine.words.load(FunctionBlock.recoveryCommand);
+    return command === RecoveryCommand.hostBack || command === RecoveryCommand.hostBackStandby;
   }
 
   #opened(): void {
@@ -175,8 +188,10 @@ export class RecoveryUnit {
     words.set(Scratch.lastPec, Pec.SERVAC);
     words.set(Scratch.hostErrorStands, 0);
     if (this.#machine.state === State.detached) {
+      const command = words.load(FunctionBlock.recoveryCommand);
       words.store(FunctionBlock.recoveryCommand, RecoveryCommand.none);
-      this.#machine.feed(Event.hostBack, 0);
+      const standby = command === RecoveryCommand.hostBackStandby;
+      this.#machine.feed(Event.hostBack, standby ? Back.standby : Back.configured);
     }
     // An event may have been stored between open and arming: storing needs no signal.
     this.#machine.runner.poll = true;
@@ -260,6 +275,13 @@ export class RecoveryUnit {
       this.#machine.feed(Event.guestEnable, Enable.orphan);
   }
 
+  /** REQ: the host asks for the device back. One that is gone already has no handle any more. */
+  #hostRequests(): void {
+    const { host, words } = this.#machine;
+    if (words.get(Scratch.opened) === 0 || host.takeRequests() === 0) return;
+    this.#machine.feed(host.handle() === 0 ? Event.hostGone : Event.hostRequest, 0);
+  }
+
   #unplugProgress(): void {
     if (this.#machine.state !== State.unplugging) return;
     const state = this.#machine.effects.guestState();
@@ -323,7 +345,8 @@ export class RecoveryUnit {
 
   #commands(): void {
     const at = this.#machine.words.base + FunctionBlock.recoveryCommand;
-    if (peek(this.#memory, at) === RecoveryCommand.none) return;
+    // A function that is back waits here until the machine has let go of the one that was.
+    if (peek(this.#memory, at) === RecoveryCommand.none || this.#hostIsBack()) return;
     switch (exchange(this.#memory, at, RecoveryCommand.none)) {
       case RecoveryCommand.reset:
         this.#machine.feed(Event.operatorCommand, Operator.reset);

@@ -48,7 +48,7 @@ export const events = {
     "starved", //    the guest's ring is full: the guest must fetch first
   ],
   hostGone: [],
-  hostBack: [],
+  hostBack: ["configured", "standby"],
   guestFetched: [],
   guestResetBlock: ["requested", "accepted", "refused"],
   guestResetError: ["requested", "accepted", "verify", "refused"],
@@ -113,15 +113,17 @@ export const effects = [
   "rearm", //             the state's deadline starts anew
   "recovered", //         count and trace a recovery, forget the episode
   "endEpisode", //        forget the episode without a recovery
-  "readmit", //           after a quarantine: standby to configured, as after a plug
-  "requestUnplug", //     availability 0x0303
+  "readmit", //           after a quarantine: taken away and configured again, 0x0304 and 0x0301
+  "requestUnplug", //     availability 0x0303, if the guest has it configured
   "forceUnplug", //       availability 0x0304; the host function is closed
   "closeHost",
-  "announceBack", //      availability 0x0301
+  "announceBack", //      configured: availability 0x0301
   "stopVm",
   "noteHandle",
   "freeze", //            deadlines stand still
   "thaw",
+  "announceStandby", //   availability 0x0302
+  "announceGone", //      reserved after standby: availability 0x0308
 ] as const;
 export type EffectName = (typeof effects)[number];
 

@@ -38,6 +38,9 @@ export const Scratch = {
   clearStage: 27,
   clearAttempt: 28,
   errorDuringClear: 29,
+  // Availability events that found the guest's ring full, oldest first
+  owedCount: 30,
+  owed: 42, //           OWED_MAX words
   // Redo log of the drain step under way (`effects.ts`)
   logIndex: 32,
   logPublish: 33,
@@ -55,6 +58,9 @@ export const Scratch = {
   errorTimes: 48,
   errorTimesNext: 56,
 } as const;
+
+/** More than these and the guest is told to list everything anew (0x0306). */
+export const OWED_MAX = 4;
 
 export const STAGE_NONE = 0;
 export const STAGE_DUE = 1;

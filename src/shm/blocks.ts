@@ -72,7 +72,7 @@ export const FunctionBlock = wordBlock([
   "fid",
   "uid",
   "index",
-  "guestHandle",
+  "guestHandle", //   0 = nothing was ever plugged into this slot. Worker: instance, when a function comes back
   // First 64 bytes of config space as last read from a healthy function, in PCI byte order (machine at
   // plug, then the vCPU): what CLP shows while the function reads as all ones
   "configHeader:16",
@@ -136,6 +136,7 @@ export const FunctionBlock = wordBlock([
   "supersededAtWorker", // worker: the guest had given the generation up before the record was published
   "fmbAtWorker", //    worker: an FMB code came through the error feature
   "reinjections", //   worker: records that repeat or replace an event (CcdfFlag.repeat), in no other book
+  "hostMoves", //      platform: times that the function came or was asked back or went away by plan
   // An error the guest's own instruction found, on its way to the platform (guest-error.ts)
   "!guestErrorState",
   "guestErrorPec",
@@ -171,6 +172,8 @@ export const WORK_REQUEST = 2;
 export const WORK_CREDIT = 4;
 export const WORK_HOST = 8;
 export const WORK_COMMAND = 16;
+/** The host asks for the device back (VFIO's REQ eventfd). */
+export const WORK_REQ = 32;
 
 /** Values of `recoveryCommand`. */
 export const RecoveryCommand = {
@@ -183,10 +186,11 @@ export const RecoveryCommand = {
   pause: 6,
   resume: 7,
   systemReset: 8,
-  /** The host asks for the device back (VFIO's REQ interrupt). */
+  /** As if the host had asked for the device back (VFIO's REQ interrupt). */
   hostRequest: 9,
-  /** A function that went away is there again. */
+  /** A function is there (again): the guest is told of it as configured, or as standby. Waits for `detached`. */
   hostBack: 10,
+  hostBackStandby: 11,
 } as const;
 
 /** Function states, QEMU's names and numbers (zpci-guest.md 4.2). */

@@ -219,7 +219,8 @@ describe("the unpacked package, run from another folder,", () => {
     writeFileSync(join(elsewhere, "user.mjs"), script.join("\n"));
     expect(runNode(["user.mjs"], elsewhere)).toMatchObject({
       status: 0,
-      stdout: "true true mediated,qemu-11,quarantine,reset-first\nERR_PACKAGE_PATH_NOT_EXPORTED\n",
+      stdout:
+        "true true mediated,patient,qemu-11,quarantine,reset-first,unplug\nERR_PACKAGE_PATH_NOT_EXPORTED\n",
     });
   });
 

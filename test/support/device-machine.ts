@@ -3,6 +3,7 @@
  * side, one vCPU double. Instructions are executed by name; the recovery worker's side of the rings is
  * played by the test.
  */
+import { CcdfKind } from "../../src/abi/records.ts";
 import { VirtualClock } from "../../src/base/clock.ts";
 import { CCDF_RING_SLOTS, REQUEST_RING_SLOTS, TRACE_RING_SLOTS } from "../../src/base/limits.ts";
 import { createDevices, plugFunction, ZpciDma } from "../../src/devices/index.ts";
@@ -103,6 +104,7 @@ export interface RaisedError {
 export interface MachineOptions {
   clearError?: boolean;
   lineMode?: boolean;
+  uidChecking?: boolean;
   vcpuCount?: number;
 }
 
@@ -128,6 +130,7 @@ export function deviceMachine(options: MachineOptions = {}) {
     regions,
     facts: FIDS.map(() => facts),
     clearError: FIDS.map(() => options.clearError ?? false),
+    uidChecking: options.uidChecking ?? true,
     floating,
     channelReport,
     trace: new TraceWriter(vm, vcpuTraceRing(map, 0), clock),
@@ -227,6 +230,10 @@ export function deviceMachine(options: MachineOptions = {}) {
       const generation = at.generation ?? machine.generation(index);
       ring.fillHeader(slot, at.kind ?? 1, index, generation, clock.nowUs(), pec);
       vm.view.setUint16(slot * 4 + RECORD_BODY + 30, pec);
+      if (at.kind === CcdfKind.availability) {
+        vm.view.setUint32(slot * 4 + RECORD_BODY + 4, machine.handle(index));
+        vm.view.setInt32(slot * 4 + RECORD_BODY + 8, word(index, FunctionBlock.fid));
+      }
       ring.publish();
       channelReport.post(index);
     },

@@ -37,6 +37,7 @@ import {
   WORK_CREDIT,
   WORK_ERR,
   WORK_HOST,
+  WORK_REQ,
   WORK_REQUEST,
 } from "../../src/shm/blocks.ts";
 import { ChannelReport } from "../../src/shm/channel-report.ts";
@@ -66,6 +67,7 @@ const Word = {
   clearRunning: 11, // operation, 0 = none
   nextId: 12, //       of the next error
   resets: 13,
+  requests: 14, //     REQ signals
   // The guest
   guest: 16, //        GuestStep
   fetching: 17, //     0 no, 1 STCRW is next, 2 CHSC is next
@@ -131,6 +133,12 @@ export class RigHost implements HostFunction {
   }
   takeSignals(): number {
     return exchange(this.#rig.vm.words, this.#rig.block + FunctionBlock.errSignals, 0);
+  }
+  takeRequests(): number {
+    const rig = this.#rig;
+    const count = rig.world(Word.requests);
+    rig.setWorld(Word.requests, 0);
+    return count;
   }
   startReset(): number {
     const rig = this.#rig;
@@ -358,6 +366,13 @@ export class RecoveryRig {
     add(this.vm.words, this.block + FunctionBlock.errSignals, 1);
     this.ring(WORK_ERR);
     return id;
+  }
+
+  /** The host asks for the device back; with `gone` it has taken it already. */
+  requestBack(gone = false): void {
+    this.setWorld(Word.requests, this.world(Word.requests) + 1);
+    if (gone) this.setWorld(Word.handle, 0);
+    this.ring(WORK_REQ);
   }
 
   copyOut(counter: number, slot: number): void {

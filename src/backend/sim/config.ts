@@ -23,12 +23,22 @@ export interface CcdfSpec {
   readonly literal?: boolean;
 }
 
+export const unplugForms = ["request", "surprise"] as const;
+export type UnplugForm = (typeof unplugForms)[number];
+/** What the guest finds the function to be. */
+export const plugForms = ["configured", "standby"] as const;
+export type PlugForm = (typeof plugForms)[number];
+
 export type FaultAction =
   | ({ readonly type: "ccdf" } & CcdfSpec)
   /** Several events stored under one queue lock. */
   | { readonly type: "burst"; readonly ccdfs: readonly CcdfSpec[] }
   /** The function's next DMA goes to an address that the guest has not mapped. */
-  | { readonly type: "dma"; readonly kind: "translation" };
+  | { readonly type: "dma"; readonly kind: "translation" }
+  /** The host asks for the function, or takes it. */
+  | { readonly type: "unplug"; readonly how: UnplugForm }
+  /** A function that is not there appears. */
+  | { readonly type: "plug"; readonly as: PlugForm };
 
 /** Exactly one key counts, in this order. Accesses are the guest's BAR loads and stores since the start. */
 export interface FaultTrigger {
@@ -94,6 +104,8 @@ export interface SimFunctionConfig {
   /** The host's FID of the function. */
   readonly fid: number;
   readonly uid: number;
+  /** False: not there when the VM starts; a `plug` action brings it. */
+  readonly present: boolean;
   /** Host handle at start, enable bit set. */
   readonly hostHandle: number;
   /** `recorded`: the capabilities and 65 MSI-X vectors of the recorded 7.3-rc7 host. */
@@ -158,6 +170,7 @@ export function simFunctionConfig(
     },
     fid: input.fid >>> 0,
     uid: (input.uid ?? index + 1) & 0xffff,
+    present: input.present !== false,
     hostHandle: (handle | 0x80000000) >>> 0,
     profile,
     kernel: abi === "none" ? "7.2" : "7.3",

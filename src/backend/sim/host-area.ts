@@ -50,12 +50,13 @@ export const HostBlock = wordBlock([
   "!mediated",
   "errArmed",
   "reqArmed",
+  "reqSignals", //       count of the REQ eventfd: P adds, W takes
   "irqType", //          IRQ index enabled by SET_IRQS plus 1; 0 = none
   "irqVectors",
   "discarded", //        events thrown away by close
   // Hardware and host kernel state. P; V may move hardware from NORMAL or BLOCKED to ERROR
   "!hardware",
-  "handle", //           what CLP list would show now; bit 31 = enabled
+  "handle", //           what CLP list would show now; bit 31 = enabled; 0 = not there
   "errorState", //       ErrorState
   "hostBusy", //         1 while the host recovers the function by itself: open answers -EAGAIN
   "deviceLockUntilLow", // times in microseconds of the VM's clock; 0 = not held / not running
@@ -67,6 +68,12 @@ export const HostBlock = wordBlock([
   "hostRecoveryLow",
   "hostRecoveryHigh",
   "resetFailuresUsed",
+  // Presence (presence.ts). P
+  "leaving", //          1 = the host wants the function back, user space has it open
+  "reqAgainLow",
+  "reqAgainHigh",
+  "returnAs", //         command for the worker when the function is there again; 0 = none
+  "lastHandle", //       before it went away
   // Requests: W counts up `asked` (low byte: operation), P answers with result, then `answered`
   "!resetAsked",
   "!resetAnswered",
@@ -115,6 +122,8 @@ export const Hardware = {
   PERMANENT: 3,
   /** A reset runs: the function is disabled. */
   RESETTING: 4,
+  /** No such function: as ERROR, until it is plugged. */
+  ABSENT: 5,
 } as const;
 
 /** `errorState`: the kernel's pci_channel_state. */
@@ -185,6 +194,11 @@ export class HostArea {
     add(this.words, this.block + word, 1);
   }
 
+  /** A word of the function's block, as control would write it. */
+  setFunction(word: number, value: number): void {
+    store(this.words, this.block + word, value);
+  }
+
   /** A time kept in two words, low first. */
   time(low: number): number {
     return (this.get(low + 1) >>> 0) * 0x1_0000_0000 + (this.get(low) >>> 0);
@@ -202,10 +216,22 @@ export class HostArea {
   }
 }
 
-/** Writes the power-on state of a function. Machine, at build, before any thread starts. */
+/**
+ * Writes the power-on state of a function into its area, whatever was there. Machine, at build or when it plugs a
+ * function: before any thread knows of it.
+ */
 export function prepareHostArea(vm: VmMemory, index: number, config: SimFunctionConfig): void {
   const area = new HostArea(vm, index);
-  area.set(HostBlock.handle, config.hostHandle);
+  vm.bytes.fill(0, area.host * 4, area.host * 4 + vm.map.hostBytes);
+  area.set(config.present ? HostBlock.handle : HostBlock.lastHandle, config.hostHandle);
+  if (!config.present) area.set(HostBlock.hardware, Hardware.ABSENT);
+  powerOn(area, config);
+  area.set(HostBlock.magic, HOST_MAGIC);
+}
+
+/** Registers, configuration space and MSI-X table of a function that has just got power. */
+export function powerOn(area: HostArea, config: SimFunctionConfig): void {
+  area.configSpace.fill(0);
   if (config.device === "nvme") {
     area.set(HostBlock.deviceKind, DeviceKind.nvme);
     fillNvmeConfigSpace(area.configSpace);
@@ -214,8 +240,11 @@ export function prepareHostArea(vm: VmMemory, index: number, config: SimFunction
     area.set(HostBlock.registers + 1, 1);
     fillConfigSpace(area.configSpace, msixVectors(config));
   }
+  area.msixTable.fill(0);
   for (let vector = 0; vector < MSIX_VECTORS_MAX; vector++) area.msixTable[vector * 16 + 12] = 1;
-  area.set(HostBlock.magic, HOST_MAGIC);
+  for (let word = 0; word < MSIX_VECTORS_MAX / 32; word++) {
+    area.set(HostBlock.msixPending + word, 0);
+  }
 }
 
 /** "ZMND" in memory order (TestRegister.id). */

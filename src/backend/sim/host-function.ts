@@ -17,6 +17,7 @@ import {
   VFIO_IRQ_SET_DATA_EVENTFD,
   VFIO_PCI_ERR_IRQ_INDEX,
   VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_REQ_IRQ_INDEX,
   VFIO_REGION_STRIDE,
   VfioDeviceFeature,
   VfioDeviceInfo,
@@ -40,6 +41,7 @@ import {
 import {
   EAGAIN,
   EINVAL,
+  ENODEV,
   ENOTTY,
   type HostFacts,
   type HostFunction,
@@ -54,7 +56,14 @@ import { DialectReader, gated } from "./dialect-reader.ts";
 import { VFIO_CHECK_EXTENSION, VFIO_EEH } from "./eeh.ts";
 import { completeInterruptedGet } from "./error-queue.ts";
 import { decodeFactRegions, type FactRegion } from "./fact-regions.ts";
-import { CCDF_BYTES, HostArea, HostBlock, READER_BUFFER_BYTES } from "./host-area.ts";
+import {
+  CCDF_BYTES,
+  Hardware,
+  HostArea,
+  HostBlock,
+  PLATFORM_REQUEST,
+  READER_BUFFER_BYTES,
+} from "./host-area.ts";
 import { msixVectors } from "./profiles.ts";
 import { SimVfioDevice, type SimVfioOptions } from "./vfio-device.ts";
 
@@ -65,8 +74,8 @@ const BASE_VERSION_WITH_ERRORS = 3;
 const DETECTABLE_FEATURE = 13;
 /** GET_INFO is repeated while the chain grows between calls, but not for ever. */
 const INFO_TRIES_MAX = 8;
-/** Any eventfd number will do: the ERR count is a shared word. */
-const ERR_EVENTFD = 0;
+/** Any eventfd number will do: the counts are shared words. */
+const EVENTFD = 0;
 const DISARM = -1;
 
 export class SimHostFunction implements HostFunction {
@@ -107,8 +116,9 @@ export class SimHostFunction implements HostFunction {
     return this.#device.handle();
   }
 
-  /** Mediation, detection of 2.5, then the ERR eventfd. Repeating it changes nothing. */
+  /** Mediation, detection of 2.5, then the ERR and REQ eventfds. Repeating it changes nothing. */
   open(): number {
+    if (this.#area.get(HostBlock.hardware) === Hardware.ABSENT) return -ENODEV;
     if (this.#area.get(HostBlock.hostBusy) === 1) return -EAGAIN;
     if (this.#reader.row() === undefined) {
       // The kernel mediates from the moment that the device is open.
@@ -120,18 +130,27 @@ export class SimHostFunction implements HostFunction {
       }
       this.#reader.remember(found);
     }
-    const order = this.#device.order;
-    const armed = this.#device.ioctl(VFIO_DEVICE_SET_IRQS, errIrqSet(order, ERR_EVENTFD));
+    const armed = this.#trigger(VFIO_PCI_ERR_IRQ_INDEX, EVENTFD);
     if (armed !== 0) this.close();
+    // Without REQ the host just waits longer for its device.
+    else this.#trigger(VFIO_PCI_REQ_IRQ_INDEX, EVENTFD);
     return armed;
   }
 
+  #trigger(index: number, fd: number): number {
+    return this.#device.ioctl(VFIO_DEVICE_SET_IRQS, irqSet(this.#device.order, index, fd));
+  }
+
   close(): number {
-    this.#device.ioctl(VFIO_DEVICE_SET_IRQS, errIrqSet(this.#device.order, DISARM));
+    this.#trigger(VFIO_PCI_ERR_IRQ_INDEX, DISARM);
+    this.#trigger(VFIO_PCI_REQ_IRQ_INDEX, DISARM);
     // A record that detection took and nobody asked for goes with the others.
     const held = this.#area.get(HostBlock.readerHeld);
     this.#reader.forget();
-    return this.#device.errors.stop() + held;
+    const discarded = this.#device.errors.stop() + held;
+    // A host that wants the function back has waited for this.
+    this.#area.platformBell.ring(PLATFORM_REQUEST);
+    return discarded;
   }
 
   /** The dialect, or -errno; -ENOTTY is a host without the error interface. */
@@ -198,6 +217,10 @@ export class SimHostFunction implements HostFunction {
     const row = this.#reader.row();
     if (row !== undefined && gated(row)) return this.#reader.takeSignals();
     return exchange(this.#area.words, this.#area.block + FunctionBlock.errSignals, 0);
+  }
+
+  takeRequests(): number {
+    return exchange(this.#area.words, this.#area.host + HostBlock.reqSignals, 0);
   }
 
   startReset(): number {
@@ -296,14 +319,14 @@ function barSizeLog2(device: SimVfioDevice, index: number): number {
   return size > 0 ? Math.round(Math.log2(size)) : 0;
 }
 
-/** vfio_irq_set that gives the ERR index an eventfd, or takes it away with -1 (1.7). */
-function errIrqSet(order: ByteOrder, fd: number): Uint8Array {
+/** vfio_irq_set that gives the ERR or REQ index an eventfd, or takes it away with -1 (1.7). */
+function irqSet(order: ByteOrder, index: number, fd: number): Uint8Array {
   const fields = { ...VfioIrqSet.fields, fd: s32(VfioIrqSet.size) };
   const table = { ...inOrder(VfioIrqSet, order), size: VfioIrqSet.size + 4, fields };
   return encode(table, {
     argsz: VfioIrqSet.size + 4,
     flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-    index: VFIO_PCI_ERR_IRQ_INDEX,
+    index,
     start: 0,
     count: 1,
     fd,

@@ -70,7 +70,8 @@ export class HostRequests {
   #refusal(nowUs: number): number {
     const area = this.#area;
     if (this.#kernel.deviceLocked(nowUs)) return -EAGAIN;
-    if (this.#kernel.stateLocked(nowUs)) return -EIO;
+    // A function that is being unbound has its state lock held until it is closed (3.11).
+    if (this.#kernel.stateLocked(nowUs) || area.get(HostBlock.leaving) === 1) return -EIO;
     const used = area.get(HostBlock.resetFailuresUsed);
     const forced = this.#config.resetFailures[used];
     if (forced !== undefined) {

@@ -22,13 +22,16 @@ import { HostKernel } from "./host-kernel.ts";
 import { HostRequests } from "./host-requests.ts";
 import { NvmeController } from "./nvme/controller.ts";
 import type { ArmedFault } from "./nvme/faults.ts";
+import { Presence } from "./presence.ts";
 
+/** What is built over the area of one function. */
 interface SimFunction {
   readonly area: HostArea;
   readonly config: SimFunctionConfig;
   readonly script: FaultScript;
   readonly kernel: HostKernel;
   readonly requests: HostRequests;
+  readonly presence: Presence;
   readonly device: SimDevice;
   /** The same as `device` where it is an NVMe controller. */
   readonly nvme: NvmeController | undefined;
@@ -40,8 +43,12 @@ interface SimFunction {
 const ACTIONS_PER_STEP_MAX = 64;
 
 export class SimPlatform {
-  readonly #functions: readonly SimFunction[];
+  readonly #vm: VmMemory;
+  /** By function index; a slot without a function is undefined. */
+  readonly #slots: (SimFunction | undefined)[];
   readonly #clock: Clock;
+  readonly #dmaFor: (index: number) => GuestDma;
+  readonly #trace: TraceWriter;
   readonly #bell: Doorbell;
   /** Error events whose FID no function has: one log line in the kernel, no other effect (3.2 step 2). */
   unknownFid = 0;
@@ -53,33 +60,55 @@ export class SimPlatform {
     dmaFor: (index: number) => GuestDma,
     trace: TraceWriter,
   ) {
+    this.#vm = vm;
     this.#clock = clock;
+    this.#dmaFor = dmaFor;
+    this.#trace = trace;
     const vmBlock = vm.map.vmBlock / 4;
     this.#bell = new Doorbell(
       vm.words,
       vmBlock + VmBlock.platformSleeping,
       vmBlock + VmBlock.platformSummary,
     );
-    this.#functions = configs.map((config, index) => {
-      const area = new HostArea(vm, index);
-      if (area.get(HostBlock.magic) !== HOST_MAGIC) prepareHostArea(vm, index, config);
-      const kernel = new HostKernel(area, config, trace);
-      const bus = new BusMaster(area, config, kernel, dmaFor(index), trace);
-      const nvme = config.nvme === undefined ? undefined : new NvmeController(bus, config.nvme);
-      const device = nvme ?? new DmaEngine(bus);
-      const requests = new HostRequests(area, config, kernel, device);
-      return {
-        area,
-        config,
-        script: new FaultScript(config.faults),
-        kernel,
-        requests,
-        device,
-        nvme,
-        asked: [],
-      };
-    });
-    for (const entry of this.#functions) this.#armAccessTrigger(entry);
+    this.#slots = configs.map((config, index) => this.#build(index, config));
+  }
+
+  #build(index: number, config: SimFunctionConfig): SimFunction {
+    const area = new HostArea(this.#vm, index);
+    if (area.get(HostBlock.magic) !== HOST_MAGIC) prepareHostArea(this.#vm, index, config);
+    const kernel = new HostKernel(area, config, this.#trace);
+    const bus = new BusMaster(area, config, kernel, this.#dmaFor(index), this.#trace);
+    const nvme = config.nvme === undefined ? undefined : new NvmeController(bus, config.nvme);
+    const device = nvme ?? new DmaEngine(bus);
+    const entry = {
+      area,
+      config,
+      script: new FaultScript(config.faults),
+      kernel,
+      requests: new HostRequests(area, config, kernel, device),
+      presence: new Presence(area, config, device),
+      device,
+      nvme,
+      asked: [],
+    };
+    this.#armAccessTrigger(entry);
+    return entry;
+  }
+
+  /** A function in a slot that had none, or had another: its host area is prepared. Thread: the platform's. */
+  plug(index: number, config: SimFunctionConfig): void {
+    this.unplug(index);
+    this.#slots[index] = this.#build(index, config);
+  }
+
+  /** Nothing happens in that slot any more; what a controller holds open is written back and closed. */
+  unplug(index: number): void {
+    this.#slots[index]?.nvme?.close();
+    this.#slots[index] = undefined;
+  }
+
+  *#functions(): Generator<SimFunction> {
+    for (const entry of this.#slots) if (entry !== undefined) yield entry;
   }
 
   /** Carries out everything that is due; true when it did something. */
@@ -87,7 +116,7 @@ export class SimPlatform {
     this.#bell.take();
     const nowUs = this.#clock.nowUs();
     let worked = false;
-    for (const entry of this.#functions) {
+    for (const entry of this.#functions()) {
       if (this.#stepFunction(entry, nowUs)) worked = true;
     }
     return worked;
@@ -96,8 +125,9 @@ export class SimPlatform {
   /** Clock time at which something becomes due by itself; Infinity when nothing will. */
   nextEventUs(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const { script, kernel, requests, device, area, asked } of this.#functions) {
+    for (const { script, kernel, requests, presence, device, area, asked } of this.#functions()) {
       next = Math.min(next, kernel.nextEventUs(), requests.nextEventUs(), device.nextEventUs());
+      next = Math.min(next, presence.nextEventUs());
       // A disabled function raises no errors: its script waits for the end of the reset.
       if (area.get(HostBlock.hardware) === Hardware.RESETTING) continue;
       next = Math.min(next, script.nextTimeUs());
@@ -117,13 +147,13 @@ export class SimPlatform {
 
   /** Raises `action` on a function at the next step. Thread: the platform's, like `step`. */
   raise(index: number, action: FaultAction): void {
-    if (typeof action === "object" && action !== null) this.#functions[index]?.asked.push(action);
+    if (typeof action === "object" && action !== null) this.#slots[index]?.asked.push(action);
   }
 
   /** Fires the rules of every function that wait for this command; returns how many there are. */
   command(name: string): number {
     let fired = 0;
-    for (const { script, asked, nvme } of this.#functions) {
+    for (const { script, asked, nvme } of this.#functions()) {
       const actions = script.named(name);
       asked.push(...actions);
       fired += actions.length + (nvme?.faults.command(name) ?? 0);
@@ -133,7 +163,7 @@ export class SimPlatform {
 
   /** Faults of a function that can still fire: those of the platform, and those of an NVMe controller. */
   armedFaults(index: number): { readonly pci: readonly FaultRule[]; readonly nvme: ArmedFault[] } {
-    const entry = this.#functions[index];
+    const entry = this.#slots[index];
     return { pci: entry?.script.list() ?? [], nvme: entry?.nvme?.faults.list() ?? [] };
   }
 
@@ -150,19 +180,19 @@ export class SimPlatform {
 
   /** The NVMe controller behind a function, if that is what it is. */
   nvme(index: number): NvmeController | undefined {
-    return this.#functions[index]?.nvme;
+    return this.#slots[index]?.nvme;
   }
 
   /** Writes back and closes what controllers hold open; the platform is not stepped afterwards. */
   close(): void {
-    for (const { nvme } of this.#functions) nvme?.close();
+    for (const { nvme } of this.#functions()) nvme?.close();
   }
 
   /** Raw error events as the channel subsystem hands them to the kernel, routed by FID. */
   channelReport(ccdfs: readonly Uint8Array[]): void {
     for (const ccdf of ccdfs) {
       const fid = ccdfFid(ccdf);
-      const target = this.#functions.find((entry) => entry.config.fid === fid);
+      const target = this.#slots.find((entry) => entry?.config.fid === fid);
       if (target === undefined) this.unknownFid += 1;
       else target.kernel.report([ccdf]);
     }
@@ -174,7 +204,8 @@ export class SimPlatform {
     const transferred = entry.device.step(nowUs);
     const acted = this.#runScript(entry, nowUs);
     const arrived = entry.kernel.step(nowUs);
-    return requested || transferred || acted || arrived;
+    const moved = entry.presence.step(nowUs);
+    return requested || transferred || acted || arrived || moved;
   }
 
   #runScript(entry: SimFunction, nowUs: number): boolean {
@@ -185,15 +216,17 @@ export class SimPlatform {
       const accesses = area.get(HostBlock.accesses) >>> 0;
       const action = asked.shift() ?? script.takeDue(nowUs, accesses);
       if (action === undefined) break;
-      this.#carryOut(entry, action);
+      this.#carryOut(entry, action, nowUs);
       worked = true;
     }
     if (worked) this.#armAccessTrigger(entry);
     return worked;
   }
 
-  #carryOut(entry: SimFunction, action: FaultAction): void {
-    const { area, config, kernel } = entry;
+  #carryOut(entry: SimFunction, action: FaultAction, nowUs: number): void {
+    const { area, config, kernel, presence } = entry;
+    if (action.type === "unplug") return presence.leave(action.how, nowUs);
+    if (action.type === "plug") return presence.comeBack(action.as);
     if (action.type === "dma") {
       area.set(HostBlock.dmaSabotage, area.get(HostBlock.dmaSabotage) + 1);
       return;

@@ -27,7 +27,7 @@ import {
 } from "../../abi/vfio.ts";
 import { EFAULT, EINVAL, ENOTTY } from "../../ports/host-function.ts";
 import { add } from "../../shm/atomics.ts";
-import { FunctionBlock, WORK_ERR } from "../../shm/blocks.ts";
+import { FunctionBlock, WORK_ERR, WORK_REQ } from "../../shm/blocks.ts";
 import { viewOf } from "./ccdf-builder.ts";
 import type { SimFunctionConfig } from "./config.ts";
 import { Hardware, type HostArea, HostBlock } from "./host-area.ts";
@@ -126,8 +126,12 @@ export class VfioInterrupts {
   }
 
   #signal(armedWord: number): void {
-    if (armedWord !== HostBlock.errArmed) return;
     const area = this.#area;
+    if (armedWord === HostBlock.reqArmed) {
+      add(area.words, area.host + HostBlock.reqSignals, 1);
+      area.workerBell.ring(WORK_REQ);
+      return;
+    }
     add(area.words, area.block + FunctionBlock.errSignals, 1);
     area.workerBell.ring(WORK_ERR);
   }

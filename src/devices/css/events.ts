@@ -4,7 +4,7 @@
  * recovery worker. Sources: zpci-guest.md 7.4; protocol and its argument: src/shm/channel-report.ts.
  */
 
-import { CcdfErr } from "../../abi/ccdf.ts";
+import { AvailabilityPec, CcdfErr } from "../../abi/ccdf.ts";
 import {
   CcdfFlag,
   CcdfKind,
@@ -141,14 +141,22 @@ export class EventQueue {
     return peek(this.#vm.words, slot + Lane.kind) & 0xff;
   }
 
-  /** Copies the CCDF to `target[at…]`, with FH and FID as the guest knows them now. */
+  /**
+   * Copies the CCDF to `target[at…]`, with FH and FID as the guest knows them now. An availability event keeps those
+   * it was posted with if the slot is another function's meanwhile, and has none if it speaks of several functions.
+   */
   copyCcdf(slot: number, target: Uint8Array, view: DataView, at: number): void {
     const body = (slot + Lane.body) * 4;
     for (let n = 0; n < CcdfErr.size; n++) target[at + n] = this.#vm.bytes[body + n] as number;
     const owner = this.#functions.all[this.#chosen];
     if (owner === undefined) return;
+    const fid = owner.get(FunctionBlock.fid);
+    if (this.contentCode(slot) === CcdfKind.availability) {
+      if (this.#pec(slot) === AvailabilityPec.MANY_CHANGED) return;
+      if (view.getInt32(at + CcdfErr.fields.fid.offset) !== fid) return;
+    }
     view.setUint32(at + CcdfErr.fields.fh.offset, owner.handle());
-    view.setUint32(at + CcdfErr.fields.fid.offset, owner.get(FunctionBlock.fid));
+    view.setUint32(at + CcdfErr.fields.fid.offset, fid);
   }
 
   /** The guest has the chosen record: the slot goes back to the worker, who learns of the fetch. */

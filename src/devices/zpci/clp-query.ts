@@ -62,7 +62,7 @@ export function listFunctions(functions: FunctionTable, blocks: ClpBlocks): numb
     resumeToken: next === undefined ? 0n : BigInt(next.index),
     mdd: 0x00ff0000,
     maxFunctions: FUNCTIONS_ADVERTISED,
-    flags: UID_CHECKING,
+    flags: functions.uidChecking ? UID_CHECKING : 0,
     entrySize: ClpListEntry.size,
   });
   shown.forEach((target, position) => {
@@ -116,7 +116,10 @@ export function queryFunction(functions: FunctionTable, blocks: ClpBlocks): numb
 export function queryGroup(functions: FunctionTable, blocks: ClpBlocks): number {
   const { view, at } = blocks;
   const id = view.getUint8(ClpQueryGroupRequest.fields.pfgid.offset);
-  const member = functions.all.find(({ facts }) => groupOf(facts) === id);
+  const member = functions.all.find(
+    (candidate) =>
+      cellOf(stateTable.list, candidate.state()) !== REFUSED && groupOf(candidate.facts) === id,
+  );
   if (member === undefined && id !== GROUP_DEFAULT) return ClpResponse.unknownGroup;
   const group = member === undefined || id === GROUP_DEFAULT ? defaultGroup : member.facts;
   blocks.bytes.fill(0, at + 16, at + ClpQueryGroupResponse.size);

@@ -4,11 +4,11 @@
  * may look at the same function. Thread: the vCPU that executes the instruction, under the device lock.
  */
 
-import { FH_ENABLE, FH_INDEX_MASK, FH_SHM_VFIO, PCIAS_CONFIG } from "../../abi/pci-insn.ts";
+import { FH_ENABLE, FH_INDEX_MASK } from "../../abi/pci-insn.ts";
 import { REQUEST_RING_SLOTS } from "../../base/limits.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { HostFacts, HostRegions } from "../../ports/host-function.ts";
-import { add, compareExchange, load, poke, store, wait } from "../../shm/atomics.ts";
+import { EINVAL, type HostFacts, type HostRegions } from "../../ports/host-function.ts";
+import { add, compareExchange, load, poke, store } from "../../shm/atomics.ts";
 import {
   type FIB_INTERRUPTS,
   type FIB_IOAT,
@@ -21,35 +21,59 @@ import {
   stateWord,
   WORK_REQUEST,
 } from "../../shm/blocks.ts";
+import { waitForDma } from "../../shm/dma-activity.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
 import { Lane, RingProducer } from "../../shm/ring.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 
-/** Looks at `dmaActive` before the vCPU sleeps between looks: longer than a page copy takes. */
-const QUIET_LOOKS = 2000;
-/** Then it sleeps: the platform's thread lost its processor inside the copy, and a busy host gives it back late. */
-const QUIET_SLEEPS_MAX = 1000;
-const QUIET_SLEEP_MS = 1;
-
-const CONFIG_HEADER_BYTES = 64;
-
-/** What an instruction needs besides the function's own words. */
-export interface FunctionParts {
+/** What instructions reach of the host's function. */
+export interface HostParts {
   readonly regions: HostRegions;
   readonly facts: HostFacts;
   /** The host can clear the error state in place (MPCIFC 9 and 7). */
   readonly clearError: boolean;
+}
+
+/** A slot without a function: RESERVED, so nothing but its absence is ever asked for. */
+const nothing: HostParts = {
+  regions: { valueHigh: 0, valueLow: 0, load: () => -EINVAL, store: () => -EINVAL },
+  facts: {
+    startDma: 0n,
+    endDma: 0n,
+    pchid: 0,
+    vfn: 0,
+    fmbLength: 0,
+    pft: 0,
+    gid: 0,
+    ccdfErrLength: 0,
+    dasm: 0n,
+    msiAddress: 0n,
+    refresh: true,
+    mui: 0,
+    noi: 0,
+    maxstbl: 0,
+    groupVersion: 0,
+    pfip: [],
+    utilityString: [],
+    barSizeLog2: [],
+    msixVectors: 0,
+  },
+  clearError: false,
+};
+
+/** What an instruction needs besides the function's own words. */
+export interface FunctionParts {
+  /** Undefined = nothing is plugged into the slot. */
+  readonly host: HostParts | undefined;
   readonly trace: TraceWriter;
   readonly clock: Clock;
 }
 
 export class ZpciFunction {
   readonly index: number;
-  readonly regions: HostRegions;
-  readonly facts: HostFacts;
-  readonly clearError: boolean;
   readonly trace: TraceWriter;
+  #host: HostParts;
   readonly #words: Int32Array;
   readonly #base: number;
   readonly #clock: Clock;
@@ -59,9 +83,7 @@ export class ZpciFunction {
 
   constructor(vm: VmMemory, index: number, parts: FunctionParts) {
     this.index = index;
-    this.regions = parts.regions;
-    this.facts = parts.facts;
-    this.clearError = parts.clearError;
+    this.#host = parts.host ?? nothing;
     this.trace = parts.trace;
     this.#words = vm.words;
     this.#base = (vm.map.functionBlocks[index] as number) / 4;
@@ -77,6 +99,26 @@ export class ZpciFunction {
       this.#base + FunctionBlock.workerSummary,
     );
     this.#shared = vm.map.vcpuCount > 1;
+  }
+
+  get regions(): HostRegions {
+    return this.#host.regions;
+  }
+  get facts(): HostFacts {
+    return this.#host.facts;
+  }
+  get clearError(): boolean {
+    return this.#host.clearError;
+  }
+
+  /** Another function stands in this slot, or none any more. Thread: the vCPU's, between instructions. */
+  plug(host: HostParts | undefined): void {
+    this.#host = host ?? nothing;
+  }
+
+  /** Something is or was plugged into this slot. */
+  known(): boolean {
+    return this.get(FunctionBlock.guestHandle) !== 0;
   }
 
   /** A word of the function's block, e.g. `get(FunctionBlock.fid)`; signed. */
@@ -165,20 +207,9 @@ export class ZpciFunction {
     add(this.#words, this.#base + FunctionBlock.translationEpoch, 1);
   }
 
-  /**
-   * Waits until the platform thread is not inside a guest-storage access that began with what was just
-   * taken away. At most one page copy long, unless that thread is kept from running; false if it did not end
-   * within the limit of a second.
-   */
+  /** Waits for the end of an access that began with what was just taken away; false = it did not end. */
   dmaQuiet(): boolean {
-    for (let looks = 0; looks < QUIET_LOOKS; looks++) {
-      if (this.get(FunctionBlock.dmaActive) === 0) return true;
-    }
-    for (let sleeps = 0; sleeps < QUIET_SLEEPS_MAX; sleeps++) {
-      wait(this.#words, this.#base + FunctionBlock.dmaActive, 1, QUIET_SLEEP_MS);
-      if (this.get(FunctionBlock.dmaActive) === 0) return true;
-    }
-    return false;
+    return waitForDma(this.#words, this.#base);
   }
 
   /** A host operation that CLP or MPCIFC waits for is not finished. */
@@ -244,49 +275,25 @@ const registrationWords: readonly number[] = [
 /** All functions of a VM, by handle, index and FID. */
 export class FunctionTable {
   readonly all: readonly ZpciFunction[];
+  /** The guest may take a UID for a function's name: they are unique (CLP List PCI says so). */
+  readonly uidChecking: boolean;
 
-  constructor(all: readonly ZpciFunction[]) {
+  constructor(all: readonly ZpciFunction[], uidChecking: boolean) {
     this.all = all;
+    this.uidChecking = uidChecking;
   }
 
   /** The function whose complete handle this is (unsigned); undefined for a stale or foreign one. */
   byHandle(fh: number): ZpciFunction | undefined {
     const found = this.all[fh & FH_INDEX_MASK];
-    return found !== undefined && found.handle() === fh ? found : undefined;
+    // The handle of an empty slot is 0, which names no function.
+    return fh !== 0 && found !== undefined && found.handle() === fh ? found : undefined;
   }
 
   byFid(fid: number): ZpciFunction | undefined {
     for (const candidate of this.all) {
-      if (candidate.get(FunctionBlock.fid) === (fid | 0)) return candidate;
+      if (candidate.known() && candidate.get(FunctionBlock.fid) === (fid | 0)) return candidate;
     }
     return undefined;
   }
-}
-
-/**
- * Machine build: gives function `index` its identity and plugs it (RESERVED -> DISABLED, zpci-guest.md
- * 4.2). Handle: not enabled, kind "passed through with interception", index = table slot.
- * @param regions the function while it is healthy: its config header is kept for CLP
- */
-export function plugFunction(
-  vm: VmMemory,
-  index: number,
-  identity: { readonly fid: number; readonly uid: number },
-  regions: HostRegions,
-): void {
-  const base = (vm.map.functionBlocks[index] as number) / 4;
-  store(vm.words, base + FunctionBlock.fid, identity.fid);
-  store(vm.words, base + FunctionBlock.uid, identity.uid);
-  store(vm.words, base + FunctionBlock.index, index);
-  store(vm.words, base + FunctionBlock.guestHandle, FH_SHM_VFIO | index);
-  for (let offset = 0; offset < CONFIG_HEADER_BYTES; offset += 4) {
-    const loaded = regions.load(PCIAS_CONFIG, offset, 4) === 0 ? regions.valueLow : 0;
-    store(vm.words, base + FunctionBlock.configHeader + offset / 4, loaded);
-  }
-  const seen = load(vm.words, base + FunctionBlock.stateWord);
-  store(
-    vm.words,
-    base + FunctionBlock.stateWord,
-    stateWord(generationOf(seen), FunctionState.DISABLED),
-  );
 }

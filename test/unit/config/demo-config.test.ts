@@ -114,7 +114,9 @@ describe("demo config", () => {
 
   it("refuses a step that says two things", () => {
     const text = `${minimal}sequence:\n  - { atMs: 1, function: 1, pec: 1, dma: translation }\n`;
-    expect(messageOf(text)).toBe("x.yaml:6: sequence[0]: needs exactly one of ccdf, pec and dma");
+    expect(messageOf(text)).toBe(
+      "x.yaml:6: sequence[0]: needs exactly one of ccdf, pec, dma, unplug and plug",
+    );
   });
 
   it("takes a part of a unit, up to the 3.5 GiB that a guest may have", () => {

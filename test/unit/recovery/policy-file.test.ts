@@ -19,11 +19,18 @@ function refusal(act: () => unknown): string {
 }
 
 describe("shipped policies", () => {
-  it("are mediated, qemu-11, quarantine and reset-first", () => {
-    expect(policyNames()).toEqual(["mediated", "qemu-11", "quarantine", "reset-first"]);
+  it("are the six of the design", () => {
+    expect(policyNames()).toEqual([
+      "mediated",
+      "patient",
+      "qemu-11",
+      "quarantine",
+      "reset-first",
+      "unplug",
+    ]);
   });
 
-  it.each(["mediated", "qemu-11", "quarantine", "reset-first"])(
+  it.each(["mediated", "patient", "qemu-11", "quarantine", "reset-first", "unplug"])(
     "%s is named as its file",
     (name) => {
       expect(loadPolicy(name).name).toBe(name);
@@ -104,7 +111,7 @@ describe("a policy file is refused", () => {
   it("for a name that no shipped policy has, suggesting the nearest", () => {
     expect(refusal(() => loadPolicy("mediatd"))).toBe(
       "Policy 'mediatd' is unknown (did you mean 'mediated'?); " +
-        "name one of mediated, qemu-11, quarantine, reset-first or a YAML file.",
+        "name one of mediated, patient, qemu-11, quarantine, reset-first, unplug or a YAML file.",
     );
   });
 

@@ -640,7 +640,11 @@ describe("policies", () => {
     rig.deconfigure();
     unit.step();
     expect(rig.stateName).toBe("detached");
-    expect(rig.guestState).toBe(FunctionState.STANDBY);
+    expect(rig.guestState).toBe(FunctionState.RESERVED);
+    expect([rig.fetch(), rig.fetch()]).toMatchObject([
+      { kind: 2, pec: 0x0303 }, // the error's generation ended with the deconfigure
+      { kind: 2, pec: 0x0308 },
+    ]);
   });
 
   it("stop-vm: the VM is told to stop at the signal, events stay unread", () => {
@@ -723,6 +727,139 @@ describe("operator", () => {
     expect(rig.fetch()).toMatchObject({ kind: 2, pec: 0x0301 });
   });
 
+  it("a release tells the guest that the function was taken away and is configured again", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    command(rig, RecoveryCommand.quarantine);
+    unit.step();
+    command(rig, RecoveryCommand.release);
+    unit.step();
+    rig.endReset();
+    unit.step();
+    const seen: number[] = [];
+    for (let record = rig.fetch(); record !== undefined; record = rig.fetch()) {
+      if (record.kind === 2) seen.push(record.pec);
+    }
+    // Linux ignores 0x0301 for a function that it has configured (zpci-guest.md 7.3).
+    expect(seen).toEqual([0x0304, 0x0301]);
+  });
+
+  it("a function comes back in standby with 0x0302 and a new instance of its handle", () => {
+    const rig = new RecoveryRig();
+    rig.set(FunctionBlock.guestHandle, 0x05010000);
+    const unit = rig.unit();
+    unit.step();
+    command(rig, RecoveryCommand.unplug);
+    unit.step();
+    command(rig, RecoveryCommand.unplug);
+    unit.step();
+    expect(rig.guestState).toBe(FunctionState.RESERVED);
+    command(rig, RecoveryCommand.hostBackStandby);
+    unit.step(); // the same object goes on, as in a deterministic run
+    expect(rig.stateName).toBe("operational");
+    expect(rig.guestState).toBe(FunctionState.STANDBY);
+    expect(rig.get(FunctionBlock.guestHandle)).toBe(0x06010000);
+    expect([rig.fetch()?.pec, rig.fetch()?.pec, rig.fetch()?.pec]).toEqual([
+      0x0303, 0x0304, 0x0302,
+    ]);
+  });
+
+  it("a function that is back before the guest has given it up waits for that", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    rig.requestBack();
+    unit.step();
+    command(rig, RecoveryCommand.hostBack);
+    unit.step();
+    expect(rig.stateName).toBe("unplugging");
+    rig.deconfigure();
+    unit.step();
+    unit.step();
+    expect(rig.stateName).toBe("operational");
+    expect([rig.fetch()?.pec, rig.fetch()?.pec, rig.fetch()?.pec]).toEqual([
+      0x0303, 0x0308, 0x0301,
+    ]);
+  });
+
+  it("REQ asks the guest; a device that has gone without asking is taken from it", () => {
+    const asked = new RecoveryRig();
+    const unit = asked.unit();
+    unit.step();
+    asked.requestBack();
+    unit.step();
+    expect(asked.stateName).toBe("unplugging");
+    expect(asked.fetch()).toMatchObject({ kind: 2, pec: 0x0303 });
+    const gone = new RecoveryRig();
+    const other = gone.unit();
+    other.step();
+    gone.requestBack(true);
+    other.step();
+    expect(gone.stateName).toBe("detached");
+    expect(gone.fetch()).toMatchObject({ kind: 2, pec: 0x0304 });
+  });
+
+  it("a function in standby is not asked for: it goes, with 0x0308", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    rig.deconfigure();
+    unit.step();
+    rig.requestBack();
+    unit.step();
+    expect(rig.stateName).toBe("detached");
+    expect(rig.fetch()).toMatchObject({ kind: 2, pec: 0x0308 });
+    expect(rig.fetch()).toBeUndefined();
+  });
+
+  it("availability events wait for room in the guest's ring, in order", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit({ policy: policy({ slowDrainMs: 1 }) });
+    unit.step();
+    for (let n = 0; n < 64; n++) {
+      rig.raise(SERVAC);
+      unit.step();
+    }
+    rig.requestBack(true);
+    unit.step();
+    expect(rig.stateName).toBe("detached");
+    expect(unit.ended).toBe(false); // the guest does not know yet
+    command(rig, RecoveryCommand.hostBack);
+    unit.step();
+    const pecs: number[] = [];
+    for (let n = 0; n < 200; n++) {
+      const record = rig.fetch();
+      if (record?.kind === 2) pecs.push(record.pec);
+      unit.step();
+    }
+    expect(pecs).toEqual([0x0304, 0x0301]);
+  });
+
+  it("more availability events than can wait become one 0x0306: list everything anew", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit({ policy: policy({ slowDrainMs: 1 }) });
+    unit.step();
+    for (let n = 0; n < 64; n++) {
+      rig.raise(SERVAC);
+      unit.step();
+    }
+    for (let cycle = 0; cycle < 2; cycle++) {
+      for (const order of ["unplug", "unplug", "hostBack"] as const) {
+        command(rig, RecoveryCommand[order]);
+        unit.step();
+      }
+    }
+    const pecs: number[] = [];
+    for (let n = 0; n < 200; n++) {
+      const record = rig.fetch();
+      if (record?.kind === 2) pecs.push(record.pec);
+      unit.step();
+    }
+    // Four wait; the fifth makes one of all of them, and what comes after waits behind it.
+    expect(pecs.slice(-2)).toEqual([0x0306, 0x0301]);
+  });
+
   it("the host asks for the device back: the guest is asked to give it up", () => {
     const rig = new RecoveryRig();
     const unit = rig.unit();
@@ -748,6 +885,7 @@ describe("bounds", () => {
       open: { value: () => 0 },
       handle: { value: () => 0x80010000 },
       takeSignals: { value: () => 1 },
+      takeRequests: { value: () => 0 },
     }) as typeof rig.host;
     const unit = rig.unit({ host: endless });
     expect(unit.step()).toBe(0);
@@ -764,6 +902,7 @@ describe("bounds", () => {
       handle: { value: () => 0x80010000 },
       close: { value: () => 0 },
       takeSignals: { value: () => 0 },
+      takeRequests: { value: () => 0 },
     }) as typeof rig.host;
     const unit = rig.unit({ host: gone });
     unit.step();
