@@ -1,0 +1,249 @@
+/**
+ * A VM's control server: sockets and streams with their clients, the command table, events to all of them. Main
+ * thread. Where QEMU serves one client per monitor and lets others wait, this serves many at once; beyond a limit
+ * they wait as there.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import type { Readable, Writable } from "node:stream";
+import type { VmControl } from "../../machine/vm-control.ts";
+import { Chardevs } from "./chardevs.ts";
+import type { BlockNode, Command, CommandLineParameter, QmpHost } from "./command.ts";
+import { commandTable } from "./commands/index.ts";
+import { builtinCatalogue, type DeviceCatalogue } from "./device-catalogue.ts";
+import { Devices, type ZpciDevice } from "./devices.ts";
+import { type EventName, eventTable, type ShutdownReason } from "./event-table.ts";
+import { Events } from "./events.ts";
+import { runMonitorLine } from "./hmp/monitor.ts";
+import { MonitorSession } from "./hmp/session.ts";
+import { qmpSchema } from "./introspection.ts";
+import { JsonText } from "./json-lexer.ts";
+import { jsonText } from "./json-stream.ts";
+import { type ListenAddress, listenOn } from "./listener.ts";
+import { RecentEntries } from "./recent-entries.ts";
+import { QmpSession } from "./session.ts";
+import { protocolVersion } from "./version.ts";
+import { type EndRules, VmEvents } from "./vm-events.ts";
+
+/** Clients served at once; so many may wait besides, more are turned away. */
+const CLIENTS_MAX = 256;
+const WAITING_MAX = 1024;
+/** `device_del` ends with an event after this, whatever the guest does. */
+const UNPLUG_DEADLINE_MS = 10_000;
+
+/** QMP (JSON), or the human monitor with its prompt. */
+export type MonitorMode = "control" | "readline";
+
+export interface QmpServerOptions {
+  readonly uuid?: string;
+  /** Devices that device_add knows; test functions and NVMe controllers in memory without it. */
+  readonly catalogue?: DeviceCatalogue;
+  /** zpci devices that were given a name of their own. */
+  readonly zpci?: readonly ZpciDevice[];
+  readonly chardevs?: Chardevs;
+  /** Disk images behind the devices. */
+  readonly blocks?: () => readonly BlockNode[];
+  readonly unplugDeadlineMs?: number;
+  readonly commandLineOptions?: () => readonly {
+    readonly option: string;
+    readonly parameters: readonly CommandLineParameter[];
+  }[];
+  readonly endRules?: Partial<EndRules>;
+  /** What `quit` does after its answer and the SHUTDOWN event; it stops the VM without this. */
+  readonly onQuit?: () => void;
+}
+
+export interface QmpServer {
+  /** Listens; may be called for several addresses. @throws ZmendError ENVIRONMENT */
+  listen(address: ListenAddress, mode?: MonitorMode): Promise<void>;
+  /** Serves one client over a pair of streams (a terminal, a socket that somebody else accepted). */
+  attach(input: Readable, output: Writable, mode?: MonitorMode): Client;
+  /** Runs a line of the human monitor and returns its text. */
+  monitor(line: string): Promise<string>;
+  /** Tells clients why the machine ends; once until the next reset. */
+  shutdown(reason: ShutdownReason): void;
+  readonly host: QmpHost;
+  /** Ends all connections after what was written, and removes the sockets. */
+  close(): Promise<void>;
+}
+
+export interface Client {
+  event(line: string): void;
+  end(): void;
+}
+
+/** @param control undefined for `-machine none`: commands that need a machine are refused */
+export function createQmpServer(
+  control: VmControl | undefined,
+  options: QmpServerOptions = {},
+): QmpServer {
+  return new ControlServer(control, options);
+}
+
+class ControlServer implements QmpServer {
+  readonly host: QmpHost;
+  readonly #commands = new Map<string, Command>(commandTable.map((row) => [row.name, row]));
+  readonly #clients = new Set<Client>();
+  readonly #waiting: (() => void)[] = [];
+  readonly #servers: Server[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #events: Events;
+  readonly #unsubscribe: () => void;
+  #schema: JsonText | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #shutdownTold = false;
+  #closed = false;
+
+  constructor(control: VmControl | undefined, options: QmpServerOptions) {
+    this.#events = new Events((line) => {
+      for (const client of this.#clients) client.event(line);
+    });
+    const devices = new Devices(control, options.zpci ?? []);
+    const recent = new RecentEntries();
+    this.host = {
+      control,
+      uuid: options.uuid,
+      catalogue: options.catalogue ?? builtinCatalogue,
+      devices,
+      chardevs: options.chardevs ?? new Chardevs(),
+      blocks: options.blocks ?? (() => []),
+      recent,
+      unplugDeadlineMs: options.unplugDeadlineMs ?? UNPLUG_DEADLINE_MS,
+      commandLineOptions: options.commandLineOptions ?? (() => []),
+      monitor: (line, cpu) => runMonitorLine(this.host, line, cpu),
+      commands: () => commandTable,
+      schema: () => this.#schemaText(),
+      execute: (name, args) => this.#executeNamed(name, args),
+      emit: (name, data) => this.#emit(name, data),
+      shutdown: (reason) => this.shutdown(reason),
+      quit: () => this.#quit(control, options.onQuit),
+    };
+    const rules: EndRules = { panic: "pause", staysAfterShutdown: true, ...options.endRules };
+    const vmEvents =
+      control === undefined ? undefined : new VmEvents(control, devices, recent, this.host, rules);
+    this.#unsubscribe = control?.on((event) => vmEvents?.take(event)) ?? (() => {});
+  }
+
+  async listen(address: ListenAddress, mode: MonitorMode = "control"): Promise<void> {
+    const server = createServer((socket) => {
+      socket.setNoDelay(true);
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+      // Until it is served, its own errors are its own business.
+      socket.on("error", () => socket.destroy());
+      this.#admit(() => this.attach(socket, socket, mode), socket);
+    });
+    await listenOn(server, address);
+    this.#servers.push(server);
+  }
+
+  #admit(serve: () => void, socket: Socket): void {
+    if (this.#closed || this.#waiting.length >= WAITING_MAX) {
+      socket.destroy();
+      return;
+    }
+    if (this.#clients.size < CLIENTS_MAX) return serve();
+    const turn = (): void => {
+      if (!socket.destroyed) serve();
+    };
+    this.#waiting.push(turn);
+    socket.on("close", () => {
+      const at = this.#waiting.indexOf(turn);
+      if (at >= 0) this.#waiting.splice(at, 1);
+    });
+  }
+
+  attach(input: Readable, output: Writable, mode: MonitorMode = "control"): Client {
+    const left = (): void => {
+      this.#clients.delete(client);
+      while (this.#clients.size < CLIENTS_MAX && this.#waiting.length > 0)
+        this.#waiting.shift()?.();
+    };
+    const client: Client =
+      mode === "readline"
+        ? new MonitorSession(this.host, input, output, left)
+        : new QmpSession(
+            {
+              greeting: { QMP: { version: protocolVersion(), capabilities: ["oob"] } },
+              find: (name) => this.#commands.get(name),
+              execute: (command, args, afterReply) => this.#execute(command, args, afterReply),
+            },
+            input,
+            output,
+            left,
+          );
+    this.#clients.add(client);
+    return client;
+  }
+
+  monitor(line: string): Promise<string> {
+    return runMonitorLine(this.host, line, 0);
+  }
+
+  shutdown(reason: ShutdownReason): void {
+    if (this.#shutdownTold) return;
+    this.#shutdownTold = true;
+    this.#events.emit("SHUTDOWN", { guest: reason.startsWith("guest-"), reason });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unsubscribe();
+    this.#events.close();
+    this.#waiting.length = 0;
+    for (const client of [...this.#clients]) client.end();
+    const ends = [...this.#sockets].map(
+      (socket) => new Promise<void>((resolve) => void socket.once("close", () => resolve())),
+    );
+    // A client that does not take the last bytes is left behind.
+    const patience = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, CLOSE_MS);
+    for (const socket of this.#sockets) socket.destroySoon();
+    await Promise.all(ends);
+    clearTimeout(patience);
+    await Promise.all(
+      this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    );
+  }
+
+  #emit(name: EventName, data?: object): void {
+    if (name === "RESET") this.#shutdownTold = false;
+    this.#events.emit(name, data);
+  }
+
+  #quit(control: VmControl | undefined, onQuit: (() => void) | undefined): void {
+    if (onQuit !== undefined) return onQuit();
+    void control?.stop().finally(() => {
+      for (const client of [...this.#clients]) client.end();
+    });
+  }
+
+  #schemaText(): JsonText {
+    this.#schema ??= new JsonText(jsonText(qmpSchema(commandTable, eventTable)));
+    return this.#schema;
+  }
+
+  #executeNamed(name: string, args: object): Promise<unknown> {
+    const command = this.#commands.get(name);
+    if (command === undefined) throw new RangeError(`no command ${name}`);
+    return this.#execute(command, args, (action) => setImmediate(action));
+  }
+
+  async #execute(
+    command: Command,
+    args: unknown,
+    afterReply: (action: () => void) => void,
+  ): Promise<unknown> {
+    const checked = command.arguments.check(args, "");
+    const call = { host: this.host, afterReply };
+    if (command.exclusive !== true) return command.run(checked, call);
+    // One command that changes the machine after the other, whoever sent them.
+    const turn = this.#turn.then(() => command.run(checked, call));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+}
+
+/** How long the end of a connection may take. */
+const CLOSE_MS = 1000;
