@@ -15,6 +15,7 @@ import {
   ZpciDma,
 } from "../devices/index.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { HostFunction } from "../ports/host-function.ts";
 import type { RecoveryUnitOptions } from "../recovery/index.ts";
 // Not through its index: a worker would load the parsers of policy files too, and its guest waits for it.
 import { awaitFunction } from "../recovery/plug.ts";
@@ -123,9 +124,11 @@ export function buildDevices(
   clock: Clock,
   console: (bytes: Uint8Array) => void,
   trace = new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock),
+  hosts: readonly HostFunction[] = spec.functions.map(
+    (config, n) => new SimHostFunction(vm, n, config),
+  ),
 ): Devices {
   const floating = new FloatingInterrupts(vm);
-  const hosts = spec.functions.map((config, n) => new SimHostFunction(vm, n, config));
   const mailbox = new GuestErrorMailbox(vm);
   return createDevices({
     vm,

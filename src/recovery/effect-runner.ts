@@ -4,6 +4,7 @@
  */
 import { AvailabilityPec } from "../abi/ccdf.ts";
 import { assert } from "../base/assert.ts";
+import { HOST_PENDING_POSTED_MAX } from "../base/limits.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { HostFunction } from "../ports/host-function.ts";
 import {
@@ -249,7 +250,8 @@ export class EffectRunner {
   #close(): void {
     const words = this.#words;
     if (words.get(Scratch.opened) === 0) return;
-    const discarded = this.#host.close();
+    // A negative answer or one beyond any queue is no count: the books take what can be true.
+    const discarded = Math.min(Math.max(this.#host.close(), 0), HOST_PENDING_POSTED_MAX + 1);
     const dropped = words.load(FunctionBlock.droppedByPolicy);
     words.store(FunctionBlock.droppedByPolicy, (dropped + discarded) | 0);
     words.set(Scratch.opened, 0);

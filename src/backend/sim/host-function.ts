@@ -95,11 +95,11 @@ export class SimHostFunction implements HostFunction {
     vm: VmMemory,
     functionIndex: number,
     config: SimFunctionConfig,
-    options: SimVfioOptions = {},
+    options: SimVfioOptions & { readonly device?: SimVfioDevice } = {},
   ) {
     this.#vm = vm;
     this.#area = new HostArea(vm, functionIndex);
-    this.#device = new SimVfioDevice(vm, functionIndex, config, options);
+    this.#device = options.device ?? new SimVfioDevice(vm, functionIndex, config, options);
     const chain = readCapabilities(this.#device);
     this.#baseVersion = chain.baseVersion;
     this.facts = factsOf(chain, this.#device, config);
