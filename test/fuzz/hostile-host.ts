@@ -110,6 +110,13 @@ export class HostileHost implements HostFunction {
     return this.#random.pick([0, 1, 4, 0x7fffffff, -1]);
   }
 
+  takeRequests(): number {
+    const honest = this.#inner.takeRequests();
+    if (!this.#random.chance(LIES)) return honest;
+    this.lies += 1;
+    return this.#random.pick([0, 0, 0, 1, -1, 0x7fffffff]);
+  }
+
   startReset(): number {
     return this.#answer(this.#inner.startReset());
   }
