@@ -62,12 +62,18 @@ export class PlatformUnit {
 
   step(): boolean {
     for (let index = 0; index < this.#functionCount; index++) {
-      const error = this.#mailbox.take(index);
-      if (error === undefined) continue;
-      const ccdf = encode(CcdfErr, { pec: error.pec, faddr: error.faddr, rw: error.write ? 1 : 0 });
-      this.#platform.raise(index, { type: "ccdf", ccdf: hexBytes(ccdf) });
+      // An error of the function, and a measurement code beside it.
+      this.#raiseFor(index);
+      this.#raiseFor(index);
     }
     return this.#platform.step();
+  }
+
+  #raiseFor(index: number): void {
+    const error = this.#mailbox.take(index);
+    if (error === undefined) return;
+    const ccdf = encode(CcdfErr, { pec: error.pec, faddr: error.faddr, rw: error.write ? 1 : 0 });
+    this.#platform.raise(index, { type: "ccdf", ccdf: hexBytes(ccdf) });
   }
 
   nextEventUs(): number {

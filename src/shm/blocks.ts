@@ -143,6 +143,7 @@ export const FunctionBlock = wordBlock([
   "guestErrorFaddrLow",
   "guestErrorFaddrHigh",
   "guestErrorWrite",
+  "guestErrorFmb", //    vCPU: code of a measurement error; platform: exchanged to 0
   // Guest activity (vCPU)
   "!loads",
   "stores",

@@ -1,9 +1,11 @@
 /**
  * Errors that a guest's own instruction finds (RPCIT over a malformed table) happen on the vCPU's thread, but
- * every error takes one way: through the platform. One mailbox of words per function carries them there; a
- * second error before the platform took the first merges into it, as a function in error raises no further ones.
+ * every error takes one way: through the platform. One mailbox of words per function carries them there. It cannot
+ * be full: a function in error raises no further error until the platform has ended it. Measurement codes, which
+ * leave the function working and which a guest may cause again and again, have a word of their own and merge.
  */
-import { compareExchange, load, poke, store } from "./atomics.ts";
+import { isFmbCode } from "../abi/ccdf.ts";
+import { compareExchange, exchange, load, poke, store } from "./atomics.ts";
 import { FunctionBlock, VmBlock } from "./blocks.ts";
 import { Doorbell } from "./doorbell.ts";
 import type { VmMemory } from "./vm-memory.ts";
@@ -42,6 +44,11 @@ export class GuestErrorMailbox {
   ): void {
     const { words } = this.#vm;
     const base = this.#base(functionIndex);
+    if (isFmbCode(pec)) {
+      store(words, base + FunctionBlock.guestErrorFmb, pec);
+      this.#platform.ring(1 << (functionIndex & 31));
+      return;
+    }
     if (compareExchange(words, base + FunctionBlock.guestErrorState, EMPTY, FILLING) !== EMPTY)
       return;
     poke(words, base + FunctionBlock.guestErrorPec, pec);
@@ -52,11 +59,14 @@ export class GuestErrorMailbox {
     this.#platform.ring(1 << (functionIndex & 31));
   }
 
-  /** Platform: takes the error of one function, if there is one. */
+  /** Platform: takes an error of one function, if there is one; call again for what else there may be. */
   take(functionIndex: number): GuestError | undefined {
     const { words } = this.#vm;
     const base = this.#base(functionIndex);
-    if (load(words, base + FunctionBlock.guestErrorState) !== FULL) return undefined;
+    if (load(words, base + FunctionBlock.guestErrorState) !== FULL) {
+      const pec = exchange(words, base + FunctionBlock.guestErrorFmb, 0);
+      return pec === 0 ? undefined : { pec, faddr: 0n, write: false };
+    }
     const high = load(words, base + FunctionBlock.guestErrorFaddrHigh) >>> 0;
     const low = load(words, base + FunctionBlock.guestErrorFaddrLow) >>> 0;
     const error = {

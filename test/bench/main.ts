@@ -10,6 +10,7 @@ import type { Group } from "./harness.ts";
 const groups: Readonly<Record<string, () => Promise<Group>>> = {
   ring: async () => (await import("./ring/group.ts")).ring,
   event: async () => (await import("./event/group.ts")).event,
+  zpci: async () => (await import("./zpci/group.ts")).zpci,
   cpu: async () => (await import("./cpu/group.ts")).cpu,
 };
 

@@ -8,6 +8,8 @@ import { QEMU, qemuPeer, qemuVersion } from "./qemu.ts";
 import { notGenerated, notGeneratedForms, tolerances } from "./qemu-faults.ts";
 import { type Counts, type Finding, runFamily } from "./run.ts";
 import { zmendPeer } from "./zmend-cpu.ts";
+import { zpciDifferences } from "./zpci/compare.ts";
+import { runBoth } from "./zpci/machines.ts";
 
 const QEMU_TIMEOUT_MS = 30_000;
 /** Differences that are taken apart per family; all are counted. */
@@ -18,6 +20,7 @@ const usage = `Usage: npm run oracle -- [options]
   --sequences N    sequences per family (default 2000)
   --seed N         seed (default 1)
   --first N        first sequence of each family (default 0)
+  --zpci           instead: a program of zPCI instructions, QEMU's function against zmend's
   --json           one JSON object instead of text
   --list           list the families and QEMU's known faults`;
 
@@ -33,6 +36,7 @@ interface Arguments {
   readonly first: number;
   readonly json: boolean;
   readonly list: boolean;
+  readonly zpci: boolean;
 }
 
 function parse(): Arguments {
@@ -45,6 +49,7 @@ function parse(): Arguments {
         first: { type: "string", default: "0" },
         json: { type: "boolean", default: false },
         list: { type: "boolean", default: false },
+        zpci: { type: "boolean", default: false },
       },
     });
     const number = (name: "sequences" | "seed" | "first", least: number): number => {
@@ -64,6 +69,7 @@ function parse(): Arguments {
       first: number("first", 0),
       json: values.json,
       list: values.list,
+      zpci: values.zpci,
     };
   } catch (error) {
     return usageError(error instanceof Error ? error.message : String(error));
@@ -88,6 +94,10 @@ function list(): void {
     process.stdout.write(`  ${fault.instructions.join(", ")}: ${fault.reason}\n`);
   }
   for (const fault of tolerances) process.stdout.write(`  ${fault.reason}\n`);
+  process.stdout.write("\nzPCI, deliberate differences from QEMU:\n");
+  for (const { step, qemu, zmend, reason, source } of zpciDifferences) {
+    process.stdout.write(`  ${step}: qemu ${qemu}, zmend ${zmend}: ${reason} (${source})\n`);
+  }
 }
 
 function printFinding(finding: Finding): void {
@@ -103,6 +113,19 @@ function printFinding(finding: Finding): void {
   );
 }
 
+async function compareZpci(json: boolean, qemu: string): Promise<number> {
+  const result = await runBoth();
+  if (json) process.stdout.write(`${JSON.stringify({ ...result, qemu })}\n`);
+  else {
+    const { steps, same, listed, different } = result;
+    process.stdout.write(
+      `${steps} zPCI instructions: ${same} end alike, ${listed} differ as listed, ${different.length} differ\n`,
+    );
+    for (const line of different) process.stdout.write(`  ${line}\n`);
+  }
+  return result.different.length === 0 ? 0 : 1;
+}
+
 async function main(): Promise<number> {
   const options = parse();
   if (options.list) {
@@ -116,6 +139,7 @@ async function main(): Promise<number> {
     );
     return 3;
   }
+  if (options.zpci) return compareZpci(options.json, version);
   const run = {
     seed: options.seed,
     sequences: options.sequences,

@@ -94,6 +94,7 @@ export async function runUnderQemu(
   image: Image,
   timeoutMs: number,
   mode: QemuMode = QEMU_MODE,
+  devices: readonly string[] = [],
 ): Promise<Dump | Failure> {
   const folder = mkdtempSync(join(tmpdir(), "zmend-oracle-"));
   const kernel = join(folder, "image.elf");
@@ -104,6 +105,7 @@ export async function runUnderQemu(
     ...["-m", `${RAM_BYTES >> 20}M`, "-display", "none", "-nodefaults", "-qmp", "stdio"],
     ...["-S", "-action", "panic=pause", "-kernel", kernel],
     ...(mode === "singlestep" ? ["-singlestep"] : []),
+    ...devices.flatMap((device) => ["-device", device]),
   ]);
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
   let late = false;

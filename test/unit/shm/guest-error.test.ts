@@ -38,4 +38,13 @@ describe("the mailbox of errors that guest instructions find", () => {
     mailbox.post(0, 2, 0, 0x2000, true);
     expect(mailbox.take(0)).toEqual({ pec: 2, faddr: 0x2000n, write: true });
   });
+
+  test("keeps an error that comes right behind a measurement code, and merges such codes", () => {
+    mailbox.post(0, 0x2c, 0, 0, false);
+    mailbox.post(0, 0x2c, 0, 0, false);
+    mailbox.post(0, 2, 0, 0x2000, true);
+    expect(mailbox.take(0)).toEqual({ pec: 2, faddr: 0x2000n, write: true });
+    expect(mailbox.take(0)).toEqual({ pec: 0x2c, faddr: 0n, write: false });
+    expect(mailbox.take(0)).toBeUndefined();
+  });
 });
