@@ -1,17 +1,25 @@
 /** Doorway of the platform's thread: hardware and the interrupt side of the simulated host kernel. */
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
+import type { PlatformUnit } from "../src/machine/loops.ts";
 import { platformBetween } from "../src/machine/orders.ts";
 import { buildPlatform } from "../src/machine/parts.ts";
 import { PLATFORM_ACTOR, passGate } from "../src/machine/start-gate.ts";
 import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
-export default function platformLife(task: ActorTask & { readonly orders: MessagePort }): void {
+interface PlatformTask extends ActorTask {
+  readonly orders: MessagePort;
+  /** Where the platform of a snapshot stood. */
+  readonly saved?: Parameters<PlatformUnit["load"]>[0];
+}
+
+export default function platformLife(task: PlatformTask): void {
   parentPort?.postMessage(ACTOR_LOADED);
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
   const platform = buildPlatform(vm, task.spec, clock);
+  if (task.saved !== undefined) platform.load(task.saved);
   passGate(vm, clock, PLATFORM_ACTOR);
   platform.run(vm, () => platformBetween(vm, platform, task.orders));
   task.orders.close();

@@ -31,15 +31,20 @@ export default function recoveryLife(task: RecoveryTask): void {
   if (successor) standAsOther(vm, actor);
   // In a worker, process.exit ends this thread only, at once.
   const onKill = (): never => process.exit(KILLED_BY_HOOK);
-  const unit = buildRecovery(vm, spec, index, clock, onKill);
+  const continued = task.continued === true;
   const policies = new PolicyOrders(vm, index, orders, task.policyNumber, (policy) =>
     buildRecovery(vm, withPolicy(spec, index, policy), index, clock, onKill, true),
   );
   // A successor is waited for.
   if (!successor) warmUpEventPath(policyOf(spec, index));
+  // One that goes on has its host function open, and its first pass needs the VM's time.
+  if (continued) passGate(vm, clock, actor);
+  const unit = buildRecovery(vm, spec, index, clock, onKill, continued);
   // The first pass opens the host function and arms its error signal, before the platform's time begins.
-  unit.step();
-  passGate(vm, clock, actor);
+  if (!continued) {
+    unit.step();
+    passGate(vm, clock, actor);
+  }
   const between = (current: RecoveryUnit): RecoveryUnit => {
     standAsOther(vm, actor);
     return policies.take(current);

@@ -10,6 +10,7 @@ export const errorCatalogue = {
   IMAGE_INVALID: { exit: 2 },
   CCDF_FILE_INVALID: { exit: 2 },
   POLICY_INVALID: { exit: 2 },
+  SNAPSHOT_INVALID: { exit: 2 },
   NOT_ENOUGH_MEMORY: { exit: 3 },
   ENVIRONMENT: { exit: 3 },
   /** What was asked for does not go in the state that the VM is in. */

@@ -30,6 +30,18 @@ export class Prng {
     this.#s1Low = Number(s1 & 0xffff_ffffn) | 0;
   }
 
+  /** Where the generator stands, for `load`. */
+  save(): readonly number[] {
+    return [this.#s0High, this.#s0Low, this.#s1High, this.#s1Low];
+  }
+
+  load([s0High = 0, s0Low = 0, s1High = 0, s1Low = 0]: readonly number[]): void {
+    this.#s0High = s0High;
+    this.#s0Low = s0Low;
+    this.#s1High = s1High;
+    this.#s1Low = s1Low;
+  }
+
   #draw(): void {
     const s0High = this.#s0High;
     const s0Low = this.#s0Low;

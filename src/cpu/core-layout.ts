@@ -72,6 +72,9 @@ export const SLOT_COUNT = 512;
 /** Bytes of one vCPU's area in shared memory; pages of the decode cache are touched on use only. */
 export const VCPU_AREA_BYTES = Math.ceil((Core.slots + SLOT_COUNT * SLOT_BYTES) / 4096) * 4096;
 
+/** The first bytes of an area are the CPU's state; what follows are caches of guest storage. */
+export const VCPU_STATE_BYTES = Core.tlb;
+
 /** What a cold row or an imported function tells the dispatch loop. */
 export const Status = {
   next: 0, //    go on behind the instruction

@@ -1,5 +1,5 @@
 /** The s390x CPU: what other modules may use. */
-export { VCPU_AREA_BYTES } from "./core-layout.ts";
+export { VCPU_AREA_BYTES, VCPU_STATE_BYTES } from "./core-layout.ts";
 export { buildInterpreterModule } from "./interpreter/module.ts";
 export { CpuModel, type CpuModelName, cpuModels, isCpuModelName } from "./model.ts";
 export { clearReset, initialCpuReset } from "./reset.ts";

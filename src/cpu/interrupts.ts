@@ -125,7 +125,6 @@ export class Interrupts implements Interruptions {
   readonly #vector: boolean;
   readonly #hooks: CoreHooks;
   readonly #machineCheckTaken: (() => void) | undefined;
-  #programLoop = 0;
 
   constructor(parts: InterruptionParts) {
     this.#state = parts.state;
@@ -251,7 +250,7 @@ export class Interrupts implements Interruptions {
 
   /** Old PSW out, new PSW in; an invalid new PSW is a program interruption on top. */
   #swap(lowcore: number, old: number): void {
-    this.#programLoop = 0;
+    this.#state.setI32(Cpu.programLoops, 0);
     this.#psw.storeTo(this.#ram, lowcore + old);
     if (this.#psw.loadFrom(this.#ram, lowcore + old + NEW_FROM_OLD)) return;
     this.earlySpecification();
@@ -378,8 +377,9 @@ export class Interrupts implements Interruptions {
       state.high(Cpu.pswAddress) === (ram.u32(entry + 8) | 0) &&
       state.low(Cpu.pswMask) === (ram.u32(entry + 4) | 0) &&
       ((state.high(Cpu.pswMask) ^ ram.u32(entry)) & ~PswBit.ccHigh) === 0;
-    this.#programLoop = first ? this.#programLoop + 1 : 0;
-    return this.#programLoop > PROGRAM_LOOP_MAX;
+    const loops = first ? state.i32(Cpu.programLoops) + 1 : 0;
+    state.setI32(Cpu.programLoops, loops);
+    return loops > PROGRAM_LOOP_MAX;
   }
 
   #setU64(address: number, offset: number): void {

@@ -39,5 +39,7 @@ export function clearReset(state: CpuState): void {
     state.setI32(Cpu.ar + n * 4, 0);
   }
   for (let n = 0; n < 64; n++) state.setHalves(Cpu.vr + n * 8, 0, 0);
+  state.setHalves(Cpu.lastTod, 0, 0);
+  state.setI32(Cpu.programLoops, 0);
   state.setHalves(Cpu.todOffset, 0, 0);
 }

@@ -40,6 +40,8 @@ export const Cpu = {
   exitReason: 0x5d0, // i32: how `run` ended
   exitDetail: 0x5d4, // i32
   stopReason: 0x5d8, // i32: STOP_*, why `running` became 0
+  programLoops: 0x5dc, // i32: program interruptions in a row that changed nothing (interrupts.ts)
+  lastTod: 0x5e0, //   i64: last value that STORE CLOCK gave out: the next is higher
   /** Where the core's own words, TLB and decode cache begin. */
   core: 0x600,
 } as const;

@@ -37,8 +37,6 @@ export class Timing {
   readonly #state: CpuState;
   readonly #clock: Clock;
   readonly #epoch: TodValue;
-  #lastHigh = 0;
-  #lastLow = 0;
   #comparatorDueUs = 0;
   #timerDueUs = 0;
 
@@ -63,16 +61,17 @@ export class Timing {
     this.#baseHalves();
     this.#addUnits(this.#elapsedUnits());
     if (!unique) return;
+    const lastHigh = this.#state.high(Cpu.lastTod);
+    const lastLow = this.#state.low(Cpu.lastTod);
     const behind =
-      this.high >>> 0 < this.#lastHigh >>> 0 ||
-      (this.high === this.#lastHigh && this.low >>> 0 <= this.#lastLow >>> 0);
+      this.high >>> 0 < lastHigh >>> 0 ||
+      (this.high === lastHigh && this.low >>> 0 <= lastLow >>> 0);
     if (behind) {
-      this.high = this.#lastHigh;
-      this.low = this.#lastLow;
+      this.high = lastHigh;
+      this.low = lastLow;
       this.#addUnits(1);
     }
-    this.#lastHigh = this.high;
-    this.#lastLow = this.low;
+    this.#state.setHalves(Cpu.lastTod, this.high, this.low);
   }
 
   /** SET CLOCK. */
@@ -84,8 +83,7 @@ export class Timing {
     const elapsed = this.#elapsedUnits();
     this.#subtract(Math.floor(elapsed / TWO_32) | 0, elapsed | 0);
     this.#state.setHalves(Cpu.todOffset, this.high, this.low);
-    this.#lastHigh = high;
-    this.#lastLow = low;
+    this.#state.setHalves(Cpu.lastTod, high, low);
     this.#comparatorChanged();
   }
 

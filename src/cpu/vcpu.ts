@@ -128,6 +128,11 @@ export class Vcpu {
       flags: this.#flags,
     });
     this.#run = this.#instantiate(options.module ?? interpreterModule());
+    // A machine that goes on from a snapshot goes on counting.
+    const { words } = vm;
+    this.#executed =
+      (load(words, this.#header + VcpuHeader.instructionsHigh) >>> 0) * 0x1_0000_0000 +
+      (load(words, this.#header + VcpuHeader.instructionsLow) >>> 0);
     this.purgeTlb();
   }
 

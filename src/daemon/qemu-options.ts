@@ -38,6 +38,11 @@ export const qemuOptions = [
   { name: "serial", value: "WHERE", help: "console: mon:stdio, stdio (no Ctrl-A), none or null" },
   { name: "monitor", value: "WHERE", help: "none or null: there is no monitor" },
   { name: "display", value: "NAME", help: "none: there is no display" },
+  { name: "loadvm", value: "FILE", help: "go on from a snapshot of this machine" },
+  {
+    name: "deterministic",
+    help: "one thread, virtual time: same input, same run; its digest is told at the end",
+  },
   { name: "no-reboot", help: "end when the guest asks for a re-IPL, instead of starting it again" },
   { name: "nodefaults", help: "no default devices; there are none" },
   { name: "no-user-config", help: "read no configuration file; none is read" },

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFileSync } from "node:fs";
 /**
  * `zmend-system-s390x`: QEMU's options, QEMU's exit statuses (bad option or image: 1). Runs a Linux kernel or a
  * bare-metal image until it is switched off or stops in a disabled wait; its ASCII console is the terminal. A
@@ -14,10 +15,13 @@ import { zmendVersion } from "../base/version.ts";
 import { cpuModels } from "../cpu/index.ts";
 import { requireMemory } from "../machine/host-memory.ts";
 import { readImage, readInitrd } from "../machine/image.ts";
+import { VCPU_CHECK_STOP } from "../machine/loops.ts";
+import { readSnapshot, type Snapshot } from "../machine/snapshot.ts";
 import type { RunState, VmEvent } from "../machine/vm-control.ts";
 import { type BootSource, VmController } from "../machine/vm-controller.ts";
-import { mapOf, type VmSpec } from "../machine/vm-spec.ts";
+import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
 import { loadPolicy } from "../recovery/index.ts";
+import { runDeterministic } from "./deterministic-run.ts";
 import {
   EXIT_DONE,
   EXIT_FAILED,
@@ -26,7 +30,7 @@ import {
   reportFailure,
 } from "./failure.ts";
 import { GuestConsole } from "./guest-console.ts";
-import { outputTaken } from "./output.ts";
+import { outputStalled, outputTaken } from "./output.ts";
 import { type ConsolePlace, consolePlace } from "./qemu-console.ts";
 import { deviceHelp, parseDevices } from "./qemu-devices.ts";
 import {
@@ -102,7 +106,20 @@ async function main(words: readonly string[]): Promise<number> {
         : { initrd: { bytes: readInitrd(options.initrd), file: options.initrd } }),
     },
   };
-  return runWithConsole(boot, spec, place, options["no-reboot"] === undefined);
+  const snapshot = options.loadvm === undefined ? undefined : await readSnapshot(options.loadvm);
+  snapshot?.requireMachine(spec);
+  requireMemory(mapOf(spec).totalBytes, "The guest");
+  const run: Run = { boot, spec, snapshot, place, reboots: options["no-reboot"] === undefined };
+  return options.deterministic === undefined ? runWithConsole(run) : runInVirtualTime(run);
+}
+
+/** One run of a guest. */
+interface Run {
+  readonly boot: BootSource;
+  readonly spec: VmSpec;
+  readonly snapshot: Snapshot | undefined;
+  readonly place: ConsolePlace;
+  readonly reboots: boolean;
 }
 
 function vmSpec(
@@ -132,14 +149,13 @@ function vmSpec(
 }
 
 /** Runs the guest until it ends or the user ends it. */
-async function runWithConsole(
-  boot: BootSource,
-  spec: VmSpec,
-  place: ConsolePlace,
-  reboots: boolean,
-): Promise<number> {
-  requireMemory(mapOf(spec).totalBytes, "The guest");
-  const vm = new VmController({ spec, boot, onGuestReset: reboots ? "reset" : "shutdown" });
+async function runWithConsole({ boot, spec, snapshot, place, reboots }: Run): Promise<number> {
+  const vm = new VmController({
+    spec,
+    boot,
+    ...(snapshot === undefined ? {} : { snapshot }),
+    onGuestReset: reboots ? "reset" : "shutdown",
+  });
   const end = new Ending(vm);
   const interrupt = (): void => end.end("interrupted");
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
@@ -155,15 +171,46 @@ async function runWithConsole(
     await vm.stop();
     if (vm.failure() !== undefined) throw vm.failure();
     if (by === "interrupted") return EXIT_INTERRUPTED;
-    if (by !== "check-stop") return EXIT_DONE;
-    const address = hex(vm.pswAddress(), 16);
-    process.stderr.write(`${PROGRAM}: the guest's CPU is in check stop at ${address}\n`);
-    return EXIT_FAILED;
+    return by === "check-stop" ? checkStop(vm.pswAddress()) : EXIT_DONE;
   } finally {
     await vm.stop();
     terminal?.close();
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
   }
+}
+
+function checkStop(pswAddress: bigint): number {
+  process.stderr.write(`${PROGRAM}: the guest's CPU is in check stop at ${hex(pswAddress, 16)}\n`);
+  return EXIT_FAILED;
+}
+
+/** -deterministic. */
+async function runInVirtualTime({ place, spec, ...run }: Run): Promise<number> {
+  let interrupted = false;
+  const interrupt = (): void => {
+    interrupted = true;
+  };
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const quiet = place === "none";
+  const result = await runDeterministic({
+    ...run,
+    spec: { ...spec, epochMs: DETERMINISTIC_EPOCH_MS },
+    input: quiet || process.stdin.isTTY ? new Uint8Array(0) : readFileSync(process.stdin.fd),
+    console: (bytes) => {
+      if (!quiet) process.stdout.write(bytes);
+    },
+    pause: async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      while (outputStalled() && !interrupted) await new Promise((done) => setTimeout(done, 5));
+      return interrupted;
+    },
+  });
+  process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+  process.stderr.write(
+    `${PROGRAM}: ${result.instructions} instructions in ${(result.timeUs / 1e6).toFixed(6)} s of virtual time, digest ${result.digest}\n`,
+  );
+  if (interrupted) return EXIT_INTERRUPTED;
+  return result.stopped === VCPU_CHECK_STOP ? checkStop(result.pswAddress) : EXIT_DONE;
 }
 
 function printConsole(event: VmEvent): Promise<void> | undefined {

@@ -3,20 +3,26 @@
  * instructions are time; in an enabled wait time jumps to the next thing that is due. Same spec, same run.
  */
 import { VirtualClock } from "../base/clock.ts";
-import { type Vcpu, VcpuExit } from "../cpu/index.ts";
+import { Cpu, CpuState, type Vcpu, VcpuExit } from "../cpu/index.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type RecoveryUnit, repairAfterDeath, WorkerKilled } from "../recovery/index.ts";
+import { add, store } from "../shm/atomics.ts";
+import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
-import { COMMAND_RUN, commandOf, type PlatformUnit } from "./loops.ts";
+import { type BootSource, bootAgain } from "./boot.ts";
+import { COMMAND_RUN, commandOf, type PlatformUnit, stoppedOf } from "./loops.ts";
 import {
   buildPlatform,
   buildProcessor,
   buildRecovery,
+  type Processor,
   prepareVm,
   recoveryOptions,
 } from "./parts.ts";
+import { forgetThreads } from "./restore.ts";
+import { type Snapshot, writeSnapshot } from "./snapshot.ts";
 import { recordVcpuEnd } from "./vcpu-loop.ts";
 import { mapOf, type VmSpec } from "./vm-spec.ts";
 
@@ -35,20 +41,34 @@ export class DeterministicVm {
   readonly guestClock: Clock;
   readonly #platform: PlatformUnit;
   readonly #recoveries: RecoveryUnit[];
+  readonly #processor: Processor;
   readonly #vcpu: Vcpu;
+  readonly #continued: boolean;
   #waiting = false;
   /** Instructions at the start of the slice that runs. */
   #sliceStart = 0;
 
-  constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void) {
+  /** @param snapshot the machine goes on from there; `spec` is the snapshot's then */
+  constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void, snapshot?: Snapshot) {
     this.spec = spec;
     this.vm = createVmMemory(mapOf(spec));
-    prepareVm(this.vm, spec);
+    if (snapshot === undefined) prepareVm(this.vm, spec);
+    else {
+      snapshot.fillNow(this.vm);
+      forgetThreads(this.vm, snapshot.head.frozenUs);
+      this.clock.advanceTo(snapshot.head.timeUs);
+    }
+    this.#continued = snapshot !== undefined;
     this.#platform = buildPlatform(this.vm, spec, this.clock);
-    this.#recoveries = spec.functions.map((_, index) => this.#recovery(index));
+    if (snapshot !== undefined) this.#platform.load(snapshot.head.platform);
+    this.#recoveries = spec.functions.map((_, index) => this.#recovery(index, this.#continued));
     // Inside a slice the guest's time goes on with each instruction.
     this.guestClock = { nowUs: () => this.clock.nowUs() + this.#sliceUs() };
-    this.#vcpu = buildProcessor(this.vm, spec, 0, this.guestClock, onConsole).vcpu;
+    this.#processor = buildProcessor(this.vm, spec, 0, this.guestClock, onConsole);
+    this.#vcpu = this.#processor.vcpu;
+    this.#sliceStart = this.#vcpu.instructions();
+    this.#waiting = snapshot?.head.waiting ?? false;
+    if (this.#continued) return;
     // As on threads (start-gate.ts), each host function is open before the platform plays anything.
     for (let index = 0; index < this.#recoveries.length; index++) this.#stepRecovery(index);
   }
@@ -59,6 +79,55 @@ export class DeterministicVm {
 
   requestQuiesce(): void {
     new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).requestQuiesce();
+  }
+
+  /** How the guest's CPU stands: a `VCPU_…` value of `loops.ts`. */
+  stopped(): number {
+    return stoppedOf(this.vm);
+  }
+
+  /** The guest's CPU is in an enabled wait. */
+  idle(): boolean {
+    return this.#waiting;
+  }
+
+  pswAddress(): bigint {
+    return new CpuState(this.vm, 0).u64(Cpu.pswAddress);
+  }
+
+  pushInput(bytes: Uint8Array): number {
+    return new SclpEvents(this.vm, new FloatingInterrupts(this.vm)).pushInput(bytes);
+  }
+
+  /** Machine reset and IPL, as a re-IPL asks for it; the hosts hear of it from their recovery machines. */
+  reset(source: BootSource): void {
+    this.#processor.resetDevices();
+    bootAgain(this.vm, source);
+    this.#vcpu.reload();
+    this.#waiting = false;
+    for (const block of this.vm.map.functionBlocks) {
+      const command = block / 4 + FunctionBlock.recoveryCommand;
+      store(this.vm.words, command, RecoveryCommand.systemReset);
+    }
+  }
+
+  /**
+   * Writes a snapshot; the machine is not stepped until it is written. What it has only cached is forgotten, here as
+   * in the machine that is restored, so that both go on alike.
+   */
+  async save(file: string): Promise<void> {
+    for (const block of this.vm.map.functionBlocks) {
+      add(this.vm.words, block / 4 + FunctionBlock.translationEpoch, 1);
+    }
+    this.#vcpu.reload();
+    await writeSnapshot(file, this.vm, {
+      spec: this.spec,
+      timeUs: this.clock.nowUs(),
+      frozenUs: 0,
+      paused: false,
+      waiting: this.#waiting,
+      platform: this.#platform.save(),
+    });
   }
 
   /** Closes what the simulated hardware holds open; the VM is not stepped afterwards. */
@@ -81,8 +150,8 @@ export class DeterministicVm {
     }
   }
 
-  #recovery(index: number): RecoveryUnit {
-    return buildRecovery(this.vm, this.spec, index, this.clock, killedHere);
+  #recovery(index: number, continued = false): RecoveryUnit {
+    return buildRecovery(this.vm, this.spec, index, this.clock, killedHere, continued);
   }
 
   /** One pass; a machine that `FunctionBlock.killAtStep` ended is repaired and replaced, as its supervisor does on threads. */

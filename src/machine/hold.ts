@@ -90,8 +90,8 @@ export function standAsVcpu(vm: VmMemory, actor: number, meanwhile: () => void):
 }
 
 /** The platform and the recovery workers. */
-export function standAsOther(vm: VmMemory, actor: number): boolean {
-  return stand(vm, actor, HOLD_OTHERS);
+export function standAsOther(vm: VmMemory, actor: number, meanwhile?: () => void): boolean {
+  return stand(vm, actor, HOLD_OTHERS, meanwhile);
 }
 
 /** Microseconds that the vCPUs have stood so far. */
@@ -102,7 +102,10 @@ export function frozenUs(vm: VmMemory): number {
 
 /** Main thread, while every vCPU stands. */
 export function addFrozen(vm: VmMemory, us: number): void {
-  const total = frozenUs(vm) + Math.max(0, Math.floor(us));
+  setFrozen(vm, frozenUs(vm) + Math.max(0, Math.floor(us)));
+}
+
+export function setFrozen(vm: VmMemory, total: number): void {
   store(vm.words, word(vm, VmBlock.frozenHigh), Math.floor(total / 0x1_0000_0000) | 0);
   store(vm.words, word(vm, VmBlock.frozenLow), total | 0);
 }

@@ -4,7 +4,7 @@
  */
 import { CcdfErr } from "../abi/ccdf.ts";
 import { encode } from "../abi/layout.ts";
-import type { FaultAction, SimPlatform } from "../backend/sim/index.ts";
+import type { FaultAction, PlatformFunctionState, SimPlatform } from "../backend/sim/index.ts";
 import { hexBytes } from "../base/hex.ts";
 import { load } from "../shm/atomics.ts";
 import { VmBlock } from "../shm/blocks.ts";
@@ -46,7 +46,9 @@ export type PlatformOrder =
   /** Answer: the problems, empty when all rules were armed. */
   | { readonly kind: "arm-nvme"; readonly index: number; readonly rules: unknown }
   /** Answer: how many rules fired. */
-  | { readonly kind: "fire"; readonly name: string };
+  | { readonly kind: "fire"; readonly name: string }
+  /** While every thread stands. Answer: `SimPlatform.save`. */
+  | { readonly kind: "save" };
 
 /** The platform with the mailboxes of errors that guest instructions found. */
 export class PlatformUnit {
@@ -90,6 +92,15 @@ export class PlatformUnit {
     this.close();
   }
 
+  save(): readonly (PlatformFunctionState | undefined)[] {
+    return this.#platform.save();
+  }
+
+  /** @throws ZmendError SNAPSHOT_INVALID when a disk is not what it was */
+  load(states: readonly (PlatformFunctionState | undefined)[]): void {
+    this.#platform.load(states);
+  }
+
   /** Writes back and closes the disk images; nothing is stepped afterwards. */
   close(): void {
     this.#platform.close();
@@ -107,6 +118,8 @@ export class PlatformUnit {
         return this.#platform.armNvmeFaults(order.index, order.rules);
       case "fire":
         return this.#platform.command(order.name);
+      case "save":
+        return this.save();
     }
   }
 }

@@ -24,7 +24,12 @@ export interface PlatformAnswer {
 
 /** Platform's thread, between two steps. */
 export function platformBetween(vm: VmMemory, platform: PlatformUnit, port: MessagePort): void {
-  standAsOther(vm, PLATFORM_ACTOR);
+  const take = (): void => takeOrders(platform, port);
+  standAsOther(vm, PLATFORM_ACTOR, take);
+  take();
+}
+
+function takeOrders(platform: PlatformUnit, port: MessagePort): void {
   for (;;) {
     const received = receiveMessageOnPort(port);
     if (received === undefined) return;

@@ -72,9 +72,9 @@ export function actorsReady(vm: VmMemory): number {
   return count;
 }
 
-/** Main thread: time 0 is now. */
-export function openGate(vm: VmMemory, clock: HostClock): void {
-  const originUs = Math.floor(monotonicNowUs());
+/** Main thread: the VM's time begins now, at 0 or, for a restored machine, where it stood. */
+export function openGate(vm: VmMemory, clock: HostClock, timeUs = 0): void {
+  const originUs = Math.floor(monotonicNowUs() - timeUs);
   store(vm.words, word(vm, VmBlock.gateOriginHigh), Math.floor(originUs / 0x1_0000_0000) | 0);
   store(vm.words, word(vm, VmBlock.gateOriginLow), originUs | 0);
   store(vm.words, word(vm, VmBlock.gateOpen), 1);

@@ -27,6 +27,7 @@ import {
   addFrozen,
   deviceResetDone,
   forgetActor,
+  frozenUs,
   type HOLD_ALL,
   HOLD_NOBODY,
   HOLD_VCPUS,
@@ -38,6 +39,8 @@ import {
 import { COMMAND_RUN, COMMAND_STOP, commandOf, type PlatformOrder, stoppedOf } from "./loops.ts";
 import type { PlatformAnswer, PlatformRequest, PolicyOrder } from "./orders.ts";
 import { prepareVm, recoveryOptions } from "./parts.ts";
+import { forgetThreads } from "./restore.ts";
+import type { Snapshot } from "./snapshot.ts";
 import {
   actorsReady,
   gateIsOpen,
@@ -71,6 +74,8 @@ export interface WorkerDeath {
 }
 
 export interface ThreadedVmOptions {
+  /** The machine goes on from there instead of starting. */
+  readonly snapshot?: Snapshot;
   readonly onWorkerDeath?: (death: WorkerDeath) => void;
   readonly restartsMax?: number;
 }
@@ -106,7 +111,7 @@ export class ThreadedVm {
     this.#onConsole = onConsole;
     this.#options = options;
     this.#console = new ConsoleGate(this.vm);
-    prepareVm(this.vm, spec);
+    if (options.snapshot === undefined) prepareVm(this.vm, spec);
   }
 
   /** With the policies that are in force now. */
@@ -120,20 +125,27 @@ export class ThreadedVm {
    * VM's time does not begin then, and `stop` has to follow. With `paused` the vCPUs stand until `release`.
    */
   async start(interrupted: () => boolean = () => false, paused = false): Promise<void> {
+    const { snapshot } = this.#options;
+    if (snapshot !== undefined) {
+      await snapshot.fill(this.vm);
+      forgetThreads(this.vm, snapshot.head.frozenUs);
+    }
     if (paused) orderHold(this.vm, HOLD_VCPUS);
+    this.#heldAtUs = snapshot?.head.timeUs ?? 0;
     this.#startActors();
     const expected = 1 + this.vm.map.vcpuCount + this.#spec.functions.length;
     while (actorsReady(this.vm) < expected && this.failure === undefined) {
       if (interrupted()) return;
       await look();
     }
-    openGate(this.vm, this.clock);
+    openGate(this.vm, this.clock, snapshot?.head.timeUs);
     this.#open = true;
   }
 
   #startActors(): void {
     this.#startPlatform();
-    for (let index = 0; index < this.#spec.functions.length; index++) this.#startRecovery(index);
+    for (let index = 0; index < this.#spec.functions.length; index++)
+      this.#startRecovery(index, this.#options.snapshot !== undefined);
     const { port1, port2 } = new MessageChannel();
     port1.on("message", async ({ bytes, timeUs }: ConsoleWrite) => {
       await this.#onConsole(bytes, timeUs);
@@ -194,6 +206,12 @@ export class ThreadedVm {
     orderHold(this.vm, level);
   }
 
+  /** Every thread stands: microseconds of the VM's time, and how many of them the vCPUs have stood. */
+  heldTimes(): { readonly timeUs: number; readonly frozenUs: number } {
+    const timeUs = this.clock.nowUs();
+    return { timeUs, frozenUs: frozenUs(this.vm) + timeUs - this.#heldAtUs };
+  }
+
   /** Every thread stands: resets the devices as the guest sees them. */
   async resetDevices(): Promise<void> {
     orderDeviceReset(this.vm);
@@ -227,6 +245,7 @@ export class ThreadedVm {
       this.#answers.set(request, resolve);
       this.#platformPort?.postMessage({ request, order } satisfies PlatformRequest);
       this.#ringPlatform();
+      orderHold(this.vm, holdOf(this.vm)); // it may stand: then this wakes it
     });
   }
 
@@ -321,10 +340,12 @@ export class ThreadedVm {
     });
     port1.unref();
     this.#platformPort = port1;
-    void this.#startActor("platform", "io", PLATFORM_ACTOR, this.#task({ orders: port2 }), port2);
+    const saved = this.#options.snapshot?.head.platform;
+    const task = this.#task({ orders: port2, ...(saved === undefined ? {} : { saved }) });
+    void this.#startActor("platform", "io", PLATFORM_ACTOR, task, port2);
   }
 
-  #startRecovery(index: number): void {
+  #startRecovery(index: number, continued = false): void {
     const name = `recovery-${index}`;
     const number = recoveryActor(this.vm, index);
     const { port1, port2 } = new MessageChannel();
@@ -332,7 +353,7 @@ export class ThreadedVm {
     this.#recoveryPorts[index]?.close();
     this.#recoveryPorts[index] = port1;
     const policyNumber = this.#policyNumber(index);
-    const task = this.#task({ index, orders: port2, policyNumber });
+    const task = this.#task({ index, orders: port2, policyNumber, continued });
     const actor = startActor("recovery", task, [port2]);
     this.#actors.set(name, actor);
     this.#alive.add(number);

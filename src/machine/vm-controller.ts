@@ -8,18 +8,16 @@ import type { FaultAction, SimFunctionConfig } from "../backend/sim/index.ts";
 import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
 import { type Policy, State, states } from "../recovery/index.ts";
-import { compareExchange, load, store } from "../shm/atomics.ts";
-import { FunctionBlock, RecoveryCommand, stateOf, VmBlock } from "../shm/blocks.ts";
+import { compareExchange, load } from "../shm/atomics.ts";
+import { FunctionBlock, RecoveryCommand, stateOf } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { readBooks } from "./books.ts";
-import { clearGuestStorage } from "./clear-storage.ts";
+import { type BootSource, boot, bootAgain } from "./boot.ts";
 import { closeBooks } from "./closing.ts";
 import { EntryStream } from "./entry-stream.ts";
 import { HOLD_ALL, HOLD_NOBODY, HOLD_VCPUS } from "./hold.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
-import type { LinuxBoot } from "./linux-boot.ts";
 import {
-  COMMAND_RUN,
   VCPU_CHECK_STOP,
   VCPU_DISABLED_WAIT,
   VCPU_POLICY_STOP,
@@ -27,7 +25,7 @@ import {
   VCPU_RESET,
   VCPU_RUNNING,
 } from "./loops.ts";
-import { bootVm } from "./parts.ts";
+import { type Snapshot, type SnapshotHead, writeSnapshot } from "./snapshot.ts";
 import { ThreadedVm } from "./threaded-vm.ts";
 import type {
   FunctionStatus,
@@ -42,17 +40,13 @@ import type {
 } from "./vm-control.ts";
 import { functionIdOf, policyOf, type VmSpec } from "./vm-spec.ts";
 
-/** What a guest starts from, kept for the next reset. */
-export interface BootSource {
-  readonly image: Uint8Array;
-  /** Its name, for messages. */
-  readonly file: string;
-  readonly linux?: LinuxBoot;
-}
+export type { BootSource } from "./boot.ts";
 
 export interface VmControllerOptions {
   readonly spec: VmSpec;
   readonly boot: BootSource;
+  /** The machine goes on from there; `boot` is for its next reset. It has to be the machine of `spec`. */
+  readonly snapshot?: Snapshot;
   /** What a re-IPL by the guest does (QEMU's -no-reboot is `shutdown`); `reset` by default. */
   readonly onGuestReset?: "reset" | "shutdown";
   /** How often the VM is looked after, milliseconds. */
@@ -94,6 +88,7 @@ const endings: Readonly<Record<number, readonly [RunState, string]>> = {
 
 export class VmController implements VmControl {
   readonly #machine: ThreadedVm;
+  readonly #snapshot: Snapshot | undefined;
   readonly #boot: BootSource;
   readonly #onGuestReset: "reset" | "shutdown";
   readonly #pumpMs: number;
@@ -113,10 +108,14 @@ export class VmController implements VmControl {
 
   /** @throws ZmendError IMAGE_INVALID for an image that cannot be loaded */
   constructor(options: VmControllerOptions) {
+    const { snapshot } = options;
+    snapshot?.requireMachine(options.spec);
+    this.#snapshot = snapshot;
     this.#machine = new ThreadedVm(
-      options.spec,
+      snapshot?.head.spec ?? options.spec,
       (bytes, timeUs) => this.#tell({ type: "console", bytes, timeUs }),
       {
+        ...(snapshot === undefined ? {} : { snapshot }),
         ...(options.restartsMax === undefined ? {} : { restartsMax: options.restartsMax }),
         onWorkerDeath: (death) => {
           const fid = this.spec.functions[death.index]?.fid ?? 0;
@@ -128,7 +127,7 @@ export class VmController implements VmControl {
     this.#onGuestReset = options.onGuestReset ?? "reset";
     this.#pumpMs = options.pumpMs ?? PUMP_MS;
     this.#entries = new EntryStream(this.#machine.vm, (entry) => this.#entry(entry));
-    this.#bootGuest();
+    if (snapshot === undefined) boot(this.vm, this.#boot);
   }
 
   get name(): string {
@@ -196,11 +195,21 @@ export class VmController implements VmControl {
       throw refused(this, "start", "it has been started already; resume it instead");
     }
     this.#pump = setInterval(() => this.#look(), this.#pumpMs);
-    await this.#machine.start(options.interrupted, options.paused ?? false);
+    const wasPaused = this.#snapshot?.head.paused ?? false;
+    const paused = options.paused ?? wasPaused;
+    if (this.#snapshot !== undefined) this.#enter("restore-vm", "operator");
+    await this.#machine.start(options.interrupted, paused);
     this.#look();
     if (this.#failure !== undefined) throw this.#failure;
-    if (options.interrupted?.() === true || options.paused === true) return;
-    this.#enter("running", "started");
+    if (options.interrupted?.() === true) return;
+    // Whose deadlines are to stand: a machine that was saved while it ran has recoveries under way.
+    if (paused && this.#snapshot !== undefined) {
+      if (!wasPaused) this.#commandAll(RecoveryCommand.pause);
+      this.#enter("paused", "restored");
+    } else if (!paused) {
+      if (wasPaused) this.#commandAll(RecoveryCommand.resume);
+      this.#enter("running", this.#snapshot === undefined ? "started" : "restored");
+    }
   }
 
   pause(): Promise<void> {
@@ -266,11 +275,8 @@ export class VmController implements VmControl {
     await this.#machine.resetDevices();
     this.#takeFailure();
     if (this.#failure !== undefined) return;
-    const { words, map } = this.vm;
-    clearGuestStorage(this.vm);
-    this.#bootGuest();
-    store(words, map.vmBlock / 4 + VmBlock.command, COMMAND_RUN);
-    store(words, map.vmBlock / 4 + VmBlock.vcpuStopped, VCPU_RUNNING);
+    const { words } = this.vm;
+    bootAgain(this.vm, this.#boot);
     // A policy that stopped the VM ended its recovery workers too.
     for (let index = 0; index < this.spec.functions.length; index++) {
       if (load(words, this.#block(index) + FunctionBlock.recoveryState) === State.detached)
@@ -281,11 +287,6 @@ export class VmController implements VmControl {
     this.#machine.release(paused ? HOLD_VCPUS : HOLD_NOBODY);
     this.#emit({ type: "reset", byGuest });
     if (!paused) this.#enter("running", byGuest ? "guest-reset" : "operator");
-  }
-
-  #bootGuest(): void {
-    const { image, file, linux } = this.#boot;
-    bootVm(this.vm, image, file, linux);
   }
 
   #require(what: string, ...allowed: readonly RunState[]): void {
@@ -419,8 +420,39 @@ export class VmController implements VmControl {
 
   // Snapshots -------------------------------------------------------------------------------------------
 
+  /** Every thread stands while the file is written. The file is whole or it is not there. */
   save(file: string): Promise<void> {
-    return Promise.reject(refused(this, "save", `${file} cannot be written`));
+    return this.#inTurn(async () => {
+      const before = this.#state;
+      if (before !== "running" && before !== "paused") {
+        throw refused(
+          this,
+          "be saved",
+          `it is in state ${before}; only a VM that runs or is paused can be`,
+        );
+      }
+      // A command on its way is in nobody's memory but ours.
+      while (this.#commands.some((queue) => queue.length > 0)) {
+        await new Promise((resolve) => setTimeout(resolve, this.#pumpMs));
+      }
+      this.#enter("save-vm", "operator");
+      try {
+        await this.#machine.hold(HOLD_ALL);
+        this.#takeFailure();
+        if (this.#failure !== undefined) throw this.#failure;
+        const saved = await this.#machine.order({ kind: "save" });
+        await writeSnapshot(file, this.vm, {
+          spec: this.spec,
+          ...this.#machine.heldTimes(),
+          paused: before === "paused",
+          waiting: false,
+          platform: saved as SnapshotHead["platform"],
+        });
+      } finally {
+        this.#machine.release(before === "paused" ? HOLD_VCPUS : HOLD_NOBODY);
+        if (this.#failure === undefined) this.#enter(before, "saved");
+      }
+    });
   }
 
   // Console and events ----------------------------------------------------------------------------------

@@ -48,8 +48,9 @@ export function functionIdOf(spec: VmSpec, index: number): string {
   return spec.functionIds?.[index] ?? `fn-${fid.toString(16).padStart(8, "0")}`;
 }
 
-/** What a worker is started with. */
+/** What a worker is started with. `continued`: it goes on where a snapshot was taken. */
 export interface ActorTask {
+  readonly continued?: boolean;
   readonly spec: VmSpec;
   readonly map: MemoryMap;
   readonly memory: WebAssembly.Memory;

@@ -4,6 +4,12 @@
  */
 import type { FaultAction, FaultRule } from "./config.ts";
 
+/** What can still fire, for a snapshot. */
+export interface FaultScriptState {
+  readonly timed: readonly { readonly at: number; readonly action: FaultAction }[];
+  readonly counted: readonly { readonly at: number; readonly action: FaultAction }[];
+}
+
 export class FaultScript {
   readonly #timed: { readonly at: number; readonly action: FaultAction }[];
   readonly #counted: { readonly at: number; readonly action: FaultAction }[];
@@ -31,6 +37,15 @@ export class FaultScript {
       return counted.action;
     }
     return undefined;
+  }
+
+  save(): FaultScriptState {
+    return { timed: [...this.#timed], counted: [...this.#counted] };
+  }
+
+  load({ timed, counted }: FaultScriptState): void {
+    this.#timed.splice(0, this.#timed.length, ...timed);
+    this.#counted.splice(0, this.#counted.length, ...counted);
   }
 
   /** Rules that can still fire. */

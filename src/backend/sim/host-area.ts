@@ -16,6 +16,7 @@ import { wordBlock } from "../../shm/word-block.ts";
 import type { SimFunctionConfig } from "./config.ts";
 import { fillConfigSpace } from "./config-space.ts";
 import { DeviceKind } from "./device.ts";
+import { NvmeBlock } from "./nvme/block.ts";
 import { fillNvmeConfigSpace } from "./nvme/config-space.ts";
 import { msixVectors } from "./profiles.ts";
 
@@ -110,6 +111,9 @@ const SCRATCH_OFFSET = MSIX_OFFSET + MSIX_TABLE_BYTES;
 
 /** Bytes of shared memory per function that the simulated host needs (`MemoryPlan.hostBytes`). */
 export const HOST_AREA_BYTES = alignUp(SCRATCH_OFFSET + TestFunction.scratchBytes, 128);
+
+/** Names and places of a host area's words, for whoever keeps one (snapshots). */
+export const HOST_LAYOUT: object = { HostBlock, NvmeBlock };
 
 /** `hardware`: what the platform lets pass (vfio-uapi.md 3.9). */
 export const Hardware = {

@@ -28,7 +28,7 @@ export class HostKernel {
   /** A powerpc host: no CCDF arrives, no lock is held, the PE just freezes. */
   readonly #eeh: boolean;
   /** Batches that wait for the locks. */
-  readonly #waiting: (readonly Uint8Array[])[] = [];
+  #waiting: (readonly Uint8Array[])[] = [];
 
   constructor(area: HostArea, config: SimFunctionConfig, trace: TraceWriter) {
     this.#area = area;
@@ -49,6 +49,15 @@ export class HostKernel {
       if (this.#isCurrent(ccdf)) this.#breakHardware(ccdfPec(ccdf));
     }
     this.#waiting.push(batch);
+  }
+
+  /** Batches that wait, for a snapshot. */
+  save(): readonly (readonly Uint8Array[])[] {
+    return [...this.#waiting];
+  }
+
+  load(waiting: readonly (readonly Uint8Array[])[]): void {
+    this.#waiting = [...waiting];
   }
 
   /** Does what is due. Returns whether anything was done. */

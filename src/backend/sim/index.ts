@@ -14,7 +14,7 @@ export {
   simFunctionConfig,
 } from "./config.ts";
 export { completeInterruptedGet, GET_STEPS } from "./error-queue.ts";
-export { HOST_AREA_BYTES, prepareHostArea } from "./host-area.ts";
+export { HOST_AREA_BYTES, HOST_LAYOUT, prepareHostArea } from "./host-area.ts";
 export { SimHostFunction } from "./host-function.ts";
 export { SimHostRegions } from "./host-regions.ts";
 export {
@@ -33,5 +33,5 @@ export {
 } from "./nvme/fault-plan.ts";
 export type { ArmedFault } from "./nvme/faults.ts";
 export { checkDisks } from "./nvme/namespace.ts";
-export { SimPlatform } from "./platform.ts";
+export { type PlatformFunctionState, SimPlatform } from "./platform.ts";
 export { SimVfioDevice } from "./vfio-device.ts";

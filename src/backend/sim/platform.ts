@@ -5,6 +5,8 @@
  * be stepped again, its doorbell says when sooner.
  */
 
+import { ZmendError } from "../../base/errors.ts";
+import { hex } from "../../base/hex.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GuestDma } from "../../ports/host-function.ts";
 import { VmBlock } from "../../shm/blocks.ts";
@@ -16,11 +18,11 @@ import { buildCcdf, ccdfFid, ccdfPec, severity, specsOf } from "./ccdf-builder.t
 import type { FaultAction, FaultRule, SimFunctionConfig } from "./config.ts";
 import type { SimDevice } from "./device.ts";
 import { DmaEngine } from "./dma-engine.ts";
-import { FaultScript } from "./fault-script.ts";
+import { FaultScript, type FaultScriptState } from "./fault-script.ts";
 import { Hardware, HOST_MAGIC, HostArea, HostBlock, prepareHostArea } from "./host-area.ts";
 import { HostKernel } from "./host-kernel.ts";
 import { HostRequests } from "./host-requests.ts";
-import { NvmeController } from "./nvme/controller.ts";
+import { NvmeController, type NvmeControllerState } from "./nvme/controller.ts";
 import type { ArmedFault } from "./nvme/faults.ts";
 import { Presence } from "./presence.ts";
 
@@ -37,6 +39,14 @@ interface SimFunction {
   readonly nvme: NvmeController | undefined;
   /** Actions asked for by command. */
   readonly asked: FaultAction[];
+}
+
+/** What is kept of one function for a snapshot: the rest stands in shared memory. */
+export interface PlatformFunctionState {
+  readonly script: FaultScriptState;
+  readonly waiting: readonly (readonly Uint8Array[])[];
+  readonly asked: readonly FaultAction[];
+  readonly nvme: NvmeControllerState | undefined;
 }
 
 /** Actions one `step` takes from a script, so that a long script cannot hold the thread. */
@@ -181,6 +191,42 @@ export class SimPlatform {
   /** The NVMe controller behind a function, if that is what it is. */
   nvme(index: number): NvmeController | undefined {
     return this.#slots[index]?.nvme;
+  }
+
+  /** What a snapshot keeps of the platform beyond the host areas, by function index. Plain data. */
+  save(): readonly (PlatformFunctionState | undefined)[] {
+    return this.#slots.map((entry) =>
+      entry === undefined
+        ? undefined
+        : {
+            script: entry.script.save(),
+            waiting: entry.kernel.save(),
+            asked: [...entry.asked],
+            nvme: entry.nvme?.save(),
+          },
+    );
+  }
+
+  /**
+   * Goes on where another platform stood; the host areas are in place already.
+   * @throws ZmendError SNAPSHOT_INVALID when a disk is not what it was
+   */
+  load(states: readonly (PlatformFunctionState | undefined)[]): void {
+    for (const [index, entry] of this.#slots.entries()) {
+      const state = states[index];
+      if (state === undefined || entry === undefined) continue;
+      entry.script.load(state.script);
+      entry.kernel.load(state.waiting);
+      entry.asked.splice(0, entry.asked.length, ...state.asked);
+      const problem = state.nvme === undefined ? undefined : entry.nvme?.load(state.nvme);
+      if (problem !== undefined) {
+        throw new ZmendError(
+          "SNAPSHOT_INVALID",
+          `The disk of function ${hex(entry.config.fid, 8)} is not what it was when the snapshot was taken (${problem}).`,
+        );
+      }
+      this.#armAccessTrigger(entry);
+    }
   }
 
   /** Writes back and closes what controllers hold open; the platform is not stepped afterwards. */

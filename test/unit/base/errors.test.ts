@@ -39,6 +39,7 @@ describe("the catalogue", () => {
     IMAGE_INVALID: 2,
     CCDF_FILE_INVALID: 2,
     POLICY_INVALID: 2,
+    SNAPSHOT_INVALID: 2,
     NOT_ENOUGH_MEMORY: 3,
     ENVIRONMENT: 3,
     STATE_REFUSED: 1,

@@ -41,9 +41,9 @@ import { NvmeCommand } from "./command.ts";
 import { Completions } from "./completions.ts";
 import type { NvmeConfig } from "./config.ts";
 import { AsyncEvents } from "./events.ts";
-import { type FaultSubject, NvmeFaults } from "./faults.ts";
+import { type FaultSubject, NvmeFaults, type NvmeFaultsState } from "./faults.ts";
 import { IoCommands } from "./io.ts";
-import { openNamespace } from "./namespace.ts";
+import { type BlockStoreState, openNamespace } from "./namespace.ts";
 import { NO_COMPLETION, type NvmeParts } from "./parts.ts";
 import { PrpTransfer } from "./prp.ts";
 import { NvmeState } from "./state.ts";
@@ -53,6 +53,14 @@ const COMMANDS_PER_STEP = 64;
 /** Pauses between tries while the guest's side refuses DMA: doubled up to a second. */
 const RETRY_MIN_US = 1000;
 const RETRY_MAX_US = 1_000_000;
+/** What a snapshot keeps of a controller beyond its words in shared memory. */
+export interface NvmeControllerState {
+  readonly faults: NvmeFaultsState;
+  readonly retryUs: number;
+  readonly retryAtUs: number;
+  readonly namespaces: readonly { readonly readOnly: boolean; readonly store: BlockStoreState }[];
+}
+
 /** "Until the function is reset", as a time. */
 const FOREVER_US = 2 ** 52;
 
@@ -138,6 +146,33 @@ export class NvmeController implements SimDevice {
       this.#parts.events.raise(NvmeEvent.notice, EVENT_NAMESPACE_CHANGED, log);
     }
     return true;
+  }
+
+  save(): NvmeControllerState {
+    return {
+      faults: this.faults.save(),
+      retryUs: this.#retryUs,
+      retryAtUs: this.#retryAtUs,
+      namespaces: this.#parts.namespaces.map(({ readOnly, store }) => ({
+        readOnly,
+        store: store.save(),
+      })),
+    };
+  }
+
+  /** @returns undefined, or why this controller cannot go on where that one stood */
+  load({ faults, retryUs, retryAtUs, namespaces }: NvmeControllerState): string | undefined {
+    this.faults.load(faults);
+    this.#retryUs = retryUs;
+    this.#retryAtUs = retryAtUs;
+    for (const [index, namespace] of this.#parts.namespaces.entries()) {
+      const saved = namespaces[index];
+      if (saved === undefined) return `namespace ${index + 1} is not in the snapshot`;
+      namespace.readOnly = saved.readOnly;
+      const problem = namespace.store.load(saved.store);
+      if (problem !== undefined) return `namespace ${index + 1}: ${problem}`;
+    }
+    return undefined;
   }
 
   /** Flushes and closes the disk images; the controller is not used afterwards. */

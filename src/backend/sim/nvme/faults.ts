@@ -22,6 +22,12 @@ export interface ArmedFault {
   readonly waiting: boolean;
 }
 
+/** For a snapshot. */
+export interface NvmeFaultsState {
+  readonly armed: readonly Readonly<Armed>[];
+  readonly random: readonly number[];
+}
+
 /** The command as the triggers see it. */
 export interface FaultSubject {
   readonly io: boolean;
@@ -36,7 +42,7 @@ export interface FaultSubject {
 const ARMED_MAX = 4096;
 
 export class NvmeFaults {
-  readonly #armed: Armed[];
+  #armed: Armed[];
   readonly #random: Prng;
   // What the last `match` found
   delayUs = 0;
@@ -48,6 +54,15 @@ export class NvmeFaults {
   constructor(rules: readonly NvmeFaultRule[], seed: number) {
     this.#armed = rules.map(armed);
     this.#random = new Prng(seed);
+  }
+
+  save(): NvmeFaultsState {
+    return { armed: this.#armed.map((entry) => ({ ...entry })), random: this.#random.save() };
+  }
+
+  load({ armed, random }: NvmeFaultsState): void {
+    this.#armed = armed.map((entry) => ({ ...entry }));
+    this.#random.load(random);
   }
 
   list(): ArmedFault[] {

@@ -15,6 +15,14 @@ import { NvmeStatus } from "../../../abi/nvme.ts";
 import { ZmendError } from "../../../base/errors.ts";
 import type { NvmeConfig, NvmeNamespaceConfig } from "./config.ts";
 
+/**
+ * What a snapshot keeps of a namespace: blocks in memory as they are; of an image its size and when it was last
+ * written, because a guest that goes on with other blocks than it left would destroy its file system.
+ */
+export type BlockStoreState =
+  | { readonly kind: "memory"; readonly chunks: readonly (readonly [number, Uint8Array])[] }
+  | { readonly kind: "file"; readonly sizeBytes: number; readonly writtenNs: bigint };
+
 export interface BlockStore {
   readonly sizeBytes: number;
   /** Deallocated blocks read as zeros. */
@@ -25,6 +33,9 @@ export interface BlockStore {
   deallocate(offset: number, length: number): number;
   flush(): number;
   close(): void;
+  save(): BlockStoreState;
+  /** @returns undefined, or why the blocks are not those that were saved */
+  load(state: BlockStoreState): string | undefined;
 }
 
 export interface Namespace {
@@ -105,6 +116,18 @@ export class MemoryStore implements BlockStore {
   close(): void {
     this.#chunks.clear();
   }
+
+  save(): BlockStoreState {
+    return { kind: "memory", chunks: [...this.#chunks] };
+  }
+
+  load(state: BlockStoreState): string | undefined {
+    if (state.kind !== "memory") return "the snapshot has an image in place of memory";
+    this.#chunks.clear();
+    // A copy: two machines may go on from one snapshot.
+    for (const [number, chunk] of state.chunks) this.#chunks.set(number, Uint8Array.from(chunk));
+    return undefined;
+  }
 }
 
 /** Zeros for `zero`, in pieces. */
@@ -168,6 +191,22 @@ export class FileStore implements BlockStore {
     } catch {
       return NvmeStatus.writeFault;
     }
+  }
+
+  save(): BlockStoreState {
+    this.flush();
+    return { kind: "file", sizeBytes: this.sizeBytes, writtenNs: this.#writtenNs() };
+  }
+
+  load(state: BlockStoreState): string | undefined {
+    if (state.kind !== "file") return "the snapshot has memory in place of an image";
+    if (state.sizeBytes !== this.sizeBytes) return "the image has another size";
+    if (state.writtenNs !== this.#writtenNs()) return "the image has been written since";
+    return undefined;
+  }
+
+  #writtenNs(): bigint {
+    return fstatSync(this.#fd, { bigint: true }).mtimeNs;
   }
 
   close(): void {

@@ -1,0 +1,36 @@
+/**
+ * The words of a restored machine that told of threads which are no more: who sleeps, who stands, who is ready. Before
+ * any thread of the new machine looks at them.
+ */
+import { store } from "../shm/atomics.ts";
+import { FunctionBlock, VcpuHeader, VmBlock } from "../shm/blocks.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+import { setFrozen } from "./hold.ts";
+
+const ofThreads: readonly number[] = [
+  VmBlock.gateOpen,
+  VmBlock.actorsReady,
+  VmBlock.actorsReady + 1,
+  VmBlock.actorsReady + 2,
+  VmBlock.hold,
+  VmBlock.heldActors,
+  VmBlock.heldActors + 1,
+  VmBlock.heldActors + 2,
+  VmBlock.resetAsked,
+  VmBlock.platformSleeping,
+  VmBlock.consoleUntaken,
+  VmBlock.deviceLock,
+];
+
+/** @param frozenUs how long the vCPUs had stood when the snapshot was taken */
+export function forgetThreads(vm: VmMemory, frozenUs: number): void {
+  const { words, map } = vm;
+  for (const word of ofThreads) store(words, map.vmBlock / 4 + word, 0);
+  for (const block of map.functionBlocks) {
+    store(words, block / 4 + FunctionBlock.workerSleeping, 0);
+    store(words, block / 4 + FunctionBlock.policyAsked, 0);
+    store(words, block / 4 + FunctionBlock.policyTaken, 0);
+  }
+  for (const area of map.vcpuAreas) store(words, area / 4 + VcpuHeader.sleeping, 0);
+  setFrozen(vm, frozenUs);
+}
