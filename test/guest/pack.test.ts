@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CommandResult, runNode } from "../support/command.ts";
 
@@ -206,6 +207,19 @@ describe("the unpacked package, run from another folder,", () => {
       stdout: "hello: a bare-metal s390x guest with 16 MiB\n",
       stderr: "",
     });
+  });
+
+  it("has the daemon's page, with its libraries", () => {
+    const module = pathToFileURL(join(unpacked, "dist/src/control/page/index.js")).href;
+    const script = [
+      `import { createPage } from ${JSON.stringify(module)};`,
+      "const routes = createPage({ vms: () => [] }).routes();",
+      "const files = Object.keys(routes).filter((key) => /[.](js|css|svg)$|^GET .$/.test(key));",
+      "const sizes = await Promise.all(files.map(async (key) => (await routes[key]()).body.length));",
+      "console.log(files.length, sizes.every((size) => size > 50));",
+    ];
+    writeFileSync(join(elsewhere, "page.mjs"), script.join("\n"));
+    expect(runNode(["page.mjs"], elsewhere)).toMatchObject({ status: 0, stdout: "11 true\n" });
   });
 
   it("is importable by its three names, and by no other", () => {

@@ -21,6 +21,7 @@ export const journalKinds = [
   "vm-started", //       detail: RecordedRun
   "vm-run-state", //     detail: from, to, reason
   "vm-reset", //         detail: byGuest
+  "worker-died", //      detail: cause, deaths, restarts
   "device-deleted", //   detail: id
   "unplug-failed", //    detail: id, reason
   "operator-command", // detail: command, by, and what it was given

@@ -1,0 +1,3 @@
+/** Public surface of the page. */
+export { type InjectionOptions, newToken } from "./inject.ts";
+export { createPage, type Page, type PageOptions } from "./page.ts";
