@@ -23,7 +23,7 @@ function importsOf(file: string): Import[] {
   const text = readFileSync(file, "utf8");
   const found: Import[] = [];
   const pattern =
-    /(?:^|\n)\s*(?:import|export)\s+(type\s+)?([^"';]*?from\s+)?"(\.[^"]+)"|new URL\(\s*"(\.[^"]+)"/g;
+    /(?:^|\n)\s*(?:import|export)\s+(type\s+)?([^"';]*?from\s+)?"(\.[^"]+)"|(?:new URL|import)\(\s*"(\.[^"]+)"/g;
   for (const match of text.matchAll(pattern)) {
     const specifier = match[3] ?? match[4];
     if (specifier === undefined || !specifier.endsWith(".ts")) continue;

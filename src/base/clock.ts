@@ -65,3 +65,8 @@ export class VirtualClock implements Clock {
 export function wallClockMs(): number {
   return Date.now();
 }
+
+/** UTC time of day with milliseconds, "12:34:56.789", of wall-clock milliseconds since 1970. */
+export function timeOfDay(wallMs: number): string {
+  return new Date(wallMs).toISOString().slice(11, 23);
+}

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { FUNCTIONS_MAX } from "../base/limits.ts";
 import { parseYaml } from "../base/yaml-file.ts";
+import { logLevels } from "./log-levels.ts";
 import {
   type ConfigChecks,
   checkNvme,
@@ -34,9 +35,6 @@ const name = z
     /^[a-z0-9][a-z0-9._-]{0,31}$/i,
     "expected 1 to 32 letters, digits, dots, hyphens and underscores, the first a letter or digit",
   );
-
-export const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
-export type LogLevel = (typeof logLevels)[number];
 
 /** When a VM that ended by itself is started again. */
 export const restartCauses = ["never", "on-crash", "on-failure", "always"] as const;
@@ -139,13 +137,18 @@ const daemonSchema = z
       .describe("the page on the loopback interface"),
     journal: z
       .strictObject({
-        maxSize: sizeBetween(1024 ** 2, 1024 * GIB, "1MiB..1TiB")
-          .default(64 * 1024 ** 2)
+        maxSize: sizeBetween(4 * 1024 ** 2, 1024 * GIB, "4MiB..1TiB")
+          .default(256 * 1024 ** 2)
           .describe("all files of the journal together; the oldest go first"),
-        fsyncMs: milliseconds
+        fsync: z
+          .enum(["never", "interval", "always"])
+          .default("interval")
+          .describe("when records are forced onto the disk"),
+        fsyncIntervalMs: milliseconds
+          .min(10)
           .max(60_000)
           .default(1000)
-          .describe("the journal reaches the disk at least this often; 0: with every write"),
+          .describe("the interval of fsync: interval"),
       })
       .prefault({})
       .describe("what happened, in STATE/journal"),

@@ -4,6 +4,7 @@ import { hex } from "../base/hex.ts";
 import type { Books } from "../machine/books.ts";
 import type { Latencies, Percentiles } from "../machine/latency.ts";
 import type { LedgerEntry } from "../machine/ledger-entry.ts";
+import { textTable } from "./text-table.ts";
 
 export interface FunctionOutcome {
   readonly fid: number;
@@ -47,19 +48,7 @@ const columns = [
 ] as const;
 
 export function functionTable(rows: readonly FunctionOutcome[]): string {
-  const cells = [columns.map(([title]) => title as string)];
-  for (const row of rows) cells.push(columns.map(([, cell]) => cell(row)));
-  const widths = columns.map((_, index) =>
-    Math.max(...cells.map((row) => row[index]?.length ?? 0)),
-  );
-  return cells
-    .map((row) =>
-      row
-        .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  return textTable(columns, rows);
 }
 
 function lossText(books: Books): string {

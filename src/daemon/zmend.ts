@@ -1,61 +1,12 @@
 #!/usr/bin/env node
-/** The `zmend` command. Subcommands live in files of their own; this one knows options and exit codes only. */
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { zmendVersion } from "../base/version.ts";
-import { registerAbi } from "./abi.ts";
-import { type DemoOptions, demo } from "./demo.ts";
+/** The `zmend` command: runs the program of `program.ts`, turns errors into sentences and exit statuses. */
+import { CommanderError } from "commander";
 import { EXIT_USAGE, guardStandardOutput, reportFailure } from "./failure.ts";
-import { logLevels } from "./log.ts";
-
-function seed(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError("a seed is a whole number from 0 to 2^53 - 1.");
-  }
-  return value;
-}
-
-const program = new Command("zmend")
-  .description(
-    "Headless s390x VMM whose guests survive the failure of a passed-through PCI function",
-  )
-  .version(zmendVersion(), "-V, --version", "print the version and exit")
-  .helpOption("-h, --help", "print help and exit")
-  .showSuggestionAfterError()
-  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "zmend: ")) })
-  .exitOverride();
-
-program
-  .command("demo")
-  .description("run a guest whose functions break, and show how it survives")
-  .option("--config <file>", "the VM, its functions and what happens to them (YAML)")
-  .option("--policy <name>", "recovery policy, instead of the config's: a name or a YAML file")
-  .option("--dialect <name>", "how every host tells of errors: zpci, eeh or aer")
-  .option("--abi <version>", "shape of the error interface, as 'zmend abi list' names them")
-  .option("--json", "print one JSON object instead of the timeline")
-  .option("--trace <file>", "write every ledger entry to FILE (MessagePack)")
-  .option("--deterministic", "one thread, virtual time: the same ledger on every run", false)
-  .option("--seed <n>", "seed of a deterministic run", seed, 0)
-  .addOption(
-    new Option("--log-level <level>", "logs on standard error")
-      .choices([...logLevels])
-      .default("warn"),
-  )
-  .addHelpText(
-    "after",
-    "\nExit status: 0 every function ended as the config expects, 1 it did not, 2 bad usage or config,\n" +
-      "3 this machine lacks something, 130 interrupted.",
-  )
-  .exitOverride()
-  .action(async (options: DemoOptions) => {
-    process.exitCode = await demo(options);
-  });
-
-registerAbi(program);
+import { createProgram } from "./program.ts";
 
 guardStandardOutput("zmend");
 try {
-  await program.parseAsync();
+  await createProgram().parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;

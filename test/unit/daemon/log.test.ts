@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { createLog, logLevels } from "../../../src/daemon/log.ts";
+import { logLevels } from "../../../src/config/log-levels.ts";
+import { createLog } from "../../../src/daemon/log.ts";
 
 /** Runs statements with `createLog` in a process of its own, because the log goes to descriptor 2. */
 function run(statements: string) {

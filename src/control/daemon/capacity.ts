@@ -1,0 +1,129 @@
+/**
+ * Whether this machine can hold what a config asks for: memory, threads, functions. Checked before anything is
+ * built, because shared memory is reserved without being there and a thread that cannot start is no good answer.
+ */
+import { readFileSync } from "node:fs";
+import { ZmendError } from "../../base/errors.ts";
+import type { DaemonConfig } from "../../config/daemon-config.ts";
+import { availableMemoryBytes } from "../../machine/host-memory.ts";
+import { mapOf, type VmSpec } from "../../machine/vm-spec.ts";
+
+const MIB = 1024 * 1024;
+/** What an empty worker thread costs: its V8 isolate, its Node environment (measured: 8.5 MiB resident). */
+const WORKER_BYTES = 8.5 * MIB;
+
+export interface Demand {
+  readonly memoryBytes: number;
+  readonly workers: number;
+  readonly functions: number;
+}
+
+/** What the machine has; undefined where it sets no bound. */
+export interface Capacity {
+  readonly memoryBytes: number;
+  readonly threads: number | undefined;
+}
+
+/** Platform, CPU and a recovery worker per function. */
+export function workersOf(spec: VmSpec): number {
+  return 2 + spec.functions.length;
+}
+
+export function demandOf(specs: readonly VmSpec[]): Demand {
+  const sum = (of: (spec: VmSpec) => number): number =>
+    specs.reduce((total, spec) => total + of(spec), 0);
+  const workers = sum(workersOf);
+  return {
+    memoryBytes: sum((spec) => mapOf(spec).totalBytes) + workers * WORKER_BYTES,
+    workers,
+    functions: sum((spec) => spec.functions.length),
+  };
+}
+
+export function capacityOfMachine(): Capacity {
+  const limits = [processLimit(), groupLimit()].filter((value) => value !== undefined);
+  return {
+    memoryBytes: availableMemoryBytes(),
+    threads: limits.length === 0 ? undefined : Math.min(...limits),
+  };
+}
+
+/**
+ * @throws ZmendError CONFIG_INVALID for a limit of the config, NOT_ENOUGH_MEMORY or ENVIRONMENT for one of the
+ *   machine; every one that is exceeded is named
+ */
+export function checkCapacity(
+  demand: Demand,
+  limits: DaemonConfig["limits"],
+  capacity: Capacity = capacityOfMachine(),
+): void {
+  const own = ownLimits(demand, limits);
+  if (own.length > 0) throw new ZmendError("CONFIG_INVALID", own.join("\n"), { ...demand });
+  const memory = mib(demand.memoryBytes);
+  if (demand.memoryBytes > capacity.memoryBytes) {
+    throw new ZmendError(
+      "NOT_ENOUGH_MEMORY",
+      `The VMs and their ${demand.workers} threads need ${memory} MiB, this machine has ` +
+        `${Math.floor(capacity.memoryBytes / MIB)} MiB available; configure fewer or smaller VMs, or free some.`,
+      { ...demand },
+    );
+  }
+  if (capacity.threads !== undefined && demand.workers > capacity.threads) {
+    throw new ZmendError(
+      "ENVIRONMENT",
+      `The VMs need ${demand.workers} threads, this process may have ${capacity.threads}; ` +
+        "configure fewer functions, or raise the limit (ulimit -u, TasksMax=).",
+      { ...demand },
+    );
+  }
+}
+
+function ownLimits(demand: Demand, limits: DaemonConfig["limits"]): string[] {
+  const problems: string[] = [];
+  const over = (key: string, asked: string, allowed: string): void => {
+    problems.push(
+      `The VMs need ${asked}, limits.${key} allows ${allowed}; raise it or ask for less.`,
+    );
+  };
+  if (limits.memory !== undefined && demand.memoryBytes > limits.memory) {
+    over("memory", `${mib(demand.memoryBytes)} MiB`, `${mib(limits.memory)} MiB`);
+  }
+  if (limits.workers !== undefined && demand.workers > limits.workers) {
+    over("workers", `${demand.workers} threads`, String(limits.workers));
+  }
+  if (limits.functions !== undefined && demand.functions > limits.functions) {
+    over("functions", `${demand.functions} functions`, String(limits.functions));
+  }
+  return problems;
+}
+
+function mib(bytes: number): number {
+  return Math.ceil(bytes / MIB);
+}
+
+/** RLIMIT_NPROC; root is not bound by it. */
+function processLimit(): number | undefined {
+  if (process.getuid?.() === 0) return undefined;
+  return numberOf(/^Max processes\s+(\d+)/m.exec(read("/proc/self/limits"))?.[1]);
+}
+
+/** pids.max of the process's control group (cgroup v2). */
+function groupLimit(): number | undefined {
+  const group = /^0::(\/.*)$/m.exec(read("/proc/self/cgroup"))?.[1] ?? "/";
+  const base = `/sys/fs/cgroup${group === "/" ? "" : group}`;
+  const most = numberOf(read(`${base}/pids.max`).trim());
+  const used = numberOf(read(`${base}/pids.current`).trim()) ?? 0;
+  return most === undefined ? undefined : Math.max(0, most - used);
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}

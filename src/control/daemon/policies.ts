@@ -1,0 +1,52 @@
+/** Policies as operators see them: which there are, who uses which, what one says, whether a file is one. */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { packageRoot } from "../../base/version.ts";
+import { loadPolicy, onErrorChoices, policyNames, policySteps } from "../../recovery/index.ts";
+import type { ManagedVm } from "./managed-vm.ts";
+
+export interface PolicyReport {
+  readonly name: string;
+  readonly onError: string;
+  readonly escalation: readonly string[];
+  /** "VM/function" of those it is in force for. */
+  readonly usedBy: readonly string[];
+}
+
+/** The shipped policies and those that are in force. */
+export function policyList(vms: readonly ManagedVm[]): PolicyReport[] {
+  const uses = vms.flatMap((vm) =>
+    vm.control.functions().map((entry) => ({ policy: entry.policy, by: `${vm.name}/${entry.id}` })),
+  );
+  return policyNames().map((name) => ({
+    ...summary(name),
+    usedBy: uses.filter((use) => use.policy === name).map((use) => use.by),
+  }));
+}
+
+function summary(nameOrFile: string): Omit<PolicyReport, "usedBy"> {
+  const policy = loadPolicy(nameOrFile);
+  return {
+    name: policy.name,
+    onError: onErrorChoices[policy.onError] ?? "",
+    escalation: policy.escalationStep.map(
+      (step, rung) => `${policySteps[step] ?? step} x${policy.escalationTimes[rung] ?? 1}`,
+    ),
+  };
+}
+
+/** @throws ZmendError POLICY_INVALID with the nearest name */
+export function policyShow(name: string): { readonly name: string; readonly text: string } {
+  const policy = loadPolicy(name);
+  const file = name.startsWith("/")
+    ? name
+    : fileURLToPath(new URL(`config/policies/${name}.yaml`, packageRoot));
+  return { name: policy.name, text: readFileSync(file, "utf8") };
+}
+
+/** @throws ZmendError POLICY_INVALID: every problem with file, line and key */
+export function policyCheck(
+  file: string,
+): Omit<PolicyReport, "usedBy"> & { readonly file: string } {
+  return { file, ...summary(file) };
+}

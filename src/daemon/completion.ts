@@ -1,0 +1,150 @@
+/** `zmend completion`: shell completion, made from the command table. */
+import { Argument, type Command } from "commander";
+
+const shells = ["bash", "zsh", "fish"] as const;
+type Shell = (typeof shells)[number];
+
+interface Node {
+  /** Words after `zmend`, joined by blanks. */
+  readonly path: string;
+  readonly commands: readonly { readonly name: string; readonly summary: string }[];
+  readonly options: readonly {
+    readonly flag: string;
+    readonly summary: string;
+    readonly choices: readonly string[];
+    readonly value: boolean;
+  }[];
+  /** Values that the first argument may have. */
+  readonly choices: readonly string[];
+}
+
+/** Adds the `completion` command. */
+export function registerCompletion(program: Command): void {
+  program
+    .command("completion")
+    .description("print a completion script for a shell")
+    .addArgument(new Argument("<shell>", "the shell").choices(shells))
+    .addHelpText(
+      "after",
+      "\nbash: source <(zmend completion bash)    zsh: source <(zmend completion zsh)    fish: zmend completion fish | source",
+    )
+    .action((shell: Shell) => {
+      process.stdout.write(completionScript(program, shell));
+    });
+}
+
+export function completionScript(program: Command, shell: Shell): string {
+  const nodes = walk(program, []);
+  if (shell === "fish") return fish(nodes);
+  return shell === "bash"
+    ? bash(nodes)
+    : `autoload -U +X bashcompinit && bashcompinit\n${bash(nodes)}`;
+}
+
+function walk(command: Command, path: readonly string[]): Node[] {
+  const commands = command.commands.map((child) => ({
+    name: child.name(),
+    summary: child.description(),
+  }));
+  const options = [...command.options, command.createHelp().visibleOptions(command).at(-1)].flatMap(
+    (option) =>
+      option?.long === undefined || option.long === null
+        ? []
+        : [
+            {
+              flag: option.long,
+              summary: option.description,
+              choices: option.argChoices ?? [],
+              value: option.required || option.optional,
+            },
+          ],
+  );
+  const seen = new Set<string>();
+  const node: Node = {
+    path: path.join(" "),
+    commands,
+    options: options.filter(({ flag }) => !seen.has(flag) && seen.add(flag)),
+    choices: command.registeredArguments[0]?.argChoices ?? [],
+  };
+  return [node, ...command.commands.flatMap((child) => walk(child, [...path, child.name()]))];
+}
+
+function bash(nodes: readonly Node[]): string {
+  const words = (node: Node): string =>
+    [
+      ...node.commands.map((entry) => entry.name),
+      ...node.choices,
+      ...node.options.map((entry) => entry.flag),
+    ].join(" ");
+  const values = nodes.flatMap((node) =>
+    node.options
+      .filter((option) => option.choices.length > 0)
+      .map((option) => `    "${node.path} ${option.flag}") words="${option.choices.join(" ")}" ;;`),
+  );
+  const files = [
+    ...new Set(
+      nodes.flatMap((node) =>
+        node.options
+          .filter((option) => option.value && option.choices.length === 0)
+          .map((option) => option.flag),
+      ),
+    ),
+  ].sort();
+  return `# bash completion of zmend; made by 'zmend completion bash'
+_zmend() {
+  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" path="" words="" word
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "$path $word" in
+${nodes
+  .filter((node) => node.path !== "")
+  .map((node) => {
+    const parent = node.path.split(" ").slice(0, -1).join(" ");
+    const name = node.path.split(" ").at(-1);
+    return `      "${parent} ${name}") path="${node.path}" ;;`;
+  })
+  .join("\n")}
+    esac
+  done
+  case "$path $previous" in
+${values.join("\n")}
+    ${files.map((flag) => `*" ${flag}"`).join("|")}) COMPREPLY=($(compgen -f -- "$current")); return ;;
+  esac
+  if [ -z "$words" ]; then
+    case "$path" in
+${nodes.map((node) => `      "${node.path}") words="${words(node)}" ;;`).join("\n")}
+    esac
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}
+complete -o default -F _zmend zmend
+`;
+}
+
+function fish(nodes: readonly Node[]): string {
+  const quote = (text: string): string => `'${text.replace(/['\\]/g, "\\$&")}'`;
+  const lines = nodes.flatMap((node) => {
+    const words = node.path.split(" ").filter((word) => word !== "");
+    const seen = words.map((word) => `__fish_seen_subcommand_from ${word}`);
+    const none =
+      node.commands.length > 0
+        ? [`not __fish_seen_subcommand_from ${node.commands.map((entry) => entry.name).join(" ")}`]
+        : [];
+    const condition = [...seen, ...none].join("; and ");
+    const when = condition === "" ? "" : ` -n ${quote(condition)}`;
+    return [
+      ...node.commands.map(
+        (entry) => `complete -c zmend -f${when} -a ${entry.name} -d ${quote(entry.summary)}`,
+      ),
+      ...node.choices.map((choice) => `complete -c zmend -f${when} -a ${choice}`),
+      ...node.options.map((option) => {
+        const value = option.value
+          ? option.choices.length > 0
+            ? ` -x -a ${quote(option.choices.join(" "))}`
+            : " -r"
+          : "";
+        return `complete -c zmend${when} -l ${option.flag.slice(2)}${value} -d ${quote(option.summary)}`;
+      }),
+    ];
+  });
+  return `# fish completion of zmend; made by 'zmend completion fish'\n${lines.join("\n")}\n`;
+}

@@ -1,0 +1,113 @@
+/** From the daemon's config to what its supervisor builds: spec, boot source and rules of each VM. */
+import { dirname, resolve } from "node:path";
+import { checkDisks } from "../backend/sim/index.ts";
+import { wallClockMs } from "../base/clock.ts";
+import { hex } from "../base/hex.ts";
+import { type DaemonConfig, type DaemonVm, readDaemonConfig } from "../config/daemon-config.ts";
+import { checkCapacity, demandOf } from "../control/daemon/capacity.ts";
+import type { PlannedFunction, VmPlan } from "../control/daemon/managed-vm.ts";
+import { type GuestSource, imageSum } from "../control/journal/index.ts";
+import { readFixture } from "../machine/fixtures.ts";
+import { readImage, readInitrd } from "../machine/image.ts";
+import { type BootSource, VmController } from "../machine/vm-controller.ts";
+import type { VmSpec } from "../machine/vm-spec.ts";
+import { loadPolicy, type Policy } from "../recovery/index.ts";
+import { configChecks, planFunction } from "./plan-function.ts";
+
+/** A VM of the config, with what the journal wants to know of its guest. */
+export interface DaemonVmPlan extends VmPlan {
+  readonly guest: GuestSource;
+}
+
+export interface LoadedConfig {
+  readonly config: DaemonConfig;
+  readonly plans: readonly DaemonVmPlan[];
+}
+
+/** Everything that can be wrong with a config on this machine is said before anything starts. @throws ZmendError */
+export function loadDaemonConfig(file: string): LoadedConfig {
+  const config = readDaemonConfig(file, configChecks());
+  const plans = planDaemon(config, file);
+  for (const plan of plans) checkDisks(plan.functions.map((entry) => entry.config));
+  checkCapacity(demandOf(plans.map((plan) => plan.spec)), config.limits);
+  return { config, plans };
+}
+
+/** @throws ZmendError for an image, policy or CCDF file that is missing or wrong */
+function planDaemon(config: DaemonConfig, file: string): DaemonVmPlan[] {
+  return config.vms.map((vm) => planVm(vm, dirname(resolve(file))));
+}
+
+/** Paths in a config are relative to the file that names them. */
+function planVm(vm: DaemonVm, folder: string): DaemonVmPlan {
+  const at = (path: string): string => resolve(folder, path);
+  const read = (): BootSource => {
+    if (vm.fixture !== undefined) return readFixture(vm.fixture);
+    const kernel = at(vm.kernel ?? "");
+    const initrd = vm.initrd === undefined ? undefined : at(vm.initrd);
+    return {
+      image: readImage(kernel),
+      file: kernel,
+      linux: {
+        ...(vm.append === undefined ? {} : { commandLine: vm.append }),
+        ...(initrd === undefined ? {} : { initrd: { bytes: readInitrd(initrd), file: initrd } }),
+      },
+    };
+  };
+  const all = plannedFunctions(vm);
+  const spec = specOf(vm, all, folder);
+  return {
+    name: vm.name,
+    spec,
+    functions: all,
+    autostart: vm.autostart,
+    startOrder: vm.startOrder,
+    startDelayMs: vm.startDelayMs,
+    restart: vm.restart,
+    guest: guestOf(vm, read()),
+    // A machine of its own each time: the files may have changed, the time of day has.
+    build: async (current) =>
+      new VmController({ spec: { ...current, epochMs: wallClockMs() }, boot: read() }),
+  };
+}
+
+function plannedFunctions(vm: DaemonVm): PlannedFunction[] {
+  return vm.functions.map((entry, index) => ({
+    id: entry.id ?? `fn-${hex(entry.fid, 8).slice(2)}`,
+    fid: entry.fid,
+    config: planFunction(entry, index, entry.faults),
+  }));
+}
+
+function specOf(vm: DaemonVm, all: readonly PlannedFunction[], folder: string): VmSpec {
+  const plugged = vm.functions.flatMap((entry, index) => {
+    const planned = all[index];
+    return entry.plugged && planned !== undefined ? [{ entry, planned }] : [];
+  });
+  return {
+    name: vm.name,
+    ramBytes: vm.memory,
+    cpuModel: vm.cpu,
+    functions: plugged.map(({ planned }) => planned.config),
+    functionIds: plugged.map(({ planned }) => planned.id),
+    policy: policyAt(vm.policy, folder),
+    policies: plugged.map(({ entry }) =>
+      entry.policy === undefined ? undefined : policyAt(entry.policy, folder),
+    ),
+    epochMs: wallClockMs(),
+  };
+}
+
+function policyAt(nameOrFile: string, folder: string): Policy {
+  const isFile = nameOrFile.includes("/") || /\.ya?ml$/.test(nameOrFile);
+  return loadPolicy(isFile ? resolve(folder, nameOrFile) : nameOrFile);
+}
+
+function guestOf(vm: DaemonVm, boot: BootSource): GuestSource {
+  return {
+    ...(vm.fixture === undefined ? { kernel: boot.file } : { fixture: vm.fixture }),
+    ...(vm.initrd === undefined ? {} : { initrd: vm.initrd }),
+    ...(vm.append === undefined ? {} : { append: vm.append }),
+    sha256: imageSum(boot.image),
+  };
+}

@@ -1,0 +1,35 @@
+/** `zmend daemon`: reads the config, says everything that is wrong with it on this machine, and runs it. */
+import { stateDirOf } from "./client.ts";
+import { loadDaemonConfig } from "./daemon-plan.ts";
+import { DaemonRun } from "./daemon-run.ts";
+import { EXIT_DONE } from "./failure.ts";
+import { createLog } from "./log.ts";
+
+export interface DaemonOptions {
+  readonly config: string;
+  readonly stateDir?: string;
+  readonly checkConfig?: boolean;
+  readonly pretty?: boolean;
+  readonly logLevel?: string;
+}
+
+/** @returns the exit status */
+export async function daemon(options: DaemonOptions): Promise<number> {
+  // Whatever is created from here on is for this user alone.
+  process.umask(0o077);
+  const loaded = loadDaemonConfig(options.config);
+  if (options.checkConfig === true) {
+    const { vms } = loaded.config;
+    const functions = vms.reduce((sum, vm) => sum + vm.functions.length, 0);
+    process.stdout.write(`${options.config}: good; ${vms.length} VMs, ${functions} functions\n`);
+    return EXIT_DONE;
+  }
+  const log = createLog(options.logLevel ?? loaded.config.logLevel, options.pretty === true);
+  return new DaemonRun({
+    loaded,
+    file: options.config,
+    stateDir: stateDirOf(options),
+    log,
+    ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
+  }).run();
+}

@@ -1,0 +1,478 @@
+/** The daemon as operators use it: a real process, its socket, its signals, and what goes wrong around it. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { FunctionReport, VmReport } from "../../src/control/daemon/status.ts";
+import type { StatusReport } from "../../src/daemon/status-table.ts";
+import { interruptNode } from "../support/command.ts";
+import {
+  daemonConfig,
+  pause,
+  type Ready,
+  runZmend,
+  TestDaemon,
+  zmendFile,
+} from "../support/daemon.ts";
+
+const daemons: TestDaemon[] = [];
+afterEach(async () => {
+  for (const daemon of daemons.splice(0)) await daemon.remove();
+});
+
+function newDaemon(config: string, env: NodeJS.ProcessEnv = {}): TestDaemon {
+  const daemon = new TestDaemon(config, env);
+  daemons.push(daemon);
+  return daemon;
+}
+
+describe("a running daemon", () => {
+  let daemon: TestDaemon;
+  let ready: Ready;
+  beforeAll(async () => {
+    daemon = new TestDaemon(daemonConfig(["alpha", "beta"]));
+    ready = await daemon.start();
+  });
+  afterAll(() => daemon.remove());
+
+  const functionOf = async (vm: string, id: string): Promise<FunctionReport> => {
+    const rows = await daemon.ask<FunctionReport[]>("function", "list", vm);
+    const row = rows.find((entry) => entry.id === id);
+    if (row === undefined) throw new Error(`no ${id}`);
+    return row;
+  };
+
+  it("says in one JSON line that it is ready, and where", () => {
+    expect(daemon.stdout.trimEnd().split("\n")).toHaveLength(1);
+    expect(ready).toMatchObject({
+      ready: true,
+      pid: daemon.child?.pid,
+      control: join(daemon.state, "control.sock"),
+      vms: [
+        { name: "alpha", qmp: join(daemon.state, "qmp", "alpha.sock") },
+        { name: "beta", qmp: join(daemon.state, "qmp", "beta.sock") },
+      ],
+    });
+  });
+
+  it("leaves nothing that other users may read", () => {
+    const open: string[] = [];
+    const walk = (path: string): void => {
+      const status = statSync(path);
+      if ((status.mode & 0o077) !== 0) open.push(path);
+      if (status.isDirectory()) for (const name of readdirSync(path)) walk(join(path, name));
+    };
+    walk(daemon.state);
+    expect(open).toEqual([]);
+  });
+
+  it("lists its VMs, as a table and as JSON", async () => {
+    const rows = await daemon.ask<VmReport[]>("vm", "list");
+    expect(rows.map((row) => [row.name, row.state, row.functions])).toEqual([
+      ["alpha", "running", 2],
+      ["beta", "running", 2],
+    ]);
+    const { stdout } = await daemon.zmend("vm", "list");
+    expect(stdout).toMatch(/^vm {2,}state {2,}up/);
+    expect(stdout).toMatch(/^alpha +running /m);
+  });
+
+  it("injects an error, and the guest recovers", async () => {
+    const { stdout, status } = await daemon.zmend("vm", "inject", "alpha", "0x1", "--pec", "0x3a");
+    expect([status, stdout]).toEqual([0, "alpha: PEC 0x003a raised on 0x00000001 (alpha-0)\n"]);
+    const rows = await daemon.untilAsked<FunctionReport[]>(
+      ["function", "list", "alpha"],
+      (list) => list[0]?.recoveries === 1,
+    );
+    expect(rows[0]).toMatchObject({
+      state: "operational",
+      errorsRaised: 1,
+      fetchedByGuest: 1,
+      open: 0,
+    });
+  });
+
+  it("injects several, stale ones and by id", async () => {
+    const answer = await daemon.ask<object>(
+      ..."vm inject alpha alpha-1 --pec 58 --count 2 --stale --faddr 0x1000".split(" "),
+    );
+    expect(answer).toMatchObject({ fid: "0x00000002", pec: "0x003a", count: 2, stale: true });
+    const rows = await daemon.untilAsked<FunctionReport[]>(
+      ["function", "list", "alpha"],
+      (list) => list[1]?.errorsRaised === 2,
+    );
+    expect(rows[1]?.notDelivered["staleHandle"]).toBe(2);
+  });
+
+  it("gets a function out of quarantine", async () => {
+    await daemon.ask("function", "quarantine", "beta", "beta-0");
+    expect((await functionOf("beta", "beta-0")).state).toBe("quarantined");
+    const { stdout, status } = await daemon.zmend("function", "release", "beta", "beta-0");
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^beta 0x00000001: quarantined -> (?!quarantined)/);
+    await daemon.untilAsked<FunctionReport[]>(
+      ["function", "list", "beta"],
+      (list) => list[0]?.state === "operational",
+    );
+  });
+
+  it("changes the policy of a VM and of one function", async () => {
+    await daemon.ask("vm", "policy", "beta", "reset-first");
+    await daemon.ask("vm", "policy", "beta", "quarantine", "--function", "2");
+    const rows = await daemon.ask<FunctionReport[]>("function", "list", "beta");
+    expect(rows.map((row) => row.policy)).toEqual(["reset-first", "quarantine"]);
+    const list = await daemon.ask<{ name: string; usedBy: string[] }[]>("policy", "list");
+    expect(list.find((row) => row.name === "reset-first")?.usedBy).toEqual(["beta/beta-0"]);
+  });
+
+  it("shows policies and checks files", async () => {
+    expect((await daemon.zmend("policy", "show", "mediated")).stdout).toMatch(/^version: 1$/m);
+    const bad = join(daemon.folder, "bad.yaml");
+    writeFileSync(bad, "version: 1\nnam: x\n");
+    const { status, stderr } = await daemon.zmend("policy", "check", bad);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/bad\.yaml:2: unknown key 'nam' \(did you mean 'name'\?\)$/m);
+    expect((await daemon.zmend("policy", "check", "config/policies/mediated.yaml")).status).toBe(0);
+  });
+
+  it("shows one function with its books", async () => {
+    const { stdout } = await daemon.zmend("function", "show", "alpha", "1");
+    expect(stdout).toMatch(/^state +operational$/m);
+    expect(stdout).toMatch(/^errorsRaised +1$/m);
+  });
+
+  it("prints the guest's console", async () => {
+    const { stdout } = await daemon.zmend("vm", "console", "alpha", "--no-follow");
+    expect(stdout).toMatch(/^zrecover: .*working on/m);
+  });
+
+  it("shows itself, its VMs and functions", async () => {
+    const report = await daemon.ask<StatusReport>("status");
+    expect(report.daemon).toMatchObject({ pid: ready.pid, stateDir: daemon.state });
+    expect(report.functions).toHaveLength(4);
+    const { stdout } = await daemon.zmend("status");
+    expect(stdout).toMatch(/^zmend [\d.]+, pid \d+, up /);
+    expect(stdout).toMatch(/^alpha +0x00000001 +alpha-0 +operational/m);
+  });
+
+  it("shows itself again and again when watched, until interrupted", async () => {
+    const words = [zmendFile, "status", "--watch", "--interval", "50", "--state-dir", daemon.state];
+    const { status, stdout, stderr } = await interruptNode(words, /^zmend .*^zmend /ms, "SIGINT");
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout.match(/^alpha +running/gm)?.length).toBeGreaterThan(1);
+  });
+
+  it("stops one VM without touching the other, and starts it again", async () => {
+    const stopped = await daemon.ask<VmReport>("vm", "stop", "alpha");
+    expect(stopped.state).toBe("shutdown");
+    expect((await daemon.ask<VmReport[]>("vm", "list"))[1]?.state).toBe("running");
+    const refused = await daemon.zmend("vm", "inject", "alpha", "1", "--pec", "0x3a");
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toBe(
+      "zmend: VM alpha is shutdown and cannot take an error; start it first.\n",
+    );
+    expect((await daemon.ask<VmReport>("vm", "start", "alpha")).state).toBe("running");
+    const again = await daemon.zmend("vm", "start", "alpha");
+    expect([again.status, again.stderr]).toEqual([1, "zmend: VM alpha is running already.\n"]);
+  });
+
+  it("resets a VM", async () => {
+    expect((await daemon.ask<VmReport>("vm", "reset", "beta")).state).toBe("running");
+    expect(daemon.logged("VM was reset")).toMatchObject([{ vm: "beta", byGuest: false }]);
+  });
+
+  it.each([
+    [
+      "an unknown VM",
+      ["vm", "start", "alhpa"],
+      1,
+      /^zmend: VM 'alhpa' is unknown \(did you mean 'alpha'\?\)/,
+    ],
+    [
+      "an unknown function",
+      ["function", "show", "alpha", "9"],
+      1,
+      /^zmend: VM alpha has no function 0x00000009; it has 0x00000001 \(alpha-0\)/,
+    ],
+    [
+      "an unknown id",
+      ["function", "show", "alpha", "alpa-0"],
+      1,
+      /has no function 'alpa-0' \(did you mean 'alpha-0'\?\)/,
+    ],
+    [
+      "an unknown policy",
+      ["vm", "policy", "alpha", "mediatd"],
+      2,
+      /^zmend: Policy 'mediatd' is unknown \(did you mean 'mediated'\?\)/,
+    ],
+    [
+      "a PEC out of range",
+      ["vm", "inject", "alpha", "1", "--pec", "0x10000"],
+      2,
+      /expected a number from 1 to 65535/,
+    ],
+    [
+      "an injection without a PEC",
+      ["vm", "inject", "alpha", "1"],
+      2,
+      /required option '--pec <code>' not specified/,
+    ],
+  ] as const)("refuses %s in one sentence", async (_, words, status, message) => {
+    const outcome = await daemon.zmend(...words);
+    expect([outcome.status, outcome.stdout]).toEqual([status, ""]);
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.stderr).not.toMatch(/^\s+at |internal error/m);
+  });
+
+  it("refuses a second daemon on its state directory in one sentence", async () => {
+    const second = await runZmend([
+      "daemon",
+      "--config",
+      daemon.configFile,
+      "--state-dir",
+      daemon.state,
+    ]);
+    expect([second.status, second.stdout]).toEqual([3, ""]);
+    expect(second.stderr).toBe(
+      `zmend: A zmend daemon (pid ${ready.pid}) runs on state directory ${daemon.state}; ` +
+        "stop it or choose another one with --state-dir.\n",
+    );
+  });
+
+  it("keeps the old config when a changed one is invalid, and says so", async () => {
+    daemon.writeConfig("version: 1\nvms: [{ name: alpha, fixture: zrecvr }]\n");
+    daemon.child?.kill("SIGHUP");
+    const report = await daemon.untilAsked<StatusReport>(
+      ["status"],
+      (status) => status.daemon.reloadError !== undefined,
+    );
+    expect(report.daemon.reloadError).toMatch(
+      /daemon\.yaml:2: vms\[0\]\.fixture: fixture 'zrecvr'/,
+    );
+    expect(report.vms.map((vm) => vm.state)).toEqual(["running", "running"]);
+    expect((await daemon.zmend("status")).stdout).toMatch(
+      /^RELOAD REFUSED, the old config stays: /m,
+    );
+    expect(daemon.logged("the config was not reloaded, the old one stays")).toHaveLength(1);
+  });
+
+  it("takes policies and log level of a valid config on SIGHUP, and names what has to wait", async () => {
+    const changed = daemonConfig(["alpha", "beta"], "logLevel: debug\nmetrics: { port: 1 }\n");
+    daemon.writeConfig(
+      changed.replaceAll("fixture: zrecover", "fixture: zrecover\n    policy: quarantine"),
+    );
+    daemon.child?.kill("SIGHUP");
+    const report = await daemon.untilAsked<StatusReport>(
+      ["status"],
+      (status) => status.daemon.reloadError === undefined,
+    );
+    expect(report.functions.map((entry) => entry.policy)).toEqual(Array(4).fill("quarantine"));
+    await daemon.until(() => daemon.logged("other changes wait for the next start").length === 1);
+    expect(daemon.logged("other changes wait for the next start")).toMatchObject([
+      { keys: ["metrics"] },
+    ]);
+  });
+
+  it("survives abuse of its control socket: half a line, a line too long, deep nesting, no UTF-8, no JSON", async () => {
+    const talk = (bytes: string | Uint8Array): Promise<string> =>
+      new Promise((resolve) => {
+        const socket = connect(ready.control);
+        let text = "";
+        socket.on("data", (chunk: Uint8Array) => {
+          text += Buffer.from(chunk).toString();
+        });
+        socket.on("close", () => resolve(text.split("\n").slice(1).join("\n")));
+        socket.on("error", () => {});
+        socket.write(bytes);
+        socket.end();
+      });
+    expect(await talk('{"id":1,')).toBe("");
+    expect(await talk(`${"x".repeat(70_000)}\n`)).toMatch(/A line may have 65536 bytes/);
+    expect(await talk(`${"[".repeat(10_000)}\n`)).toMatch(/nests deeper than 16 levels/);
+    expect(await talk(Uint8Array.of(0x22, 0xff, 0x22, 0x0a))).toMatch(/not UTF-8/);
+    expect(await talk("hello\n")).toMatch(/is no JSON/);
+    expect(await talk('{"id":7,"command":"vm-lst"}\n')).toMatch(
+      /"id":7,"error":\{"code":"USAGE","message":"The daemon has no command 'vm-lst' \(did you mean 'vm-list'\?\)/,
+    );
+    expect(await talk('{"id":8,"command":"vm-start","arguments":{"vm":1}}\n')).toMatch(
+      /"id":8,"error":\{"code":"USAGE","message":"vm-start: vm: /,
+    );
+    expect((await daemon.zmend("vm", "list")).status).toBe(0);
+  });
+
+  it("turns away the 65th connection and serves again when one leaves", async () => {
+    const sockets = Array.from({ length: 200 }, () => connect(ready.control).on("error", () => {}));
+    await pause(300);
+    for (const socket of sockets) socket.destroy();
+    await daemon.untilAsked<VmReport[]>(["vm", "list"], (rows) => rows.length === 2);
+  });
+
+  it("ends on SIGTERM with the guests told first, and leaves nothing behind", async () => {
+    expect(await daemon.stop("SIGTERM")).toBe(0);
+    expect(daemon.stderr).toMatch(/"state":"guest-panicked","reason":"disabled-wait"/);
+    expect(daemon.logged("the daemon has stopped")).toHaveLength(1);
+    expect(daemon.stderr).not.toMatch(/"level":(50|60),(?!.*not reloaded)/);
+    expect(readdirSync(daemon.state).sort()).toEqual(["journal", "qmp"]);
+    expect(readdirSync(join(daemon.state, "qmp"))).toEqual([]);
+    const gone = await daemon.zmend("vm", "list");
+    expect(gone.status).toBe(3);
+    expect(gone.stderr).toBe(
+      `zmend: No zmend daemon answers on state directory ${daemon.state}; ` +
+        `start one with 'zmend daemon --config FILE --state-dir ${daemon.state}'.\n`,
+    );
+  });
+});
+
+describe("zmend daemon", () => {
+  it("ends with 130 when interrupted", async () => {
+    const daemon = newDaemon(daemonConfig(["one"]));
+    await daemon.start();
+    expect(await daemon.stop("SIGINT")).toBe(130);
+  });
+
+  it("--check-config says that a config is good without starting anything", async () => {
+    const daemon = newDaemon(daemonConfig(["one"]));
+    daemon.launch("--check-config");
+    expect(await daemon.ended()).toBe(0);
+    expect(daemon.stdout).toBe(`${daemon.configFile}: good; 1 VMs, 2 functions\n`);
+    expect(existsSync(daemon.state)).toBe(false);
+  });
+
+  it("goes on after kill -9 on the same state directory", async () => {
+    const daemon = newDaemon(daemonConfig(["one"]));
+    await daemon.start();
+    await daemon.stop("SIGKILL");
+    expect(existsSync(join(daemon.state, "lock"))).toBe(true);
+    const ready = await daemon.start();
+    expect(ready.pid).toBe(daemon.child?.pid);
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  it("logs lines for people with --pretty", async () => {
+    const daemon = newDaemon(daemonConfig(["one"]));
+    await daemon.start("--pretty");
+    await daemon.stop();
+    expect(daemon.stderr).toMatch(/^\d\d:\d\d:\d\d\.\d{3} INFO {2}the daemon is ready /m);
+  });
+
+  it("starts VMs by their order, leaves those down that do not start with it, and plugs nothing else", async () => {
+    const vm = (name: string, more: string): string =>
+      `  - { name: ${name}, fixture: hello, ${more} }\n`;
+    const daemon = newDaemon(
+      `version: 1\nvms:\n${vm("last", "startOrder: 9")}${vm("first", "startOrder: 1, startDelayMs: 20")}${vm("down", "autostart: false")}`,
+    );
+    await daemon.start();
+    const started = daemon
+      .logged("VM changed its state")
+      .filter((record) => record["from"] === "prelaunch")
+      .map((record) => record["vm"]);
+    expect(started).toEqual(["first", "last"]);
+    expect((await daemon.ask<VmReport[]>("vm", "list")).at(2)?.state).toBe("prelaunch");
+  });
+
+  it.each([
+    [
+      "a state directory whose name is too long for a socket",
+      (daemon: TestDaemon) => ["--state-dir", join(daemon.folder, "x".repeat(120))],
+      /^zmend: Socket path .* has \d+ bytes, a Unix socket's may have 107; choose a shorter one \(--state-dir\)\.\n$/,
+    ],
+    [
+      "a state directory that is open to others and in use",
+      (daemon: TestDaemon) => {
+        mkdirSync(join(daemon.folder, "open", "x"), { recursive: true, mode: 0o755 });
+        return ["--state-dir", join(daemon.folder, "open")];
+      },
+      /^zmend: State directory .* is open to other users and not empty; chmod 700 it/,
+    ],
+    [
+      "a state directory below a file",
+      (daemon: TestDaemon) => ["--state-dir", join(daemon.configFile, "x")],
+      /^zmend: State directory .* cannot be made \(ENOTDIR\); choose another one with --state-dir\.\n$/,
+    ],
+    [
+      "something else in the control socket's place",
+      (daemon: TestDaemon) => {
+        mkdirSync(join(daemon.folder, "taken"), { mode: 0o700 });
+        writeFileSync(join(daemon.folder, "taken", "control.sock"), "");
+        return ["--state-dir", join(daemon.folder, "taken")];
+      },
+      /^zmend: .*control\.sock .*no socket.*\n$/,
+    ],
+  ])("refuses %s with status 3", async (_, words, message) => {
+    const daemon = newDaemon(daemonConfig(["one"]));
+    daemon.launch(...words(daemon));
+    expect(await daemon.ended()).toBe(3);
+    expect(daemon.stdout).toBe("");
+    expect(
+      daemon.stderr
+        .split("\n")
+        .filter((line) => !line.startsWith("{"))
+        .join("\n"),
+    ).toMatch(message);
+  });
+
+  it.each([
+    [
+      "limits.functions",
+      "limits: { functions: 1 }\n",
+      2,
+      /The VMs need 2 functions, limits\.functions allows 1; raise it or ask for less\.$/m,
+    ],
+    [
+      "limits.workers",
+      "limits: { workers: 2 }\n",
+      2,
+      /The VMs need 4 threads, limits\.workers allows 2/,
+    ],
+    [
+      "limits.memory",
+      "limits: { memory: 8MiB }\n",
+      2,
+      /The VMs need \d+ MiB, limits\.memory allows 8 MiB/,
+    ],
+  ])("refuses what exceeds %s", async (_, extra, status, message) => {
+    const daemon = newDaemon(daemonConfig(["one"], extra));
+    daemon.launch();
+    expect(await daemon.ended()).toBe(status);
+    expect(daemon.stderr).toMatch(message);
+  });
+
+  it("survives a wall clock that jumps by years", async () => {
+    const jumps = join(import.meta.dirname, "../support/jumping-clock.mjs");
+    const daemon = newDaemon(daemonConfig(["one"]), { NODE_OPTIONS: `--import=${jumps}` });
+    await daemon.start();
+    for (let error = 1; error <= 3; error++) {
+      await daemon.ask("vm", "inject", "one", "1", "--pec", "0x3a");
+      await daemon.untilAsked<FunctionReport[]>(
+        ["function", "list", "one"],
+        (rows) => rows[0]?.recoveries === error && rows[0].state === "operational",
+      );
+    }
+    const report = await daemon.ask<StatusReport>("status");
+    expect(report.daemon.uptimeUs).toBeLessThan(3600e6);
+    expect(report.functions[0]).toMatchObject({ errorsRaised: 3, fetchedByGuest: 3, open: 0 });
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  it("tells systemd when it is ready, feeds its watchdog, and says when it stops", async () => {
+    const tools = newDaemon("");
+    const told = join(tools.folder, "told");
+    writeFileSync(join(tools.folder, "systemd-notify"), `#!/bin/sh\necho "$@" >> ${told}\n`, {
+      mode: 0o755,
+    });
+    const daemon = newDaemon(daemonConfig(["one"]), {
+      PATH: `${tools.folder}:${process.env["PATH"]}`,
+      NOTIFY_SOCKET: join(tools.folder, "notify.sock"),
+      WATCHDOG_USEC: "100000",
+    });
+    await daemon.start();
+    const lines = (): string[] =>
+      existsSync(told) ? readFileSync(told, "utf8").trim().split("\n") : [];
+    while (!lines().includes("WATCHDOG=1")) await pause(20);
+    await daemon.stop();
+    const all = lines();
+    expect(all[0]).toBe("READY=1 STATUS=1 VMs");
+    expect(all.at(-1)).toBe("STOPPING=1");
+  });
+});
