@@ -8,20 +8,46 @@ import type { Attachment } from "../control/daemon/managed-vm.ts";
 import type { StatePaths } from "../control/daemon/state-dir.ts";
 import type { JournalReport } from "../control/daemon/status.ts";
 import type { Supervisor } from "../control/daemon/supervisor.ts";
+import { createHttp } from "../control/http/service.ts";
 import { type Journal, openJournal } from "../control/journal/index.ts";
+import { createMetrics, type Metrics } from "../control/metrics/index.ts";
+import { createQmpServer } from "../control/qmp/index.ts";
 import type { DaemonVmPlan } from "./daemon-plan.ts";
 
 const SEGMENT_MAX_BYTES = 8 * 1024 * 1024;
 
+type Undo = () => Promise<void> | void;
+
 export class DaemonServices {
   readonly paths: StatePaths;
+  readonly #undo: Undo[] = [];
+  readonly #log: Logger;
   readonly #journal: Journal;
-  readonly #undo: (() => Promise<void> | void)[];
+  readonly #metrics: Metrics;
+  #metricsUrl = "";
 
-  private constructor(paths: StatePaths, journal: Journal, undo: (() => Promise<void> | void)[]) {
+  private constructor(paths: StatePaths, log: Logger, journal: Journal, supervisor: Supervisor) {
     this.paths = paths;
+    this.#log = log;
     this.#journal = journal;
-    this.#undo = undo;
+    this.#metrics = createMetrics({
+      vms: () => supervisor.vms.map((vm) => vm.control),
+      journal: () => journal.status(),
+    });
+    this.#undo.push(() => journal.close());
+    this.#undo.push(() => this.#metrics.close());
+    this.#undo.push(
+      supervisor.listen({
+        operation: ({ vm, command, fid, detail }) =>
+          journal.command({
+            vm,
+            command,
+            by: "control",
+            detail,
+            ...(fid === undefined ? {} : { fid }),
+          }),
+      }),
+    );
   }
 
   /** @throws ZmendError ENVIRONMENT for a port or folder that cannot be had */
@@ -32,49 +58,56 @@ export class DaemonServices {
     log: Logger,
   ): Promise<DaemonServices> {
     const { maxSize, fsync, fsyncIntervalMs } = config.journal;
-    const undo: (() => Promise<void> | void)[] = [];
+    const journal = await openJournal({
+      directory: paths.journal,
+      limitBytes: maxSize,
+      segmentBytes: Math.min(SEGMENT_MAX_BYTES, Math.floor(maxSize / 4)),
+      fsync,
+      fsyncIntervalMs,
+      onProblem: (problem) => log.error({ err: problem }, "journal"),
+    });
+    const services = new DaemonServices(paths, log, journal, supervisor);
     try {
-      const journal = await openJournal({
-        directory: paths.journal,
-        limitBytes: maxSize,
-        segmentBytes: Math.min(SEGMENT_MAX_BYTES, Math.floor(maxSize / 4)),
-        fsync,
-        fsyncIntervalMs,
-        onProblem: (problem) => log.error({ err: problem }, "journal"),
-      });
-      undo.push(() => journal.close());
-      undo.push(
-        supervisor.listen({
-          operation: ({ vm, command, fid, detail }) =>
-            journal.command({
-              vm,
-              command,
-              by: "control",
-              detail,
-              ...(fid === undefined ? {} : { fid }),
-            }),
-        }),
-      );
-      return new DaemonServices(paths, journal, undo);
+      await services.#listen(config);
+      return services;
     } catch (error) {
-      for (const step of undo.reverse()) await step();
+      await services.close();
       throw error;
     }
   }
 
+  async #listen(config: DaemonConfig): Promise<void> {
+    const metrics = await createHttp({
+      what: "metrics",
+      port: config.metrics.port,
+      routes: this.#metrics.routes(),
+      onError: (error) => this.#log.error({ err: error }, "internal error in the metrics"),
+    });
+    this.#undo.push(() => metrics.close());
+    this.#metricsUrl = `${metrics.url}/metrics`;
+  }
+
   /** What each life of the VM is given. */
   attachments(plan: DaemonVmPlan): readonly Attachment[] {
-    return [async (control) => this.#journal.attach(control, plan.guest)];
+    return [
+      async (control) => this.#journal.attach(control, plan.guest),
+      async (control) => this.#metrics.attach(control),
+      async (control) => {
+        const qmp = createQmpServer(control);
+        await qmp.listen({ path: this.paths.qmp(plan.name) });
+        return () => qmp.close();
+      },
+    ];
   }
 
   /** For the ready line. */
   addresses(): Readonly<Record<string, string>> {
-    return { metrics: "", page: "" };
+    return this.publicAddresses();
   }
 
   /** For logs and status: without secrets. */
   publicAddresses(): { readonly metrics: string; readonly page: string } {
-    return { metrics: "", page: "" };
+    return { metrics: this.#metricsUrl, page: "" };
   }
 
   journalReport(): JournalReport {
