@@ -19,6 +19,15 @@ export interface Result {
   readonly ratio: number;
 }
 
+/** A figure whose measure is 0, not a peer. */
+export interface Count {
+  readonly name: string;
+  readonly unit: string;
+  readonly better: "lower";
+  readonly value: number;
+  readonly [fact: string]: number | string;
+}
+
 export interface Refusal {
   readonly name: string;
   readonly refused: string;
@@ -41,7 +50,10 @@ export interface Options {
 }
 
 /** Everything a group prints; a group may stop early, results go out as they come. */
-export type Group = (options: Options, emit: (line: Result | Refusal) => void) => Promise<void>;
+export type Group = (
+  options: Options,
+  emit: (line: Result | Count | Refusal) => void,
+) => Promise<void>;
 
 /** Rounds that a verdict stands on, and for how long further ones are tried until five calm ones are found. */
 const ROUNDS = 5;

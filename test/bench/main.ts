@@ -11,6 +11,7 @@ const groups: Readonly<Record<string, () => Promise<Group>>> = {
   ring: async () => (await import("./ring/group.ts")).ring,
   event: async () => (await import("./event/group.ts")).event,
   zpci: async () => (await import("./zpci/group.ts")).zpci,
+  daemon: async () => (await import("./daemon/group.ts")).daemon,
   cpu: async () => (await import("./cpu/group.ts")).cpu,
 };
 
