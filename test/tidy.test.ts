@@ -87,6 +87,7 @@ describe("the tree", () => {
       "CHANGELOG.md",
       "SECURITY.md",
       "LICENSE",
+      "CITATION.cff",
       "tsconfig.json",
       "tsconfig.build.json",
       "biome.json",
