@@ -155,7 +155,7 @@ function estimateTables({ plan, summary }: Analysis): Block[] {
     const shown = plan.metrics.slice(from, from + columnsPerTable);
     blocks.push({
       kind: "table",
-      caption: `Mean and 95 % interval: ${listText(shown.map((metric) => metricOf(metric).title))}`,
+      caption: `Mean and 95 % interval${from === 0 ? "" : ", continued"}`,
       columns: [
         { title: "Policy" },
         ...shown.map((metric) => ({ title: metricOf(metric).title, numeric: true })),
