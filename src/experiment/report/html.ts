@@ -94,7 +94,7 @@ function tableHtml(table: Extract<Block, { kind: "table" }>): string {
     .join("");
   const rows = table.rows.map((row, number) => {
     const cells = row.map((text, index) =>
-      index === 0
+      index === 0 && text !== ""
         ? `<th scope="row"${cls(index)}>${escaped(text)}</th>`
         : `<td${cls(index)}>${numeric(index) ? unbroken(text) : escaped(text)}</td>`,
     );

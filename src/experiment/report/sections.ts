@@ -227,32 +227,42 @@ function phaseTable({ phases: byPolicy }: Analysis): Block {
   };
 }
 
+/** More rows than this are no table that anyone reads: then each cell has its best policy only. */
+const cellRowsLimit = 240;
+
 function cellTable({ plan, summary }: Analysis): Block[] {
   const metric = plan.metrics[0] ?? "availability";
-  if (summary.cells.length < 2) return [];
-  const labels = cellLabels(summary.cells);
+  const { cells } = summary;
+  if (cells.length < 2) return [];
+  const labels = cellLabels(cells);
+  const all = cells.length * Object.keys(summary.policies).length <= cellRowsLimit;
+  const sign = metricOf(metric).better === "lower" ? 1 : -1;
+  const rows = cells.flatMap((cell, index) => {
+    const ranked = Object.entries(cell.policies).sort(([, a], [, b]) => sign * (a.mean - b.mean));
+    return (all ? ranked : ranked.slice(0, 1)).map(([policy, estimate], rank) => [
+      rank === 0 ? (labels[index] ?? "") : "",
+      policy,
+      estimateCell(estimate, metric),
+    ]);
+  });
+  const title = metricOf(metric).title;
   return [
     {
       kind: "table",
-      caption: `${metricOf(metric).title}, mean and 95 % interval in each cell`,
-      columns: [
-        { title: "Cell" },
-        { title: "Best" },
-        { title: "Policy" },
-        { title: metricOf(metric).title, numeric: true },
-      ],
-      rows: summary.cells.flatMap((cell, index) => {
-        const sign = metricOf(metric).better === "higher" ? 1 : -1;
-        const means = Object.values(cell.policies).map((estimate) => sign * estimate.mean);
-        const best = Math.max(...means);
-        return Object.entries(cell.policies).map(([policy, estimate]) => [
-          labels[index] ?? "",
-          sign * estimate.mean === best ? "best" : "",
-          policy,
-          estimateCell(estimate, metric),
-        ]);
-      }),
+      caption: all
+        ? `${title} in each cell, best policy first; mean and 95 % interval`
+        : `${title} of the best policy in each of ${cells.length} cells (too many to draw); mean and 95 % interval`,
+      columns: [{ title: "Cell" }, { title: "Policy" }, { title, numeric: true }],
+      rows: rows.slice(0, cellRowsLimit),
     },
+    ...(rows.length > cellRowsLimit
+      ? [
+          {
+            kind: "paragraph" as const,
+            text: `${rows.length - cellRowsLimit} further cells are in summary.json.`,
+          },
+        ]
+      : []),
   ];
 }
 

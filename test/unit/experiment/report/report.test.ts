@@ -155,6 +155,15 @@ describe("the report", () => {
     expect(rude.markdown).toContain('# \\<b\\>"x"\\</b\\> & \\*y\\*');
   });
 
+  test("of a sweep too large to draw lists the best policy of each cell, and says how many are left out", async () => {
+    const points = Array.from({ length: 250 }, (_, index) => 1 + index / 10);
+    const plan = knownPlan({ points, repetitions: 2 });
+    const large = await renderReport(await summarise(knownRows(plan, 3), plan), provenance);
+    expect(large.markdown).toContain("of the best policy in each of 250 cells (too many to draw)");
+    expect(large.markdown).toContain("10 further cells are in summary.json.");
+    expect(large.markdown).toContain("| rate=24.9 | mediated |");
+  });
+
   test("of one policy without recoveries is still a page", async () => {
     const plan = knownPlan({ policies: ["mediated"], repetitions: 3 });
     const rows = [...knownRows(plan, 0)];
