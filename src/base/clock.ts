@@ -70,3 +70,8 @@ export function wallClockMs(): number {
 export function timeOfDay(wallMs: number): string {
   return new Date(wallMs).toISOString().slice(11, 23);
 }
+
+/** How much this machine's local time is ahead of UTC at a moment, milliseconds. */
+export function localOffsetMs(atMs: number): number {
+  return -new Date(atMs).getTimezoneOffset() * 60_000;
+}

@@ -1,37 +1,40 @@
 /**
  * Keys that belong to the terminal and not to the guest: Ctrl-A and a letter, as QEMU's multiplexed console has
- * them. Source: QEMU chardev/char-mux.c (behaviour); Ctrl-A c needs a monitor, which there is none.
+ * them. Source: QEMU chardev/char-mux.c (behaviour).
  */
 
 const CTRL_A = 0x01;
 
-export type KeyAction = "exit" | "help";
+export type KeyAction = "exit" | "help" | "switch";
 
 const actions: ReadonlyMap<number, KeyAction> = new Map([
   [0x78, "exit"], // x
   [0x68, "help"], // h
   [0x3f, "help"], // ?
+  [0x63, "switch"], // c
 ]);
 
 export const KEY_HELP = [
   "Ctrl-A h    this help",
   "Ctrl-A x    end the guest and this program",
+  "Ctrl-A c    change between console and monitor",
   "Ctrl-A Ctrl-A    send Ctrl-A to the guest",
   "",
 ].join("\r\n");
 
-export interface KeyResult {
-  /** What the guest gets. */
-  readonly input: Uint8Array;
-  readonly actions: readonly KeyAction[];
-}
+/** What was typed, in order: bytes for whoever has the terminal, and actions between them. */
+export type KeyPiece = { readonly input: Uint8Array } | { readonly action: KeyAction };
 
 export class ConsoleKeys {
   #escaped = false;
 
-  feed(typed: Uint8Array): KeyResult {
-    const input: number[] = [];
-    const found: KeyAction[] = [];
+  feed(typed: Uint8Array): KeyPiece[] {
+    const pieces: KeyPiece[] = [];
+    let input: number[] = [];
+    const flush = (): void => {
+      if (input.length > 0) pieces.push({ input: Uint8Array.from(input) });
+      input = [];
+    };
     for (const byte of typed) {
       if (!this.#escaped) {
         if (byte === CTRL_A) this.#escaped = true;
@@ -40,9 +43,12 @@ export class ConsoleKeys {
       }
       this.#escaped = false;
       const action = actions.get(byte);
-      if (action !== undefined) found.push(action);
-      else if (byte === CTRL_A) input.push(CTRL_A);
+      if (action !== undefined) {
+        flush();
+        pieces.push({ action });
+      } else if (byte === CTRL_A) input.push(CTRL_A);
     }
-    return { input: Uint8Array.from(input), actions: found };
+    flush();
+    return pieces;
   }
 }

@@ -13,30 +13,22 @@ import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
 import { FUNCTIONS_MAX } from "../base/limits.ts";
 import { suggestion } from "../base/nearest.ts";
+import type {
+  BlockNode,
+  DeviceCatalogue,
+  DeviceModel,
+  DeviceProperty,
+  ZpciDevice,
+} from "../control/qmp/index.ts";
 import { type Drive, parseDrives } from "./qemu-drives.ts";
 import { GroupReader } from "./qemu-group.ts";
 
-interface Property {
-  readonly name: string;
-  /** QEMU's word for the type. */
-  readonly type: string;
-  readonly help: string;
-}
-
-interface DeviceModel {
-  readonly name: string;
-  readonly category: string;
-  readonly bus?: string;
-  readonly description: string;
-  readonly properties: readonly Property[];
-}
-
-const blockSize: Property = {
+const blockSize: DeviceProperty = {
   name: "logical_block_size",
   type: "size",
   help: "512 or 4096 (default: 512)",
 };
-const driveProperty: Property = {
+const driveProperty: DeviceProperty = {
   name: "drive",
   type: "str",
   help: "Node name or ID of a block device to use as a backend",
@@ -80,6 +72,11 @@ export const deviceModels: readonly DeviceModel[] = [
       { name: "fid", type: "uint32", help: "function ID (default: the first free one from 1)" },
       { name: "forwarding-assist", type: "bool", help: "no effect: the CPU is emulated" },
       { name: "interpret", type: "bool", help: "no effect: the CPU is emulated" },
+      {
+        name: "relaxed-translation",
+        type: "bool",
+        help: "no effect: guest addresses are always translated",
+      },
       { name: "target", type: "str", help: "id of the PCI device" },
       { name: "uid", type: "uint16", help: "user ID (default: the first free one from 1)" },
     ],
@@ -89,6 +86,14 @@ export const deviceModels: readonly DeviceModel[] = [
 /** What `-device` and its kin define. */
 export interface QemuDevices {
   readonly functions: readonly SimFunctionConfig[];
+  /** Their ids, where they were given one. */
+  readonly functionIds: readonly (string | undefined)[];
+  /** The zpci devices that were given, for those whose functions have an id to name. */
+  readonly zpci: readonly ZpciDevice[];
+  /** Disk images, and which device has them. */
+  readonly blocks: () => readonly BlockNode[];
+  /** For devices that are plugged later. */
+  readonly catalogue: DeviceCatalogue;
   /** `chardev` of the console that was asked for by `-device sclpconsole`; "" when it names none. */
   readonly console?: string;
 }
@@ -143,6 +148,7 @@ interface Controller {
 
 interface Identity {
   readonly reader: GroupReader;
+  readonly id: string | undefined;
   readonly target: string;
   readonly uid: number | undefined;
   readonly fid: number | undefined;
@@ -164,14 +170,49 @@ export function parseDevices(options: DeviceOptions): QemuDevices {
     if (id !== undefined) ids.add(id);
     if (driver === "nvme") controllers.push(controllerOf(reader, id, drives));
     else if (driver === "nvme-ns") addNamespace(reader, controllers, drives);
-    else if (driver === "zpci") identities.push(identityOf(reader));
+    else if (driver === "zpci") identities.push(identityOf(reader, id));
     else if (consoleEnd !== undefined) reader.fail("there is one console; give it one -device");
     else consoleEnd = reader.text("chardev") ?? "";
     reader.end(["id", ...properties.map(({ name }) => name)], `device '${driver}'`);
   }
   const functions = functionsOf(controllers, identities);
   checkDisks([...functions, drives.unused()]);
-  return { functions, ...(consoleEnd === undefined ? {} : { console: consoleEnd }) };
+  const zpci = identities.flatMap(({ id, target }) => {
+    const at = controllers.findIndex((controller) => controller.id === target);
+    const config = functions[at];
+    return config === undefined ? [] : [{ id, target, fid: config.fid, uid: config.uid }];
+  });
+  return {
+    functions,
+    functionIds: controllers.map(({ id }) => id),
+    zpci,
+    blocks: () => drives.blocks(),
+    catalogue: {
+      models: deviceModels,
+      functionOf: (driver, id, properties, identity) => {
+        // The same reader as for -device: text, numbers and switches mean the same in both.
+        const reader = new GroupReader("device", JSON.stringify({ driver, ...properties }));
+        reader.text("driver");
+        const controller = controllerOf(reader, id, drives);
+        reader.end(["serial", "drive", "logical_block_size"], `device '${driver}'`);
+        const config = nvmeFunction(controller, identity, 0);
+        checkDisks([config]);
+        return config;
+      },
+    },
+    ...(consoleEnd === undefined ? {} : { console: consoleEnd }),
+  };
+}
+
+function nvmeFunction(
+  { reader, serial, namespaces }: Controller,
+  { fid, uid }: { readonly fid: number; readonly uid: number },
+  index: number,
+): SimFunctionConfig {
+  if (namespaces.length === 0) {
+    reader.fail("it has no disk; add drive=ID, or -device nvme-ns,drive=ID behind it");
+  }
+  return simFunctionConfig({ fid, uid, device: "nvme", nvme: { serial, namespaces } }, index);
 }
 
 function controllerOf(reader: GroupReader, id: string | undefined, drives: DriveBay): Controller {
@@ -179,7 +220,7 @@ function controllerOf(reader: GroupReader, id: string | undefined, drives: Drive
   if (!/^[ -~]{1,20}$/.test(serial)) {
     reader.fail(`serial=${serial}: expected 1 to 20 printable ASCII characters`);
   }
-  const namespaces = reader.has("drive") ? [drives.namespaceOf(reader)] : [];
+  const namespaces = reader.has("drive") ? [drives.namespaceOf(reader, id)] : [];
   return { reader, id, serial, namespaces };
 }
 
@@ -191,17 +232,18 @@ function addNamespace(reader: GroupReader, controllers: Controller[], drives: Dr
     const which = bus === undefined ? "no nvme device" : `no nvme device with the id '${bus}'`;
     return reader.fail(`${which} stands before it`);
   }
-  controller.namespaces.push(drives.namespaceOf(reader));
+  controller.namespaces.push(drives.namespaceOf(reader, controller.id));
 }
 
-function identityOf(reader: GroupReader): Identity {
+function identityOf(reader: GroupReader, id: string | undefined): Identity {
   const target = reader.text("target") ?? reader.fail("target must be defined");
   reader.switch("interpret");
   reader.switch("forwarding-assist");
+  reader.switch("relaxed-translation");
   const uid = reader.number("uid", 0, 0xffff);
   const fid = reader.number("fid", 0, 0xffffffff);
   // 0 stands for "choose one", as in QEMU.
-  return { reader, target, uid: uid === 0 ? undefined : uid, fid };
+  return { reader, id, target, uid: uid === 0 ? undefined : uid, fid };
 }
 
 function functionsOf(
@@ -223,14 +265,10 @@ function functionsOf(
   const uids = new Taken("uid", identities, ({ uid }) => uid);
   const fids = new Taken("fid", identities, ({ fid }) => fid);
   return controllers.map((controller, index) => {
-    const { reader, serial, namespaces } = controller;
-    if (namespaces.length === 0) {
-      reader.fail("it has no disk; add drive=ID, or -device nvme-ns,drive=ID behind it");
-    }
     const identity = owners.get(controller);
     const fid = identity?.fid ?? fids.free();
     const uid = identity?.uid ?? uids.free();
-    return simFunctionConfig({ fid, uid, device: "nvme", nvme: { serial, namespaces } }, index);
+    return nvmeFunction(controller, { fid, uid }, index);
   });
 }
 
@@ -263,13 +301,13 @@ class Taken {
 /** The drives, each for one device. */
 class DriveBay {
   readonly #drives: readonly Drive[];
-  readonly #used = new Set<Drive>();
+  readonly #used = new Map<Drive, string | undefined>();
 
   constructor(drives: readonly Drive[]) {
     this.#drives = drives;
   }
 
-  namespaceOf(reader: GroupReader): NvmeNamespaceConfig {
+  namespaceOf(reader: GroupReader, owner: string | undefined): NvmeNamespaceConfig {
     const id = reader.text("drive") ?? reader.fail("drive property not set; add drive=ID");
     const drive = this.#drives.find((candidate) => candidate.id === id);
     if (drive === undefined) {
@@ -280,7 +318,7 @@ class DriveBay {
       );
     }
     if (this.#used.has(drive)) reader.fail(`Drive '${id}' is already in use by another device`);
-    this.#used.add(drive);
+    this.#used.set(drive, owner);
     const size = reader.text("logical_block_size") ?? "512";
     if (size !== "512" && size !== "4096") {
       reader.fail(`logical_block_size=${size}: expected 512 or 4096`);
@@ -289,10 +327,18 @@ class DriveBay {
     return { file, ...(readOnly ? { readOnly } : {}), blockBytes: size === "4096" ? 4096 : 512 };
   }
 
+  blocks(): BlockNode[] {
+    return this.#drives.map((drive) => {
+      const device = this.#used.get(drive);
+      const { id, file, readOnly } = drive;
+      return { id, file, readOnly, ...(device === undefined ? {} : { device }) };
+    });
+  }
+
   /** Drives without a device, for the check of their files. */
   unused(): { readonly nvme: { readonly namespaces: readonly NvmeNamespaceConfig[] } } {
     // A -blockdev that another one stands on has the same file; the upper one is checked.
-    const files = new Set([...this.#used].map(({ file }) => file));
+    const files = new Set([...this.#used.keys()].map(({ file }) => file));
     const rest = this.#drives.filter(({ file }) => !files.has(file));
     return { nvme: { namespaces: rest.map(({ file }) => ({ file, readOnly: true })) } };
   }

@@ -1,102 +1,88 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
 /**
  * `zmend-system-s390x`: QEMU's options, QEMU's exit statuses (bad option or image: 1). Runs a Linux kernel or a
  * bare-metal image until it is switched off or stops in a disabled wait; its ASCII console is the terminal. A
  * re-IPL starts the machine again, unless -no-reboot says otherwise.
  */
-import type { SimFunctionConfig } from "../backend/sim/index.ts";
-import { wallClockMs } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
-import { hex } from "../base/hex.ts";
-import { GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES } from "../base/limits.ts";
-import { suggestion } from "../base/nearest.ts";
 import { zmendVersion } from "../base/version.ts";
+import { MACHINE_TYPE } from "../control/qmp/index.ts";
 import { cpuModels } from "../cpu/index.ts";
-import { requireMemory } from "../machine/host-memory.ts";
 import { readImage, readInitrd } from "../machine/image.ts";
-import { VCPU_CHECK_STOP } from "../machine/loops.ts";
-import { readSnapshot, type Snapshot } from "../machine/snapshot.ts";
-import type { RunState, VmEvent } from "../machine/vm-control.ts";
-import { type BootSource, VmController } from "../machine/vm-controller.ts";
-import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
-import { loadPolicy } from "../recovery/index.ts";
-import { runDeterministic } from "./deterministic-run.ts";
-import {
-  EXIT_DONE,
-  EXIT_FAILED,
-  EXIT_INTERRUPTED,
-  guardStandardOutput,
-  reportFailure,
-} from "./failure.ts";
-import { GuestConsole } from "./guest-console.ts";
-import { outputStalled, outputTaken } from "./output.ts";
-import { type ConsolePlace, consolePlace } from "./qemu-console.ts";
+import { readSnapshot } from "../machine/snapshot.ts";
+import type { BootSource } from "../machine/vm-controller.ts";
+import { inBackground, startInBackground } from "./daemonize.ts";
+import { EXIT_DONE, EXIT_FAILED, guardStandardOutput, reportFailure } from "./failure.ts";
 import { deviceHelp, parseDevices } from "./qemu-devices.ts";
+import { type End, parseEnds } from "./qemu-ends.ts";
 import {
-  checkFixedOptions,
-  MACHINE,
-  parseMemoryOption,
   parseQemuOptions,
   type QemuOptionName,
   qemuHelp,
   qemuWords,
   valuesOf,
 } from "./qemu-options.ts";
+import { logHelp, systemSettings } from "./qemu-settings.ts";
+import { runSystem, type SystemPlan } from "./system-run.ts";
+import { runInVirtualTime } from "./system-virtual-time.ts";
 
 const PROGRAM = "zmend-system-s390x";
-const DEFAULT_MEMORY = "128";
+
+type Options = Partial<Record<QemuOptionName, string>>;
 
 async function main(words: readonly string[]): Promise<number> {
   const options = parseQemuOptions(words);
-  const version = zmendVersion();
-  if (options.help !== undefined || options.h !== undefined) {
-    process.stdout.write(qemuHelp(PROGRAM, version));
-    return EXIT_DONE;
-  }
-  if (options.version !== undefined) {
-    process.stdout.write(`${PROGRAM} version ${version}\n`);
-    return EXIT_DONE;
-  }
-  if (options.cpu === "help") {
-    process.stdout.write(
-      `Available CPUs:\n${Object.keys(cpuModels)
-        .map((name) => `  ${name}\n`)
-        .join("")}`,
-    );
-    return EXIT_DONE;
-  }
-  if (options.M === "help" || options.machine === "help") {
-    process.stdout.write(`Supported machines are:\n  ${MACHINE} (default)\n`);
-    return EXIT_DONE;
-  }
-  if (options.accel === "help") {
-    process.stdout.write("Accelerators supported:\n  tcg\n  interp\n");
-    return EXIT_DONE;
-  }
   const given = qemuWords(words);
-  const help = deviceHelp(valuesOf(given, "device"));
+  const help = helpText(options) ?? deviceHelp(valuesOf(given, "device"));
   if (help !== undefined) {
     process.stdout.write(help);
     return EXIT_DONE;
   }
-  checkFixedOptions(options);
+  const settings = systemSettings(given, PROGRAM);
   const devices = parseDevices({
     device: valuesOf(given, "device"),
     drive: valuesOf(given, "drive"),
     blockdev: valuesOf(given, "blockdev"),
   });
-  const place = consolePlace({
+  const ends = parseEnds({
     chardev: valuesOf(given, "chardev"),
-    serial: options.serial,
+    serial: valuesOf(given, "serial"),
+    monitor: valuesOf(given, "monitor"),
+    qmp: valuesOf(given, "qmp"),
+    mon: valuesOf(given, "mon"),
+    addFd: valuesOf(given, "add-fd"),
     device: devices.console,
-    nodefaults: options.nodefaults !== undefined,
+    nodefaults: options.nodefaults !== undefined || !settings.machine,
+    nographic: options.nographic !== undefined,
   });
+  const boot = settings.machine ? bootSource(options) : undefined;
+  if (settings.daemonize && !inBackground()) return startInBackground(words, inherited(ends));
+  const snapshot = options.loadvm === undefined ? undefined : await readSnapshot(options.loadvm);
+  const plan: SystemPlan = { program: PROGRAM, settings, ends, boot, snapshot, ...devices };
+  return options.deterministic === undefined ? runSystem(plan) : runInVirtualTime(plan);
+}
+
+/** What an option asks to be told, if one does. */
+function helpText(options: Options): string | undefined {
+  const version = zmendVersion();
+  if (options.help !== undefined || options.h !== undefined) return qemuHelp(PROGRAM, version);
+  if (options.version !== undefined) return `${PROGRAM} version ${version}\n`;
+  if (options.cpu === "help") {
+    const names = Object.keys(cpuModels).map((name) => `  ${name}\n`);
+    return `Available CPUs:\n${names.join("")}`;
+  }
+  if (options.M === "help" || options.machine === "help") {
+    return `Supported machines are:\n  ${MACHINE_TYPE} (default)\n  none\n`;
+  }
+  if (options.accel === "help") return "Accelerators supported:\n  tcg\n  interp\n";
+  return options.d === "help" ? logHelp() : undefined;
+}
+
+function bootSource(options: Options): BootSource {
   if (options.kernel === undefined) {
     throw new ZmendError("USAGE", "no -kernel given; name an ELF64 s390x or flat image");
   }
-  const spec = vmSpec(options, devices.functions);
-  const boot: BootSource = {
+  return {
     image: readImage(options.kernel),
     file: options.kernel,
     linux: {
@@ -106,147 +92,15 @@ async function main(words: readonly string[]): Promise<number> {
         : { initrd: { bytes: readInitrd(options.initrd), file: options.initrd } }),
     },
   };
-  const snapshot = options.loadvm === undefined ? undefined : await readSnapshot(options.loadvm);
-  snapshot?.requireMachine(spec);
-  requireMemory(mapOf(spec).totalBytes, "The guest");
-  const run: Run = { boot, spec, snapshot, place, reboots: options["no-reboot"] === undefined };
-  return options.deterministic === undefined ? runWithConsole(run) : runInVirtualTime(run);
 }
 
-/** One run of a guest. */
-interface Run {
-  readonly boot: BootSource;
-  readonly spec: VmSpec;
-  readonly snapshot: Snapshot | undefined;
-  readonly place: ConsolePlace;
-  readonly reboots: boolean;
-}
-
-function vmSpec(
-  options: Partial<Record<QemuOptionName, string>>,
-  functions: readonly SimFunctionConfig[],
-): VmSpec {
-  const { m: memory = DEFAULT_MEMORY, cpu: cpuModel = "zmend", name = PROGRAM } = options;
-  const ramBytes = parseMemoryOption(memory);
-  if (ramBytes === undefined || ramBytes < GUEST_RAM_MIN_BYTES || ramBytes > GUEST_RAM_MAX_BYTES) {
-    throw new ZmendError("USAGE", `-m ${memory}: expected 1M to 3584M, for example 512 or 1G`);
-  }
-  if (!Object.hasOwn(cpuModels, cpuModel)) {
-    const names = Object.keys(cpuModels);
-    throw new ZmendError(
-      "USAGE",
-      `-cpu ${cpuModel}: unknown model${suggestion(cpuModel, names)}; -cpu help lists them`,
-    );
-  }
-  return {
-    name,
-    ramBytes,
-    cpuModel,
-    functions,
-    policy: loadPolicy("mediated"),
-    epochMs: wallClockMs(),
-  };
-}
-
-/** Runs the guest until it ends or the user ends it. */
-async function runWithConsole({ boot, spec, snapshot, place, reboots }: Run): Promise<number> {
-  const vm = new VmController({
-    spec,
-    boot,
-    ...(snapshot === undefined ? {} : { snapshot }),
-    onGuestReset: reboots ? "reset" : "shutdown",
+/** Descriptors that the ends were given by number. */
+function inherited(ends: readonly End[]): number[] {
+  return ends.flatMap(({ backend }) => {
+    if (backend.kind === "fd") return [backend.fd];
+    return backend.kind === "socket" && "fd" in backend.address ? [backend.address.fd] : [];
   });
-  const end = new Ending(vm);
-  const interrupt = (): void => end.end("interrupted");
-  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-  const escapes = place === "escapes";
-  const onExit = (): void => end.end(escapes ? "exit" : "interrupted");
-  const push = (bytes: Uint8Array): number => vm.pushInput(bytes);
-  const terminal =
-    place === "none" ? undefined : new GuestConsole(process.stdin, { escapes, onExit, push });
-  if (terminal !== undefined) vm.on((event) => printConsole(event));
-  try {
-    await vm.start({ interrupted: () => end.ended });
-    const { by } = await end.reached;
-    await vm.stop();
-    if (vm.failure() !== undefined) throw vm.failure();
-    if (by === "interrupted") return EXIT_INTERRUPTED;
-    return by === "check-stop" ? checkStop(vm.pswAddress()) : EXIT_DONE;
-  } finally {
-    await vm.stop();
-    terminal?.close();
-    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-  }
 }
-
-function checkStop(pswAddress: bigint): number {
-  process.stderr.write(`${PROGRAM}: the guest's CPU is in check stop at ${hex(pswAddress, 16)}\n`);
-  return EXIT_FAILED;
-}
-
-/** -deterministic. */
-async function runInVirtualTime({ place, spec, ...run }: Run): Promise<number> {
-  let interrupted = false;
-  const interrupt = (): void => {
-    interrupted = true;
-  };
-  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-  const quiet = place === "none";
-  const result = await runDeterministic({
-    ...run,
-    spec: { ...spec, epochMs: DETERMINISTIC_EPOCH_MS },
-    input: quiet || process.stdin.isTTY ? new Uint8Array(0) : readFileSync(process.stdin.fd),
-    console: (bytes) => {
-      if (!quiet) process.stdout.write(bytes);
-    },
-    pause: async () => {
-      await new Promise((resolve) => setImmediate(resolve));
-      while (outputStalled() && !interrupted) await new Promise((done) => setTimeout(done, 5));
-      return interrupted;
-    },
-  });
-  process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-  process.stderr.write(
-    `${PROGRAM}: ${result.instructions} instructions in ${(result.timeUs / 1e6).toFixed(6)} s of virtual time, digest ${result.digest}\n`,
-  );
-  if (interrupted) return EXIT_INTERRUPTED;
-  return result.stopped === VCPU_CHECK_STOP ? checkStop(result.pswAddress) : EXIT_DONE;
-}
-
-function printConsole(event: VmEvent): Promise<void> | undefined {
-  if (event.type !== "console") return undefined;
-  process.stdout.write(event.bytes);
-  return outputTaken();
-}
-
-/** Who ended the run first: the user, or the guest in the way that its run state's reason names. */
-class Ending {
-  readonly reached: Promise<{ readonly by: string }>;
-  ended = false;
-  #resolve: (end: { readonly by: string }) => void = () => {};
-
-  constructor(vm: VmController) {
-    this.reached = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-    vm.on((event) => {
-      if (event.type === "run-state" && finalStates.includes(event.to)) this.end(event.reason);
-    });
-  }
-
-  end(by: string): void {
-    if (this.ended) return;
-    this.ended = true;
-    this.#resolve({ by });
-  }
-}
-
-const finalStates: readonly RunState[] = [
-  "shutdown",
-  "guest-panicked",
-  "io-error",
-  "internal-error",
-];
 
 guardStandardOutput(PROGRAM);
 try {

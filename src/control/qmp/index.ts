@@ -12,7 +12,7 @@ export {
 export type { ZpciDevice } from "./devices.ts";
 export { QmpError } from "./errors.ts";
 export type { ShutdownReason } from "./event-table.ts";
-export type { ListenAddress } from "./listener.ts";
+export { type ListenAddress, listenOn, shownAddress } from "./listener.ts";
 export { MACHINE_TYPE, MACHINE_VERSIONED } from "./machine-type.ts";
 export {
   type Client,

@@ -53,8 +53,12 @@ export interface QmpServerOptions {
 }
 
 export interface QmpServer {
-  /** Listens; may be called for several addresses. @throws ZmendError ENVIRONMENT */
-  listen(address: ListenAddress, mode?: MonitorMode): Promise<void>;
+  /**
+   * Listens; may be called for several addresses.
+   * @returns when it listens; `first` resolves with the first client
+   * @throws ZmendError ENVIRONMENT
+   */
+  listen(address: ListenAddress, mode?: MonitorMode): Promise<Listening>;
   /** Serves one client over a pair of streams (a terminal, a socket that somebody else accepted). */
   attach(input: Readable, output: Writable, mode?: MonitorMode): Client;
   /** Runs a line of the human monitor and returns its text. */
@@ -64,6 +68,10 @@ export interface QmpServer {
   readonly host: QmpHost;
   /** Ends all connections after what was written, and removes the sockets. */
   close(): Promise<void>;
+}
+
+export interface Listening {
+  readonly first: Promise<void>;
 }
 
 export interface Client {
@@ -123,7 +131,7 @@ class ControlServer implements QmpServer {
     this.#unsubscribe = control?.on((event) => vmEvents?.take(event)) ?? (() => {});
   }
 
-  async listen(address: ListenAddress, mode: MonitorMode = "control"): Promise<void> {
+  async listen(address: ListenAddress, mode: MonitorMode = "control"): Promise<Listening> {
     const server = createServer((socket) => {
       socket.setNoDelay(true);
       this.#sockets.add(socket);
@@ -132,8 +140,12 @@ class ControlServer implements QmpServer {
       socket.on("error", () => socket.destroy());
       this.#admit(() => this.attach(socket, socket, mode), socket);
     });
+    const first = new Promise<void>((resolve) => {
+      server.once("connection", () => resolve());
+    });
     await listenOn(server, address);
     this.#servers.push(server);
+    return { first };
   }
 
   #admit(serve: () => void, socket: Socket): void {

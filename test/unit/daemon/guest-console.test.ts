@@ -6,7 +6,9 @@ import { GuestConsole } from "../../../src/daemon/guest-console.ts";
 const CTRL_A = "\x01";
 
 function feed(keys: ConsoleKeys, text: string): [string, readonly string[]] {
-  const { input, actions } = keys.feed(Buffer.from(text, "latin1"));
+  const pieces = keys.feed(Buffer.from(text, "latin1"));
+  const input = pieces.flatMap((piece) => ("input" in piece ? [...piece.input] : []));
+  const actions = pieces.flatMap((piece) => ("action" in piece ? [piece.action] : []));
   return [Buffer.from(input).toString("latin1"), actions];
 }
 
@@ -15,6 +17,7 @@ describe("Ctrl-A", () => {
     ["ls\n", "ls\n", []],
     [`a${CTRL_A}xb`, "ab", ["exit"]],
     [`${CTRL_A}h${CTRL_A}?`, "", ["help", "help"]],
+    [`a${CTRL_A}cb`, "ab", ["switch"]],
     [`${CTRL_A}${CTRL_A}c`, `${CTRL_A}c`, []],
     [`${CTRL_A}qx`, "x", []],
   ])("%j sends %j to the guest and does %j", (typed, input, actions) => {
@@ -79,6 +82,29 @@ describe("the guest's console", () => {
     await vi.runAllTimersAsync();
     expect(stream.isPaused()).toBe(false);
     guest.close();
+  });
+
+  it("goes to the monitor after Ctrl-A c, opened once, and back after the next", async () => {
+    const { stream } = input(false);
+    const guest: string[] = [];
+    const monitor: string[] = [];
+    let opened = 0;
+    const push = (bytes: Uint8Array): number => {
+      guest.push(Buffer.from(bytes).toString());
+      return bytes.length;
+    };
+    const console_ = new GuestConsole(stream, {
+      escapes: true,
+      onExit: () => {},
+      push,
+      monitor: () => {
+        opened += 1;
+        return (bytes) => monitor.push(Buffer.from(bytes).toString());
+      },
+    });
+    await type(stream, `ls${CTRL_A}cstop${CTRL_A}cdf${CTRL_A}ccont`);
+    expect([guest, monitor, opened]).toEqual([["ls", "df"], ["stop", "cont"], 1]);
+    console_.close();
   });
 
   it("puts a terminal into raw mode and back", () => {

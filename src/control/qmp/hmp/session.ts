@@ -5,6 +5,7 @@ import { protocolVersion } from "../version.ts";
 
 const PROMPT = "(qemu) ";
 const LINE_MAX = 4096;
+const TYPED_AHEAD_MAX = 4096;
 const BACKSPACE = 0x08;
 const DELETE = 0x7f;
 const CTRL_C = 0x03;
@@ -19,7 +20,10 @@ export class MonitorSession {
   #line = "";
   #escape = "";
   #ended = false;
-  #work: Promise<void> = Promise.resolve();
+  /** Typed and not yet looked at: a command's text comes before the echo of what follows it. */
+  readonly #typedAhead: number[] = [];
+  #busy = false;
+  #inputDone = false;
   readonly #data = (chunk: Uint8Array): void => this.feed(chunk);
 
   constructor(host: QmpHost, input: Readable, output: Writable, onEnd: () => void) {
@@ -28,7 +32,10 @@ export class MonitorSession {
     this.#output = output;
     this.#onEnd = onEnd;
     input.on("data", this.#data);
-    input.on("end", () => void this.#work.then(() => this.end()));
+    input.on("end", () => {
+      this.#inputDone = true;
+      if (!this.#busy) this.end();
+    });
     for (const stream of new Set<Readable | Writable>([input, output])) {
       stream.on("error", () => this.end());
       stream.on("close", () => this.end());
@@ -50,7 +57,23 @@ export class MonitorSession {
   }
 
   feed(chunk: Uint8Array): void {
-    for (const byte of chunk) this.#typed(byte);
+    for (const byte of chunk) this.#typedAhead.push(byte);
+    if (this.#typedAhead.length > TYPED_AHEAD_MAX) this.#input.pause();
+    if (!this.#busy) void this.#work();
+  }
+
+  async #work(): Promise<void> {
+    this.#busy = true;
+    let taken = 0;
+    for (; taken < this.#typedAhead.length && !this.#ended; taken++) {
+      const byte = this.#typedAhead[taken] as number;
+      if (this.#escape === "" && (byte === 0x0d || byte === 0x0a)) await this.#enter();
+      else this.#typed(byte);
+    }
+    this.#typedAhead.length = 0;
+    this.#busy = false;
+    if (this.#inputDone) this.end();
+    else if (this.#input.isPaused()) this.#input.resume();
   }
 
   #write(text: string): void {
@@ -59,7 +82,6 @@ export class MonitorSession {
 
   #typed(byte: number): void {
     if (this.#escape !== "" || byte === ESCAPE) return this.#escaped(byte);
-    if (byte === 0x0d || byte === 0x0a) return this.#enter();
     if (byte === BACKSPACE || byte === DELETE) {
       if (this.#line === "") return;
       this.#line = this.#line.slice(0, -1);
@@ -83,15 +105,11 @@ export class MonitorSession {
     if (!more || started) this.#escape = "";
   }
 
-  #enter(): void {
+  async #enter(): Promise<void> {
     const line = this.#line;
     this.#line = "";
     this.#write("\r\n");
-    this.#work = this.#work.then(async () => {
-      const text = await this.#host
-        .monitor(line, 0)
-        .catch((error: Error) => `${error.message}\r\n`);
-      this.#write(text + PROMPT);
-    });
+    const text = await this.#host.monitor(line, 0).catch((error: Error) => `${error.message}\r\n`);
+    this.#write(text + PROMPT);
   }
 }
