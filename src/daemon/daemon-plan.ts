@@ -9,6 +9,7 @@ import type { PlannedFunction, VmPlan } from "../control/daemon/managed-vm.ts";
 import { type GuestSource, imageSum } from "../control/journal/index.ts";
 import { readFixture } from "../machine/fixtures.ts";
 import { readImage, readInitrd } from "../machine/image.ts";
+import { readSnapshot } from "../machine/snapshot.ts";
 import { type BootSource, VmController } from "../machine/vm-controller.ts";
 import type { VmSpec } from "../machine/vm-spec.ts";
 import { loadPolicy, type Policy } from "../recovery/index.ts";
@@ -68,6 +69,12 @@ function planVm(vm: DaemonVm, folder: string): DaemonVmPlan {
     // A machine of its own each time: the files may have changed, the time of day has.
     build: async (current) =>
       new VmController({ spec: { ...current, epochMs: wallClockMs() }, boot: read() }),
+    restore: async (current, snapshotFile) =>
+      new VmController({
+        spec: current,
+        boot: read(),
+        snapshot: await readSnapshot(snapshotFile),
+      }),
   };
 }
 

@@ -4,7 +4,6 @@
  */
 import type { Logger } from "pino";
 import { monotonicNowUs } from "../base/clock.ts";
-import { ZmendError } from "../base/errors.ts";
 import { zmendVersion } from "../base/version.ts";
 import type { DaemonConfig } from "../config/daemon-config.ts";
 import { daemonCommands } from "../control/daemon/commands.ts";
@@ -119,8 +118,6 @@ export class DaemonRun {
         report: () => this.#report(),
         qmpPath: state.paths.qmp,
         stopTimeoutMs: () => this.#config.stopTimeoutMs,
-        restore: (vm) =>
-          Promise.reject(new ZmendError("STATE_REFUSED", `VM ${vm.name} cannot be restored.`)),
       }),
       onInternalError: (error, command) =>
         this.#log.error({ err: error, command }, "internal error"),

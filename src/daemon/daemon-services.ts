@@ -9,8 +9,9 @@ import type { StatePaths } from "../control/daemon/state-dir.ts";
 import type { JournalReport } from "../control/daemon/status.ts";
 import type { Supervisor } from "../control/daemon/supervisor.ts";
 import { createHttp } from "../control/http/service.ts";
-import { type Journal, openJournal } from "../control/journal/index.ts";
+import { type Journal, type OperatorRecord, openJournal } from "../control/journal/index.ts";
 import { createMetrics, type Metrics } from "../control/metrics/index.ts";
+import { createPage, newToken, type Page } from "../control/page/index.ts";
 import { createQmpServer } from "../control/qmp/index.ts";
 import type { DaemonVmPlan } from "./daemon-plan.ts";
 
@@ -24,16 +25,32 @@ export class DaemonServices {
   readonly #log: Logger;
   readonly #journal: Journal;
   readonly #metrics: Metrics;
+  readonly #page: Page;
   #metricsUrl = "";
+  #pageUrl = "";
 
-  private constructor(paths: StatePaths, log: Logger, journal: Journal, supervisor: Supervisor) {
+  private constructor(
+    paths: StatePaths,
+    log: Logger,
+    journal: Journal,
+    supervisor: Supervisor,
+    injects: boolean,
+  ) {
     this.paths = paths;
     this.#log = log;
     this.#journal = journal;
-    this.#metrics = createMetrics({
+    const sources = {
       vms: () => supervisor.vms.map((vm) => vm.control),
       journal: () => journal.status(),
-    });
+    };
+    this.#metrics = createMetrics(sources);
+    const operator = (record: OperatorRecord): void => {
+      const { vm, fid, command, by } = record;
+      log.info({ vm, fid, command, by }, "operator command");
+      journal.command(record);
+    };
+    const injection = injects ? { injection: { token: newToken(), operator } } : {};
+    this.#page = createPage({ ...sources, ...injection });
     this.#undo.push(() => journal.close());
     this.#undo.push(() => this.#metrics.close());
     this.#undo.push(
@@ -66,7 +83,7 @@ export class DaemonServices {
       fsyncIntervalMs,
       onProblem: (problem) => log.error({ err: problem }, "journal"),
     });
-    const services = new DaemonServices(paths, log, journal, supervisor);
+    const services = new DaemonServices(paths, log, journal, supervisor, config.page.inject);
     try {
       await services.#listen(config);
       return services;
@@ -85,6 +102,16 @@ export class DaemonServices {
     });
     this.#undo.push(() => metrics.close());
     this.#metricsUrl = `${metrics.url}/metrics`;
+    const page = await createHttp({
+      what: "page",
+      port: config.page.port,
+      routes: this.#page.routes(),
+      contentSecurityPolicy: this.#page.contentSecurityPolicy,
+      onError: (error) => this.#log.error({ err: error }, "internal error in the page"),
+    });
+    this.#undo.push(() => page.close());
+    this.#undo.push(() => this.#page.close());
+    this.#pageUrl = page.url;
   }
 
   /** What each life of the VM is given. */
@@ -92,6 +119,7 @@ export class DaemonServices {
     return [
       async (control) => this.#journal.attach(control, plan.guest),
       async (control) => this.#metrics.attach(control),
+      async (control) => this.#page.attach(control),
       async (control) => {
         const qmp = createQmpServer(control);
         await qmp.listen({ path: this.paths.qmp(plan.name) });
@@ -100,14 +128,14 @@ export class DaemonServices {
     ];
   }
 
-  /** For the ready line. */
+  /** For the ready line, which only who started the daemon reads: the page's token is in it. */
   addresses(): Readonly<Record<string, string>> {
-    return this.publicAddresses();
+    return { metrics: this.#metricsUrl, page: this.#page.address(this.#pageUrl) };
   }
 
   /** For logs and status: without secrets. */
   publicAddresses(): { readonly metrics: string; readonly page: string } {
-    return { metrics: this.#metricsUrl, page: "" };
+    return { metrics: this.#metricsUrl, page: this.#pageUrl };
   }
 
   journalReport(): JournalReport {

@@ -1,6 +1,6 @@
 /** The daemon as operators use it: a real process, its socket, its signals, and what goes wrong around it. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { FunctionReport, VmReport } from "../../src/control/daemon/status.ts";
@@ -174,6 +174,44 @@ describe("a running daemon", () => {
     expect((await daemon.ask<VmReport>("vm", "start", "alpha")).state).toBe("running");
     const again = await daemon.zmend("vm", "start", "alpha");
     expect([again.status, again.stderr]).toEqual([1, "zmend: VM alpha is running already.\n"]);
+  });
+
+  it("saves a machine and goes on from there", async () => {
+    const file = join(daemon.folder, "alpha.snapshot");
+    const before = await daemon.ask<{ instructions: number }>("vm", "save", "alpha", file);
+    expect(statSync(file).mode & 0o077).toBe(0);
+    const restored = await daemon.ask<VmReport>("vm", "restore", "alpha", file);
+    expect(restored.state).toBe("running");
+    expect(restored.instructions).toBeGreaterThan(0);
+    expect(before.instructions).toBeGreaterThan(0);
+    const missing = await daemon.zmend("vm", "restore", "alpha", join(daemon.folder, "none"));
+    expect(missing.status).not.toBe(0);
+    expect(missing.stderr).toMatch(/^zmend: .*none.*\n$/);
+    expect((await daemon.ask<VmReport[]>("vm", "list"))[0]?.state).toBe("running");
+  });
+
+  it("speaks QMP on a socket per VM", async () => {
+    const text = await new Promise<string>((resolve) => {
+      const socket = connect(ready.vms[0]?.qmp ?? "");
+      let got = "";
+      socket.on("data", (chunk: Uint8Array) => {
+        got += Buffer.from(chunk).toString();
+        if (got.includes('"running"')) socket.destroy();
+      });
+      socket.on("close", () => resolve(got));
+      socket.write('{"execute":"qmp_capabilities"}{"execute":"query-status"}');
+    });
+    expect(text).toMatch(/^\{"QMP": /);
+    expect(text).toMatch(/"status": "running"/);
+  });
+
+  it("serves metrics and a page on loopback", async () => {
+    const metrics = await (await fetch(ready.metrics)).text();
+    expect(metrics).toMatch(
+      /^zmend_function_state\{vm="beta",fid="[^"]+",state="operational"\} 1$/m,
+    );
+    expect(ready.page).toMatch(/^http:\/\/127\.0\.0\.1:\d+/);
+    expect((await fetch(ready.page)).status).toBe(200);
   });
 
   it("resets a VM", async () => {
@@ -410,6 +448,18 @@ describe("zmend daemon", () => {
         .filter((line) => !line.startsWith("{"))
         .join("\n"),
     ).toMatch(message);
+  });
+
+  it("refuses a port that is taken in one sentence", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => taken.once("listening", resolve));
+    const { port } = taken.address() as AddressInfo;
+    const daemon = newDaemon(daemonConfig(["one"], `metrics: { port: ${port} }\n`));
+    daemon.launch();
+    expect(await daemon.ended()).toBe(3);
+    taken.close();
+    expect(daemon.stderr).toMatch(new RegExp(`^zmend: .*${port}.*\\n$`));
+    expect(readdirSync(daemon.state).sort()).toEqual(["journal", "qmp"]);
   });
 
   it.each([

@@ -22,8 +22,6 @@ export interface CommandsOptions {
   readonly report: () => DaemonReport;
   readonly qmpPath: (vm: string) => string;
   readonly stopTimeoutMs: () => number;
-  /** Builds a machine from a snapshot. */
-  readonly restore: (vm: ManagedVm, file: string) => Promise<ManagedVm["control"]>;
 }
 
 const vm = z.string();
@@ -149,7 +147,7 @@ export function daemonCommands(options: CommandsOptions): ControlCommands {
     }),
     "vm-restore": controlCommand(z.strictObject({ vm, file }), async (args) => {
       const target = supervisor.find(args.vm);
-      await target.restore(() => options.restore(target, args.file));
+      await target.restore(args.file);
       done(target, "vm-restore", { file: args.file });
       return { ...report(target), file: args.file };
     }),

@@ -22,6 +22,8 @@ export interface VmPlan {
   readonly restart: RestartRule;
   /** Builds the machine and loads what it runs; `spec` is the plan's, with the policies now in force. */
   readonly build: (spec: VmSpec) => Promise<VmControl>;
+  /** The same from a snapshot. @throws ZmendError when the file is none, or of another machine */
+  readonly restore: (spec: VmSpec, file: string) => Promise<VmControl>;
 }
 
 export interface PlannedFunction {
@@ -197,11 +199,11 @@ export class ManagedVm {
     return this.#exclusive(() => this.#control.save(file));
   }
 
-  /** Puts another machine in place of the present one, as it was saved. */
-  restore(build: () => Promise<VmControl>): Promise<void> {
+  /** Puts a machine as it was saved in place of the present one. */
+  restore(file: string): Promise<void> {
     return this.#exclusive(async () => {
       // What cannot be read must not cost the machine that runs.
-      const next = await build();
+      const next = await this.plan.restore(this.#spec, file);
       this.#cancelRestart();
       this.#wantedDown = true;
       await this.#control.stop();

@@ -34,6 +34,13 @@ async function build(restart: Partial<RestartRule> = {}): Promise<Rig> {
       lives.push(life);
       return life.control;
     },
+    restore: async (spec: ReturnType<typeof fakeSpec>, file: string) => {
+      if (file === "/bad") throw new Error("no snapshot");
+      const life = new FakeControl(spec);
+      life.calls.push(`restored ${file}`);
+      lives.push(life);
+      return life.control;
+    },
   };
   const vm = await ManagedVm.create(plan, [
     async () => {
@@ -146,6 +153,16 @@ describe("a managed VM", () => {
     life().enter("internal-error");
     await vi.advanceTimersByTimeAsync(200);
     expect(life().spec.policies?.map((policy) => policy?.name)).toEqual(["reset-first"]);
+  });
+
+  it("goes on from a snapshot, and keeps its machine when the file is none", async () => {
+    const { vm, lives, life } = await build();
+    await vm.start();
+    await expect(vm.restore("/bad")).rejects.toThrow("no snapshot");
+    expect(vm.control.runState()).toBe("running");
+    await vm.restore("/good");
+    expect(lives[0]?.calls).toEqual(["start", "stop"]);
+    expect(life().calls).toEqual(["restored /good", "start"]);
   });
 
   it("keeps the last console text of all its lives, to a limit", async () => {
