@@ -103,6 +103,29 @@ export const functionShape = {
     .boolean()
     .default(false)
     .describe("whether the host can clear the error state in place (MPCIFC 9 and 7)"),
+  pins: z
+    .strictObject({
+      avail: z
+        .number()
+        .int()
+        .min(1)
+        .max(65535)
+        .default(65535)
+        .describe(
+          "pages that can be mapped, the host's dma_entry_limit; the guest's DMA range ends there",
+        ),
+      taken: z
+        .number()
+        .int()
+        .min(0)
+        .max(65535)
+        .default(0)
+        .describe("how many of them others use up while the guest runs"),
+    })
+    .optional()
+    .describe(
+      "the device reaches only what the host maps for it, page by page, as a real VFIO host's",
+    ),
   resetFailures: z
     .array(z.enum(["EAGAIN", "EIO"]))
     .default([])

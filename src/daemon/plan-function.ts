@@ -63,6 +63,7 @@ export function planFunction(
       profile: entry.profile,
       host: hostOf(entry, overrides),
       clearError: entry.clearError,
+      ...(entry.pins === undefined ? {} : { pins: entry.pins }),
       timing: { ...defaultTiming, resetUs: overrides.resetUs ?? entry.resetMs * 1000 },
       resetFailures: entry.resetFailures.map((name) => errnoByName[name]),
       faults: faults.flatMap(faultRules),

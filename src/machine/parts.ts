@@ -5,6 +5,7 @@ import {
   SimHostFunction,
   SimHostRegions,
   SimPlatform,
+  translationOf,
 } from "../backend/sim/index.ts";
 import { Cpu, CpuState, clearReset, PswBit, Vcpu } from "../cpu/index.ts";
 import {
@@ -68,7 +69,8 @@ export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): Platfor
     vm,
     spec.functions,
     clock,
-    (index) => new ZpciDma(vm, ram, index, floating),
+    (index) =>
+      new ZpciDma(vm, ram, index, floating, translationOf(vm, index, configOf(spec, index))),
     new TraceWriter(vm, platformTraceRing(vm.map), clock),
   );
   return new PlatformUnit(vm, platform);

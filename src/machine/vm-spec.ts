@@ -1,5 +1,5 @@
 /** A VM as plain data: what every one of its threads needs to build its objects. Travels in task messages. */
-import { HOST_AREA_BYTES, type SimFunctionConfig } from "../backend/sim/index.ts";
+import { hostAreaBytes, type SimFunctionConfig } from "../backend/sim/index.ts";
 import { VCPU_AREA_BYTES } from "../cpu/index.ts";
 import type { Policy } from "../recovery/index.ts";
 import { type MemoryMap, planMemory } from "../shm/memory-map.ts";
@@ -29,7 +29,7 @@ export function mapOf(spec: VmSpec): MemoryMap {
     functionCount: spec.functions.length,
     ramBytes: spec.ramBytes,
     vcpuBytes: VCPU_AREA_BYTES,
-    hostBytes: HOST_AREA_BYTES,
+    hostBytes: hostAreaBytes(spec.functions),
   });
 }
 

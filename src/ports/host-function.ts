@@ -9,6 +9,7 @@ export const EBUSY = 16;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENOTTY = 25;
+export const ENOSPC = 28;
 export const ENOMSG = 42;
 
 /** `poll*` result: the host has not answered yet. */
@@ -38,6 +39,25 @@ export interface HostFacts {
   /** log2 of each BAR's size, 0 = absent. */
   readonly barSizeLog2: readonly number[];
   readonly msixVectors: number;
+  /**
+   * MAP calls that the function's container allows, where its device reaches only what the host has mapped for it;
+   * absent where the host walks the guest's tables itself.
+   */
+  readonly dmaAvail?: number;
+}
+
+/** Mappings that the host makes for a device (VFIO_IOMMU_MAP_DMA, UNMAP_DMA). Thread: recovery worker. */
+export interface HostPinning {
+  /** @param iova page aligned @param address guest absolute, page aligned. One page. Returns 0 or -errno */
+  map(iova: bigint, address: number, writable: boolean): number;
+  /** Whatever is mapped in the range; nothing is no error. */
+  unmap(iova: bigint, length: bigint): number;
+}
+
+/** How a device's addresses are translated where the host has mapped them. Thread: the platform's. */
+export interface HostTranslation {
+  /** @param page of the DMA address. Frame number of guest storage * 2 + 1 if read-only, -1 = not mapped */
+  lookup(page: number): number;
 }
 
 /** Recovery's border. Thread: the function's recovery worker only. */
@@ -45,6 +65,8 @@ export interface HostFunction {
   readonly facts: HostFacts;
   /** Whether the host can clear the error state in place (MPCIFC 9 and 7); design.md 5.1. */
   readonly clearError: boolean;
+  /** Present where the device reaches only what is mapped for it. */
+  readonly pinning?: HostPinning;
   /** Current host handle (re-reads ZPCI_BASE); 0 = the function is not there any more. */
   handle(): number;
   /** Starts mediation and arms the ERR doorbell. Returns 0 or -errno. */

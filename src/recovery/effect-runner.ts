@@ -24,6 +24,7 @@ import {
   REASON_UNVERIFIABLE,
 } from "./effects.ts";
 import type { HostDriver } from "./host-driver.ts";
+import type { Pinning } from "./pinning.ts";
 import type { Policy } from "./policy.ts";
 import { Effect } from "./vocabulary.ts";
 import { type FunctionWords, Scratch } from "./words.ts";
@@ -38,6 +39,7 @@ export class EffectRunner {
   readonly #policy: Policy;
   readonly #floating: FloatingInterrupts;
   readonly #clock: Clock;
+  readonly #pinning: Pinning;
 
   constructor(
     effects: FunctionEffects,
@@ -46,6 +48,7 @@ export class EffectRunner {
     policy: Policy,
     floating: FloatingInterrupts,
     clock: Clock,
+    pinning: Pinning,
   ) {
     this.#words = effects.words;
     this.#effects = effects;
@@ -54,6 +57,7 @@ export class EffectRunner {
     this.#policy = policy;
     this.#floating = floating;
     this.#clock = clock;
+    this.#pinning = pinning;
   }
 
   /** The host's queue is to be read in this pass or, if set later, at once in the next. */
@@ -250,6 +254,7 @@ export class EffectRunner {
   #close(): void {
     const words = this.#words;
     if (words.get(Scratch.opened) === 0) return;
+    this.#pinning.drop();
     // A negative answer or one beyond any queue is no count: the books take what can be true.
     const discarded = Math.min(Math.max(this.#host.close(), 0), HOST_PENDING_POSTED_MAX + 1);
     const dropped = words.load(FunctionBlock.droppedByPolicy);

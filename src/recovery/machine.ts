@@ -14,6 +14,7 @@ import type { VmMemory } from "../shm/vm-memory.ts";
 import { EffectRunner } from "./effect-runner.ts";
 import { FunctionEffects } from "./effects.ts";
 import { HostDriver, ResetPurpose } from "./host-driver.ts";
+import { Pinning } from "./pinning.ts";
 import type { Policy } from "./policy.ts";
 import { StampClock } from "./stamp-clock.ts";
 import { BUG, type CompiledTable, cellIndex, compiledTable, IGNORE, type Step } from "./table.ts";
@@ -54,6 +55,7 @@ export class Machine {
   readonly effects: FunctionEffects;
   readonly driver: HostDriver;
   readonly runner: EffectRunner;
+  readonly pinning: Pinning;
   readonly host: HostFunction;
   readonly policy: Policy;
   readonly clock: StampClock;
@@ -76,6 +78,7 @@ export class Machine {
       options.channelReport,
     );
     this.driver = new HostDriver(this.words, host, policy);
+    this.pinning = new Pinning(this.words, host);
     this.runner = new EffectRunner(
       this.effects,
       this.driver,
@@ -83,6 +86,7 @@ export class Machine {
       policy,
       options.floating,
       this.clock,
+      this.pinning,
     );
     this.#cells = options.table ?? compiledTable;
   }

@@ -41,6 +41,7 @@ export const Scratch = {
   // Availability events that found the guest's ring full, oldest first
   owedCount: 30,
   owed: 42, //           OWED_MAX words
+  pinned: 31, //         1 = pages of the guest may be mapped for the device
   // Redo log of the drain step under way (`effects.ts`)
   logIndex: 32,
   logPublish: 33,

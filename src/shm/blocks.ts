@@ -144,6 +144,21 @@ export const FunctionBlock = wordBlock([
   "guestErrorFaddrHigh",
   "guestErrorWrite",
   "guestErrorFmb", //    vCPU: code of a measurement error; platform: exchanged to 0
+  // Mappings that the host has to make, where it must (vCPU: idle and done -> requested; worker: the others). What
+  // for, for which pages and generation, how far it got, and the batch that is asked for
+  "!mapPhase",
+  "mapKind",
+  "mapGeneration",
+  "mapFirstLow",
+  "mapFirstHigh",
+  "mapEndLow",
+  "mapEndHigh",
+  "mapCursorLow",
+  "mapCursorHigh",
+  "mapIotaLow",
+  "mapIotaHigh",
+  "mapCount",
+  "mapEntries:192",
   // Guest activity (vCPU)
   "!loads",
   "stores",
@@ -151,6 +166,20 @@ export const FunctionBlock = wordBlock([
   "interruptionsDropped", // platform and vCPU: MSI without a place to go
   "requestsLost", //         vCPU: guestFetched records that found the request ring full
 ]);
+
+/** A batch of `mapEntries`: pages from the first of the DMA range on, and what they are mapped to. */
+export const MapEntry = {
+  page: 0,
+  pages: 1, // more than one only with MAP_NOTHING
+  frame: 2, // frame number of guest storage * 2 + 1 if read-only
+  words: 3,
+} as const;
+export const MAP_NOTHING = -1;
+export const MAP_BATCH_MAX = 64;
+/** `mapKind`: what the mappings are made for. */
+export const MAP_REGISTER = 1; // MPCIFC 4 and 6
+export const MAP_DROP = 2; //     MPCIFC 5
+export const MAP_REFRESH = 3; //  RPCIT
 
 export const FIB_INTERRUPTS = 1;
 export const FIB_IOAT = 2;
@@ -175,6 +204,7 @@ export const WORK_HOST = 8;
 export const WORK_COMMAND = 16;
 /** The host asks for the device back (VFIO's REQ eventfd). */
 export const WORK_REQ = 32;
+export const WORK_MAP = 64;
 
 /** Values of `recoveryCommand`. */
 export const RecoveryCommand = {

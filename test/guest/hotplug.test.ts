@@ -11,6 +11,7 @@ import {
   type ConfigInput,
   type ConfigStep,
   type DemoRunResult,
+  killAt,
   runDeterministic,
   runThreads,
 } from "../support/demo-run.ts";
@@ -195,5 +196,37 @@ describe("policies", () => {
       "reset-and-reinject",
     ]);
     expect(run.functions[0]?.state).toBe("awaiting-guest");
+  });
+});
+
+describe("a host that maps page by page", () => {
+  const pinnedRun = {
+    functions: [
+      { fid: 1, pins: { avail: 65535, taken: 0 } },
+      { fid: 2, pins: { avail: 4096, taken: 4000 }, clearError: true },
+      { fid: 3 },
+    ],
+    sequence: [
+      { atMs: 60, function: 1, pec: 0x3a },
+      { atMs: 100, function: 2, dma: "translation" as const },
+      { atMs: 150, function: 1, unplug: "surprise" as const },
+      { atMs: 200, function: 1, plug: "configured" as const },
+    ],
+  };
+
+  it("recovery, DMA faults and hot-plug work over a container's mappings, on one thread", () => {
+    const run = runDeterministic(pinnedRun);
+    expectGood(run);
+    expect(run.functions.map(({ books }) => books.recoveries)).toEqual([1, 1, 0]);
+  });
+
+  it("and with recovery machines that die", () => {
+    let kills = 0;
+    const run = runDeterministic(pinnedRun, 0, (machine, round) => {
+      if (round % 7 === 0 && kills < 40 && killAt(machine.vm, round % 2, 1 + (round % 9)))
+        kills += 1;
+    });
+    expectGood(run);
+    expect(kills).toBeGreaterThan(4);
   });
 });

@@ -105,6 +105,8 @@ export interface MachineOptions {
   clearError?: boolean;
   lineMode?: boolean;
   uidChecking?: boolean;
+  /** The host maps page by page, so many of them. */
+  dmaAvail?: number;
   vcpuCount?: number;
 }
 
@@ -128,7 +130,9 @@ export function deviceMachine(options: MachineOptions = {}) {
     vm,
     ram,
     regions,
-    facts: FIDS.map(() => facts),
+    facts: FIDS.map(() =>
+      options.dmaAvail === undefined ? facts : { ...facts, dmaAvail: options.dmaAvail },
+    ),
     clearError: FIDS.map(() => options.clearError ?? false),
     uidChecking: options.uidChecking ?? true,
     floating,

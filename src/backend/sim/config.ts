@@ -52,6 +52,16 @@ export interface FaultRule {
   readonly action: FaultAction;
 }
 
+export interface SimPinning {
+  /** MAP calls that the container allows at the start (`dma_entry_limit`). */
+  readonly avail: number;
+  /** How many of them others use up later. */
+  readonly taken: number;
+}
+
+/** Module parameter dma_entry_limit (vfio-uapi.md 1.9). */
+export const DMA_ENTRY_LIMIT = 65535;
+
 export interface SimTiming {
   /** How long the host holds the device lock after an error's arrival: a reset answers -EAGAIN. */
   readonly deviceLockUs: number;
@@ -120,6 +130,8 @@ export interface SimFunctionConfig {
   readonly resettable: boolean;
   /** A CLP disable and enable gives the function a new handle. */
   readonly changeHandle: boolean;
+  /** The device reaches only what was mapped for it, with VFIO_IOMMU_MAP_DMA; absent: the guest's own tables. */
+  readonly pins?: SimPinning;
   readonly timing: SimTiming;
   /** Errno values (positive) that the first resets answer, one each. */
   readonly resetFailures: readonly number[];
@@ -179,6 +191,7 @@ export function simFunctionConfig(
     flr: input.flr !== false,
     resettable: input.resettable !== false,
     changeHandle: input.changeHandle !== false,
+    ...pinsOf(input.pins),
     timing: {
       deviceLockUs: timeUs(timing?.deviceLockUs, defaultTiming.deviceLockUs),
       stateLockUs: timeUs(timing?.stateLockUs, defaultTiming.stateLockUs),
@@ -189,6 +202,14 @@ export function simFunctionConfig(
     ),
     faults: list(input.faults).filter(usable),
   };
+}
+
+function pinsOf(wanted: SimPinning | undefined): { pins?: SimPinning } {
+  if (wanted === undefined) return {};
+  const whole = (value: number, most: number): number =>
+    Math.min(Math.max(Math.trunc(Number.isFinite(value) ? value : 0), 0), most);
+  const avail = Math.max(1, whole(wanted.avail, DMA_ENTRY_LIMIT));
+  return { pins: { avail, taken: whole(wanted.taken, avail) } };
 }
 
 /** The carrier of the facts, where a host that speaks this dialect may have it. */

@@ -45,6 +45,7 @@ import {
   ENOTTY,
   type HostFacts,
   type HostFunction,
+  type HostPinning,
 } from "../../ports/host-function.ts";
 import { exchange } from "../../shm/atomics.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
@@ -64,6 +65,7 @@ import {
   PLATFORM_REQUEST,
   READER_BUFFER_BYTES,
 } from "./host-area.ts";
+import { PinnedDma, pinnedEnd } from "./pinned-dma.ts";
 import { msixVectors } from "./profiles.ts";
 import { SimVfioDevice, type SimVfioOptions } from "./vfio-device.ts";
 
@@ -81,6 +83,7 @@ const DISARM = -1;
 export class SimHostFunction implements HostFunction {
   readonly facts: HostFacts;
   readonly clearError: boolean;
+  readonly pinning?: HostPinning;
   readonly #vm: VmMemory;
   readonly #area: HostArea;
   readonly #device: SimVfioDevice;
@@ -104,6 +107,7 @@ export class SimHostFunction implements HostFunction {
     this.#baseVersion = chain.baseVersion;
     this.facts = factsOf(chain, this.#device, config);
     this.clearError = config.clearError;
+    if (config.pins !== undefined) this.pinning = new PinnedDma(vm, functionIndex, config);
     this.#reader = new DialectReader(this.#area, this.#device, config.fid, options.hook);
     const named = errorDialect(config.host.abi);
     const zpci = config.host.dialect === "zpci";
@@ -296,8 +300,15 @@ function specialRegion(
 
 function factsOf(chain: ZpciFacts, device: SimVfioDevice, config: SimFunctionConfig): HostFacts {
   const { baseVersion: _, handle: __, msiAddr, imaxstbl: ___, ...rest } = chain;
+  const { pins } = config;
   return {
     ...rest,
+    ...(pins === undefined
+      ? {}
+      : {
+          dmaAvail: pins.avail,
+          endDma: pinnedEnd(rest.startDma, rest.endDma, pins.avail),
+        }),
     msiAddress: msiAddr,
     barSizeLog2: Array.from({ length: BARS }, (_bar, index) => barSizeLog2(device, index)),
     // Not from GET_IRQ_INFO: its live count is wrong while the function is in error (3.12).

@@ -17,6 +17,7 @@ export { completeInterruptedGet, GET_STEPS } from "./error-queue.ts";
 export { HOST_AREA_BYTES, HOST_LAYOUT, prepareHostArea } from "./host-area.ts";
 export { SimHostFunction } from "./host-function.ts";
 export { SimHostRegions } from "./host-regions.ts";
+export { hostAreaBytes } from "./iommu-pages.ts";
 export {
   type NvmeConfig,
   type NvmeInput,
@@ -33,5 +34,6 @@ export {
 } from "./nvme/fault-plan.ts";
 export type { ArmedFault } from "./nvme/faults.ts";
 export { checkDisks } from "./nvme/namespace.ts";
+export { translationOf } from "./pinned-dma.ts";
 export { type PlatformFunctionState, SimPlatform } from "./platform.ts";
 export { SimVfioDevice } from "./vfio-device.ts";

@@ -1,8 +1,8 @@
 /**
  * The container fd of a simulated host, type 1 version 2: DMA map and unmap with every refusal, and GET_INFO with
  * its chain (MIGRATION, DMA_AVAIL, IOVA_RANGE in that order). One unit of dma_avail per MAP, however large.
- * The simulated function reaches guest storage through the guest's own tables; this is what a backend that
- * has to pin meets. Source: vfio-uapi.md 1.1, 1.9.
+ * A function that does not pin reaches guest storage through the guest's own tables; for one that does (`pins`), this
+ * is what its device translates with. Source: vfio-uapi.md 1.1, 1.9.
  */
 import { type ByteOrder, decode, encodeInto, readField, writeField } from "../../abi/layout.ts";
 import { inOrder, VfioInfoCapHeader } from "../../abi/vfio.ts";
@@ -17,11 +17,12 @@ import {
   VfioIommuType1InfoIovaRange,
   VfioIommuType1InfoMigration,
 } from "../../abi/vfio-iommu.ts";
-import { EFAULT, EINVAL, ENOTTY } from "../../ports/host-function.ts";
+import { EFAULT, EINVAL, ENOSPC, ENOTTY } from "../../ports/host-function.ts";
 import { viewOf } from "./ccdf-builder.ts";
+import { DMA_ENTRY_LIMIT } from "./config.ts";
+import type { IommuPages } from "./iommu-pages.ts";
 
 const EEXIST = 17;
-const ENOSPC = 28;
 const EOVERFLOW = 75;
 
 export const VFIO_GET_API_VERSION = 0x3b64;
@@ -39,12 +40,89 @@ const PAGE = 4096n;
 const SPACE = 1n << 64n;
 const MAX_DIRTY_BITMAP_BYTES = 0x1000_0000n;
 
-/** Module parameter dma_entry_limit. */
-export const DMA_ENTRY_LIMIT = 65535;
+/** Where the mappings of a container stand. Addresses are page aligned, ends exclusive. */
+interface Mappings {
+  /** MAP calls that stand. */
+  readonly used: number;
+  overlaps(iova: bigint, end: bigint): boolean;
+  add(iova: bigint, end: bigint, vaddr: bigint, writable: boolean): void;
+  /** Whether the range begins or ends inside a mapping. */
+  splits(iova: bigint, end: bigint): boolean;
+  /** @returns the bytes that are not mapped any more */
+  remove(iova: bigint, end: bigint): bigint;
+}
 
 interface Mapping {
   readonly iova: bigint;
   readonly size: bigint;
+}
+
+/** A container of its own: nobody translates with it. */
+class MappingList implements Mappings {
+  #list: Mapping[] = [];
+
+  get used(): number {
+    return this.#list.length;
+  }
+
+  overlaps(iova: bigint, end: bigint): boolean {
+    return this.#list.some((one) => one.iova < end && iova < one.iova + one.size);
+  }
+
+  add(iova: bigint, end: bigint): void {
+    this.#list.push({ iova, size: end - iova });
+  }
+
+  splits(iova: bigint, end: bigint): boolean {
+    const cut = (at: bigint): boolean =>
+      this.#list.some((one) => one.iova < at && at < one.iova + one.size);
+    return cut(iova) || cut(end);
+  }
+
+  remove(iova: bigint, end: bigint): bigint {
+    const touched = (one: Mapping): boolean => one.iova < end && iova < one.iova + one.size;
+    const gone = this.#list.filter(touched);
+    this.#list = this.#list.filter((one) => !touched(one));
+    return gone.reduce((sum, one) => sum + one.size, 0n);
+  }
+}
+
+/** The container of a function that pins: pages of its DMA range, in shared memory. */
+class MappingPages implements Mappings {
+  readonly #pages: IommuPages;
+  readonly #first: bigint;
+
+  constructor(pages: IommuPages, first: bigint) {
+    this.#pages = pages;
+    this.#first = first;
+  }
+
+  get used(): number {
+    return this.#pages.used;
+  }
+
+  overlaps(iova: bigint, end: bigint): boolean {
+    return this.#pages.overlaps(this.#page(iova), this.#page(end));
+  }
+
+  add(iova: bigint, end: bigint, vaddr: bigint, writable: boolean): void {
+    this.#pages.add(this.#page(iova), this.#page(end), Number(vaddr), writable);
+  }
+
+  splits(iova: bigint, end: bigint): boolean {
+    return this.#pages.splits(this.#page(iova), this.#page(end));
+  }
+
+  remove(iova: bigint, end: bigint): bigint {
+    return BigInt(this.#pages.remove(this.#page(iova), this.#page(end))) * PAGE;
+  }
+
+  /** Page number within the range, at most one beyond it. */
+  #page(iova: bigint): number {
+    if (iova <= this.#first) return 0;
+    const page = (iova - this.#first) / PAGE;
+    return page < BigInt(this.#pages.count) ? Number(page) : this.#pages.count;
+  }
 }
 
 export interface IommuOptions {
@@ -53,28 +131,33 @@ export interface IommuOptions {
   readonly endDma: bigint;
   readonly dmaAvail?: number;
   readonly byteOrder?: ByteOrder;
+  /** Where mappings are kept that a device translates with; they start at `startDma`. */
+  readonly pages?: IommuPages;
 }
 
 export class SimIommu {
   readonly #options: IommuOptions;
   readonly #order: ByteOrder;
-  #mappings: Mapping[] = [];
-  #avail: number;
+  readonly #mappings: Mappings;
+  readonly #limit: number;
 
   constructor(options: IommuOptions) {
     this.#options = options;
     this.#order = options.byteOrder ?? "host";
-    this.#avail = options.dmaAvail ?? DMA_ENTRY_LIMIT;
+    this.#limit = options.dmaAvail ?? DMA_ENTRY_LIMIT;
+    const { pages, startDma } = options;
+    this.#mappings = pages === undefined ? new MappingList() : new MappingPages(pages, startDma);
   }
 
   /** MAP calls that are still allowed. */
   get dmaAvail(): number {
-    return this.#avail;
+    return Math.max(0, this.#limit - this.#mappings.used);
   }
 
   /** Whether the device may reach the byte at `iova`. */
   mapped(iova: bigint): boolean {
-    return this.#mappings.some((one) => iova >= one.iova && iova < one.iova + one.size);
+    const page = iova - (iova % PAGE);
+    return this.#mappings.overlaps(page, page + PAGE);
   }
 
   /** @param argument a buffer, or the number where the call takes one. @returns 0, a payload or -errno */
@@ -99,11 +182,10 @@ export class SimIommu {
     if (size === 0n || (size | iova | vaddr) % PAGE !== 0n) return -EINVAL;
     if (iova + size > SPACE || vaddr + size > SPACE) return -EOVERFLOW;
     const end = iova + size;
-    if (this.#mappings.some((one) => one.iova < end && iova < one.iova + one.size)) return -EEXIST;
-    if (this.#avail === 0) return -ENOSPC;
+    if (this.#mappings.overlaps(iova, end)) return -EEXIST;
+    if (this.dmaAvail === 0) return -ENOSPC;
     if (iova < this.#options.startDma || end - 1n > this.#options.endDma) return -EINVAL;
-    this.#mappings.push({ iova, size });
-    this.#avail -= 1;
+    this.#mappings.add(iova, end, vaddr, (flags & MAP_WRITE) !== 0);
     return 0;
   }
 
@@ -117,13 +199,9 @@ export class SimIommu {
     if ((iova | size) % PAGE !== 0n) return -EINVAL;
     if (iova + size > SPACE) return -EOVERFLOW;
     const end = all ? SPACE : iova + size;
-    const touched = (one: Mapping): boolean => one.iova < end && iova < one.iova + one.size;
-    const gone = this.#mappings.filter(touched);
     // Version 2 never splits a mapping.
-    if (gone.some((one) => one.iova < iova || one.iova + one.size > end)) return -EINVAL;
-    this.#mappings = this.#mappings.filter((one) => !touched(one));
-    this.#avail += gone.length;
-    const bytes = gone.reduce((sum, one) => sum + one.size, 0n);
+    if (this.#mappings.splits(iova, end)) return -EINVAL;
+    const bytes = this.#mappings.remove(iova, end);
     writeField(viewOf(buffer), 0, VfioIommuType1DmaUnmap.fields.size, bytes, this.#order);
     return 0;
   }
@@ -168,7 +246,7 @@ export class SimIommu {
       maxDirtyBitmapSize: MAX_DIRTY_BITMAP_BYTES,
     });
     encodeInto(inOrder(VfioIommuType1InfoDmaAvail, this.#order), view, head(3, 16, false), {
-      avail: this.#avail,
+      avail: this.dmaAvail,
     });
     encodeInto(inOrder(VfioIommuType1InfoIovaRange, this.#order), view, head(1, 32, true), {
       nrIovas: 1,

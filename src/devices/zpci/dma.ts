@@ -11,7 +11,7 @@ import { Pec } from "../../abi/ccdf.ts";
 import { IOTA_PROTECT } from "../../abi/fib.ts";
 import { at } from "../../base/bits.ts";
 import type { GuestMemory } from "../../ports/guest-memory.ts";
-import { DMA_REFUSED, type GuestDma } from "../../ports/host-function.ts";
+import { DMA_REFUSED, type GuestDma, type HostTranslation } from "../../ports/host-function.ts";
 import type { InterruptSink } from "../../ports/interrupt-sink.ts";
 import { add, compareExchange, load, store } from "../../shm/atomics.ts";
 import { FIB_INTERRUPTS, FIB_IOAT, FunctionBlock, stateOf, VmBlock } from "../../shm/blocks.ts";
@@ -34,6 +34,7 @@ export class ZpciDma implements GuestDma {
   readonly #ram: GuestMemory;
   readonly #sink: InterruptSink;
   readonly #walk: TableWalk;
+  readonly #host: HostTranslation | undefined;
   readonly #tlbPage = new Float64Array(TLB_ENTRIES).fill(-1);
   readonly #tlbFrame = new Float64Array(TLB_ENTRIES);
   readonly #tlbProtected = new Uint8Array(TLB_ENTRIES);
@@ -50,13 +51,21 @@ export class ZpciDma implements GuestDma {
   /** Level of the table walk that failed, for the CCDF's ett; 0 when no table was read. */
   faultLevel = 0;
 
-  constructor(vm: VmMemory, ram: GuestMemory, index: number, sink: InterruptSink) {
+  /** @param host what the host has mapped, where the device reaches nothing else */
+  constructor(
+    vm: VmMemory,
+    ram: GuestMemory,
+    index: number,
+    sink: InterruptSink,
+    host?: HostTranslation,
+  ) {
     this.#words = vm.words;
     this.#base = (vm.map.functionBlocks[index] as number) / 4;
     this.#suppression = vm.map.vmBlock / 4 + VmBlock.suppression;
     this.#ram = ram;
     this.#sink = sink;
     this.#walk = new TableWalk(ram);
+    this.#host = host;
   }
 
   transfer(iova: bigint, target: Uint8Array, write: boolean): number {
@@ -97,6 +106,7 @@ export class ZpciDma implements GuestDma {
     if (!this.#registered) return Pec.INVALAS;
     if (page < this.#firstPage || page > this.#lastPage) return Pec.OORANGE;
     if (write && (this.#iotaLow & IOTA_PROTECT) !== 0) return Pec.TPROTE;
+    if (this.#host !== undefined) return this.#translateByHost(this.#host, page, write);
     const entry = page % TLB_ENTRIES;
     if (this.#tlbPage[entry] !== page) {
       const result = this.#fill(entry, page);
@@ -105,6 +115,14 @@ export class ZpciDma implements GuestDma {
     if (write && this.#tlbProtected[entry] === 1) return Pec.APROTE;
     this.#frame = at(this.#tlbFrame, entry);
     return 0;
+  }
+
+  #translateByHost(host: HostTranslation, page: number, write: boolean): number {
+    const value = host.lookup(page);
+    if (value < 0) return Pec.INVALTE;
+    if (write && (value & 1) === 1) return Pec.APROTE;
+    this.#frame = Math.floor(value / 2) * PAGE;
+    return this.#ram.contains(this.#frame, PAGE) ? 0 : Pec.SERR;
   }
 
   #fill(entry: number, page: number): number {

@@ -13,6 +13,8 @@ import {
   FIB_IOAT,
   FunctionBlock,
   FunctionState,
+  MAP_DROP,
+  MAP_REGISTER,
   PHASE_DONE,
   PHASE_FAILED,
   PHASE_IDLE,
@@ -36,6 +38,7 @@ import {
   statusOf,
 } from "../outcome.ts";
 import type { FunctionTable, ZpciFunction } from "./function.ts";
+import { MappingWork } from "./mapping-work.ts";
 import type { RaiseError } from "./rpcit.ts";
 import { cellOf, type StateRow, stateTable } from "./state-table.ts";
 
@@ -58,6 +61,7 @@ export class ModifyFunctionControls implements InterceptHandler {
   readonly #functions: FunctionTable;
   readonly #ram: GuestMemory;
   readonly #raiseError: RaiseError;
+  readonly #mappings: MappingWork;
   readonly #fib = new Uint8Array(Fib.size);
   readonly #view = new DataView(this.#fib.buffer);
 
@@ -65,6 +69,7 @@ export class ModifyFunctionControls implements InterceptHandler {
     this.#functions = functions;
     this.#ram = ram;
     this.#raiseError = raiseError;
+    this.#mappings = new MappingWork(ram);
   }
 
   execute(cpu: GuestCpu, high: number): void {
@@ -127,11 +132,14 @@ export class ModifyFunctionControls implements InterceptHandler {
 
   #ioat(target: ZpciFunction, operation: number): number {
     const registered = target.registered(FIB_IOAT);
-    if (operation === ModifyOperation.deregisterIoat) return deregister(target, FIB_IOAT);
+    if (operation === ModifyOperation.deregisterIoat) return this.#deregisterIoat(target);
     if (registered !== (operation === ModifyOperation.reregisterIoat)) return SEQUENCE;
     if (!this.#apertureValid(target)) return OPERAND;
     if (!target.canPost()) return CC2;
+    const mapped = this.#pins(target) ? this.#mapAll(target) : GO;
+    if (mapped === CC2) return CC2;
     if (registered) deregister(target, FIB_IOAT);
+    if (mapped !== GO) return mapped;
     this.#copy(target, F.pba.offset, FunctionBlock.pbaHigh, FunctionBlock.pbaLow, ~0xfff);
     this.#copy(target, F.pal.offset, FunctionBlock.palHigh, FunctionBlock.palLow, -1, 0xfff);
     this.#copy(target, F.iota.offset, FunctionBlock.iotaHigh, FunctionBlock.iotaLow);
@@ -141,6 +149,29 @@ export class ModifyFunctionControls implements InterceptHandler {
     return CC0;
   }
 
+  #pins(target: ZpciFunction): boolean {
+    return target.facts.dmaAvail !== undefined;
+  }
+
+  /** The whole aperture, before the registration holds: the guest's tables are valid at once (zpci-guest.md 0.1). */
+  #mapAll(target: ZpciFunction): number {
+    const first = Math.floor(this.#address(F.pba.offset) / 4096);
+    const end = Math.floor(this.#address(F.pal.offset) / 4096) + 1;
+    const high = this.#view.getUint32(F.iota.offset) | 0;
+    const low = this.#view.getUint32(F.iota.offset + 4) | 0;
+    return this.#mappings.advance(target, MAP_REGISTER, first, end, high, low);
+  }
+
+  /** Where the host maps, it has to unmap before the guest may use its storage for something else. */
+  #deregisterIoat(target: ZpciFunction): number {
+    if (!target.registered(FIB_IOAT)) return SEQUENCE;
+    if (this.#pins(target)) {
+      const dropped = this.#mappings.advance(target, MAP_DROP, 0, 1, 0, 0);
+      if (dropped !== GO) return dropped;
+    }
+    return deregister(target, FIB_IOAT);
+  }
+
   /** Cold: BigInt compare of the aperture with what the function can address. */
   #apertureValid(target: ZpciFunction): boolean {
     const pba = this.#view.getBigUint64(F.pba.offset) & ~0xfffn;
@@ -148,7 +179,7 @@ export class ModifyFunctionControls implements InterceptHandler {
     if (pba > pal || pba < target.facts.startDma || pal > target.facts.endDma) return false;
     const iota = this.#view.getUint32(F.iota.offset + 4);
     const designation = iotaDesignation(iota);
-    return (iota & IOTA_TRANSLATE) !== 0 && designation >= 1 && designation <= 3;
+    return (iota & IOTA_TRANSLATE) !== 0 && designation <= 3;
   }
 
   #setMeasurement(target: ZpciFunction): number {

@@ -7,7 +7,7 @@ import { Pec } from "../../abi/ccdf.ts";
 import { ModifyStatus } from "../../abi/pci-insn.ts";
 import type { GuestCpu, InterceptHandler } from "../../ports/guest-cpu.ts";
 import type { GuestMemory } from "../../ports/guest-memory.ts";
-import { FIB_IOAT, FunctionBlock } from "../../shm/blocks.ts";
+import { FIB_IOAT, FunctionBlock, MAP_REFRESH } from "../../shm/blocks.ts";
 import { r1Rre, r2Rre } from "../operands.ts";
 import {
   CC0,
@@ -20,8 +20,9 @@ import {
   SPECIFICATION,
 } from "../outcome.ts";
 import type { FunctionTable, ZpciFunction } from "./function.ts";
+import { MALFORMED, MappingWork } from "./mapping-work.ts";
 import { cellOf, stateTable } from "./state-table.ts";
-import { LEVEL_PAGE, LEVEL_SEGMENT, TableWalk, WALK_INVALID } from "./walk.ts";
+import { nextPage, TableWalk } from "./walk.ts";
 
 /**
  * Tells the platform about an error that the guest's own use of the function caused; it comes back to
@@ -36,23 +37,26 @@ export type RaiseError = (
 ) => void;
 
 /**
- * Table entries looked at per RPCIT: 1 GiB of 4 KiB pages, some milliseconds. Nothing is pinned by the
- * look, so a hostile range of 2^52 pages is refreshed all the same, only not inspected to its end.
+ * Table entries looked at per RPCIT: 16 MiB of 4 KiB pages, some 100 us. What is cached goes as a whole, however large
+ * the range is; a malformed entry beyond is met by the device's next access.
  */
-const ENTRIES_MAX = 0x4_0000;
-const PAGES_PER_SEGMENT = 0x100;
-const PAGES_PER_REGION = 0x8_0000;
+const ENTRIES_MAX = 4096;
 const PAGES_PER_HIGH = 0x10_0000;
 
 export class RefreshTranslations implements InterceptHandler {
   readonly #functions: FunctionTable;
   readonly #walk: TableWalk;
+  readonly #mappings: MappingWork;
   readonly #raiseError: RaiseError;
   #failedPage = 0;
+  /** Pages of the range that are inside the aperture; none when they are equal. */
+  #from = 0;
+  #end = 0;
 
   constructor(functions: FunctionTable, ram: GuestMemory, raiseError: RaiseError) {
     this.#functions = functions;
     this.#walk = new TableWalk(ram);
+    this.#mappings = new MappingWork(ram);
     this.#raiseError = raiseError;
   }
 
@@ -68,13 +72,18 @@ export class RefreshTranslations implements InterceptHandler {
     if (target === undefined) return CC3;
     const cell = cellOf(stateTable.rpcit, target.state());
     if (cell !== GO) return cell;
-    const pec = this.#check(
+    let pec = this.#check(
       target,
       cpu.grHigh(r2),
       cpu.grLow(r2),
       cpu.grHigh(r2 + 1),
       cpu.grLow(r2 + 1),
     );
+    if (pec === 0 && target.facts.dmaAvail !== undefined) {
+      const outcome = this.#map(target);
+      if ((outcome & MALFORMED) === 0 && outcome !== GO) return outcome;
+      pec = outcome & 0xffff;
+    } else if (pec === 0) pec = this.#inspect(target);
     target.count(FunctionBlock.rpcits);
     target.bumpEpoch();
     if (pec !== 0) {
@@ -88,6 +97,21 @@ export class RefreshTranslations implements InterceptHandler {
     return target.dmaQuiet() ? CC0 : CC2;
   }
 
+  /** Has the host map the range as the tables say: GO when it is done, MALFORMED | PEC, or how to go on. */
+  #map(target: ZpciFunction): number {
+    if (this.#from >= this.#end) return GO;
+    const outcome = this.#mappings.advance(
+      target,
+      MAP_REFRESH,
+      this.#from,
+      this.#end,
+      target.get(FunctionBlock.iotaHigh),
+      target.get(FunctionBlock.iotaLow),
+    );
+    if ((outcome & MALFORMED) !== 0) this.#failedPage = this.#mappings.failedPage;
+    return outcome;
+  }
+
   /** 0 or the PEC; the range clamped to the aperture (pages as numbers, exact up to 2^53). */
   #check(
     target: ZpciFunction,
@@ -98,6 +122,8 @@ export class RefreshTranslations implements InterceptHandler {
   ): number {
     const first = pageOf(startHigh, startLow);
     this.#failedPage = first;
+    this.#from = 0;
+    this.#end = 0;
     if (!target.registered(FIB_IOAT)) return Pec.INVALAS;
     const offset = startLow & 0xfff;
     const lengthPages = pageOf(lengthHigh, lengthLow);
@@ -109,14 +135,17 @@ export class RefreshTranslations implements InterceptHandler {
       return first < aperture || first > last ? Pec.OORANGE : 0;
     }
     if (end > PAGES_PER_HIGH * 0x1_0000_0000 || end <= aperture || first > last) return Pec.OORANGE;
-    return this.#inspect(target, Math.max(first, aperture), Math.min(end, last + 1));
+    this.#from = Math.max(first, aperture);
+    this.#end = Math.min(end, last + 1);
+    return 0;
   }
 
-  #inspect(target: ZpciFunction, from: number, end: number): number {
+  /** 0 or the PEC of the first malformed table of the range. */
+  #inspect(target: ZpciFunction): number {
     const iotaHigh = target.get(FunctionBlock.iotaHigh);
     const iotaLow = target.get(FunctionBlock.iotaLow);
-    let page = from;
-    for (let entries = 0; entries < ENTRIES_MAX && page < end; entries++) {
+    let page = this.#from;
+    for (let entries = 0; entries < ENTRIES_MAX && page < this.#end; entries++) {
       const high = Math.floor(page / PAGES_PER_HIGH) | 0;
       const low = ((page % PAGES_PER_HIGH) * 4096) | 0;
       const result = this.#walk.walk(iotaHigh, iotaLow, high, low);
@@ -128,18 +157,6 @@ export class RefreshTranslations implements InterceptHandler {
     }
     return 0;
   }
-}
-
-/** After an invalid entry: the next boundary of what that entry covers, not a step from the middle. */
-function nextPage(page: number, result: number, level: number): number {
-  if (level === LEVEL_PAGE) return page + 1;
-  if (level === LEVEL_SEGMENT) return nextBoundary(page, PAGES_PER_SEGMENT);
-  if (result !== WALK_INVALID) return page + 1;
-  return nextBoundary(page, PAGES_PER_REGION * 2048 ** (level - 1));
-}
-
-function nextBoundary(page: number, unit: number): number {
-  return (Math.floor(page / unit) + 1) * unit;
 }
 
 function pageOf(high: number, low: number): number {

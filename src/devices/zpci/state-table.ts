@@ -128,10 +128,28 @@ export const differences: readonly {
     why: "no PCI transaction of that size exists (zpci-guest.md 1.5)",
   },
   {
-    what: "designation types region-second and region-first in MPCIFC 4",
+    what: "designation types segment, region-second and region-first in MPCIFC 4",
     qemu: "operand exception",
     ours: "accepted",
     why: "the table walk serves them; the group still announces region-third only",
+  },
+  {
+    what: "RPCIT over more than 4096 table entries",
+    qemu: "walks every page of the range",
+    ours: "drops every cached translation, looks at the first 4096 entries; a malformed one beyond is met by DMA",
+    why: "an instruction takes bounded time, whatever range a guest names",
+  },
+  {
+    what: "MPCIFC 4, 5, 6 and RPCIT of a function whose host maps pages",
+    qemu: "map inside the instruction",
+    ours: "cc 2 until the host has mapped, a batch of 64 entries at a time",
+    why: "no vCPU waits for the host (design.md 5.1)",
+  },
+  {
+    what: "MPCIFC 4 of a function whose host maps pages",
+    qemu: "maps nothing, which only RPCIT does",
+    ours: "maps the whole table",
+    why: "the guest's tables are valid at once after a reset (zpci-guest.md 0.1, fact 4)",
   },
   {
     what: "MSI vector beyond noi",

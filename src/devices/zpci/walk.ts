@@ -111,6 +111,24 @@ export class TableWalk {
   }
 }
 
+const PAGES_PER_SEGMENT = 0x100;
+const PAGES_PER_REGION = 0x8_0000;
+
+/**
+ * The page to look at after `page`, whose walk gave `result` at `level`: behind an invalid entry the next boundary of
+ * what that entry covers, not a step from the middle.
+ */
+export function nextPage(page: number, result: number, level: number): number {
+  if (level === LEVEL_PAGE) return page + 1;
+  if (level === LEVEL_SEGMENT) return nextBoundary(page, PAGES_PER_SEGMENT);
+  if (result !== WALK_INVALID) return page + 1;
+  return nextBoundary(page, PAGES_PER_REGION * 2048 ** (level - 1));
+}
+
+function nextBoundary(page: number, unit: number): number {
+  return (Math.floor(page / unit) + 1) * unit;
+}
+
 function regionIndex(level: number, high: number, low: number): number {
   if (level === 1) return ((high << 1) | (low >>> 31)) & 0x7ff;
   return (level === 2 ? high >>> 10 : high >>> 21) & 0x7ff;
