@@ -1,12 +1,17 @@
 /** Doorway of one vCPU's thread. */
-import { type MessagePort, parentPort } from "node:worker_threads";
+import { type MessagePort, parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { ConsoleGate } from "../src/machine/console-gate.ts";
 import { GuestClock } from "../src/machine/guest-clock.ts";
 import { buildProcessor } from "../src/machine/parts.ts";
 import { passGate, vcpuActor } from "../src/machine/start-gate.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
-import { ACTOR_LOADED, type ActorTask, type ConsoleWrite } from "../src/machine/vm-spec.ts";
+import {
+  ACTOR_LOADED,
+  type ActorTask,
+  type ConsoleWrite,
+  type VcpuPlug,
+} from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
 export default function vcpuLife(
@@ -21,7 +26,7 @@ export default function vcpuLife(
     task.console.postMessage({ timeUs: clock.nowUs(), bytes } satisfies ConsoleWrite);
     gate.sent(bytes.length);
   };
-  const { vcpu, resetDevices } = buildProcessor(
+  const { vcpu, resetDevices, plug } = buildProcessor(
     vm,
     task.spec,
     task.index,
@@ -31,6 +36,11 @@ export default function vcpuLife(
   );
   const actor = vcpuActor(task.index);
   const resumed = (): void => {
+    for (;;) {
+      const order = receiveMessageOnPort(task.console)?.message as VcpuPlug | undefined;
+      if (order === undefined) break;
+      plug(order.index, order.config);
+    }
     guestClock.refresh();
     vcpu.reload();
   };

@@ -4,7 +4,12 @@
  */
 import { CcdfErr } from "../abi/ccdf.ts";
 import { encode } from "../abi/layout.ts";
-import type { FaultAction, PlatformFunctionState, SimPlatform } from "../backend/sim/index.ts";
+import type {
+  FaultAction,
+  PlatformFunctionState,
+  SimFunctionConfig,
+  SimPlatform,
+} from "../backend/sim/index.ts";
 import { hexBytes } from "../base/hex.ts";
 import { load } from "../shm/atomics.ts";
 import { VmBlock } from "../shm/blocks.ts";
@@ -47,6 +52,10 @@ export type PlatformOrder =
   | { readonly kind: "arm-nvme"; readonly index: number; readonly rules: unknown }
   /** Answer: how many rules fired. */
   | { readonly kind: "fire"; readonly name: string }
+  /** The function's host area is prepared. */
+  | { readonly kind: "plug"; readonly index: number; readonly config: SimFunctionConfig }
+  /** Its recovery worker has ended. */
+  | { readonly kind: "unplug"; readonly index: number }
   /** While every thread stands. Answer: `SimPlatform.save`. */
   | { readonly kind: "save" };
 
@@ -118,6 +127,10 @@ export class PlatformUnit {
         return this.#platform.armNvmeFaults(order.index, order.rules);
       case "fire":
         return this.#platform.command(order.name);
+      case "plug":
+        return this.#platform.plug(order.index, order.config);
+      case "unplug":
+        return this.#platform.unplug(order.index);
       case "save":
         return this.save();
     }

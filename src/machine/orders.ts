@@ -19,7 +19,9 @@ export interface PlatformRequest {
 
 export interface PlatformAnswer {
   readonly request: number;
-  readonly answer: unknown;
+  readonly answer?: unknown;
+  /** Why the order could not be carried out. */
+  readonly refusal?: string;
 }
 
 /** Platform's thread, between two steps. */
@@ -34,8 +36,16 @@ function takeOrders(platform: PlatformUnit, port: MessagePort): void {
     const received = receiveMessageOnPort(port);
     if (received === undefined) return;
     const { request, order } = received.message as PlatformRequest;
-    const answer: PlatformAnswer = { request, answer: platform.carryOut(order) };
-    port.postMessage(answer);
+    port.postMessage(answerTo(platform, request, order));
+  }
+}
+
+/** An order that fails must not end the platform: other functions live on it. */
+function answerTo(platform: PlatformUnit, request: number, order: PlatformOrder): PlatformAnswer {
+  try {
+    return { request, answer: platform.carryOut(order) };
+  } catch (error) {
+    return { request, refusal: (error as Error).message };
   }
 }
 

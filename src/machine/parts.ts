@@ -2,6 +2,7 @@
 import { TraceKind } from "../abi/records.ts";
 import {
   prepareHostArea,
+  type SimFunctionConfig,
   SimHostFunction,
   SimHostRegions,
   SimPlatform,
@@ -11,6 +12,7 @@ import { Cpu, CpuState, clearReset, PswBit, Vcpu } from "../cpu/index.ts";
 import {
   createDevices,
   type Devices,
+  type HostParts,
   plugFunction,
   reserveFunction,
   ZpciDma,
@@ -19,7 +21,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { HostFunction } from "../ports/host-function.ts";
 import type { RecoveryUnitOptions } from "../recovery/index.ts";
 // Not through its index: a worker would load the parsers of policy files too, and its guest waits for it.
-import { awaitFunction } from "../recovery/plug.ts";
+import { announceFunction, awaitFunction } from "../recovery/plug.ts";
 import { RecoveryUnit } from "../recovery/unit.ts";
 import { compareExchange } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
@@ -155,6 +157,8 @@ export interface Processor {
   readonly vcpu: Vcpu;
   /** Machine reset of the devices: functions, channel report, pending interruptions. */
   readonly resetDevices: () => void;
+  /** Another function stands in place `index`. Between instructions. */
+  readonly plug: (index: number, config: SimFunctionConfig) => void;
 }
 
 /** @param guestClock time as the guest's clock and timers see it */
@@ -177,7 +181,27 @@ export function buildProcessor(
     epochMs: spec.epochMs,
     machineCheckTaken: () => trace.write(TraceKind.machineCheck, -1, 0, 0, 0, 0, 0, 0),
   });
-  return { vcpu, resetDevices: devices.reset };
+  return {
+    vcpu,
+    resetDevices: devices.reset,
+    plug: (n, config) => devices.plug(n, hostParts(vm, n, config)),
+  };
+}
+
+function hostParts(vm: VmMemory, index: number, config: SimFunctionConfig): HostParts {
+  const { facts, clearError } = new SimHostFunction(vm, index, config);
+  return { regions: new SimHostRegions(vm, index), facts, clearError };
+}
+
+/**
+ * A function in a free place: its host side and its identity. The guest hears of it from the recovery worker, which
+ * is to be started after the platform and the vCPUs know. Main thread.
+ */
+export function placeFunction(vm: VmMemory, index: number, config: SimFunctionConfig): void {
+  prepareHostArea(vm, index, config);
+  reserveFunction(vm, index, config, new SimHostRegions(vm, index));
+  awaitFunction(vm, index);
+  announceFunction(vm, index);
 }
 
 /** Whether the function is planned to appear while the VM runs: then its worker waits for it. */

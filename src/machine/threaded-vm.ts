@@ -4,6 +4,7 @@
  * threads stand, hands them orders, and says when to stop.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
+import type { SimFunctionConfig } from "../backend/sim/index.ts";
 import { HostClock } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
 import { WORKER_RESTARTS_MAX, WORKER_RESTARTS_WINDOW_MS } from "../base/limits.ts";
@@ -38,7 +39,7 @@ import {
 } from "./hold.ts";
 import { COMMAND_RUN, COMMAND_STOP, commandOf, type PlatformOrder, stoppedOf } from "./loops.ts";
 import type { PlatformAnswer, PlatformRequest, PolicyOrder } from "./orders.ts";
-import { prepareVm, recoveryOptions } from "./parts.ts";
+import { placeFunction, prepareVm, recoveryOptions } from "./parts.ts";
 import { forgetThreads } from "./restore.ts";
 import type { Snapshot } from "./snapshot.ts";
 import {
@@ -49,7 +50,16 @@ import {
   recoveryActor,
   vcpuActor,
 } from "./start-gate.ts";
-import { type ActorTask, type ConsoleWrite, mapOf, type VmSpec, withPolicy } from "./vm-spec.ts";
+import {
+  type ActorTask,
+  type ConsoleWrite,
+  functionIndices,
+  mapOf,
+  type VcpuPlug,
+  type VmSpec,
+  withFunction,
+  withPolicy,
+} from "./vm-spec.ts";
 
 /** Deaths of a worker before the VM's time begins, when no deadline watches: what killed it would kill the next too. */
 const STARTS_MAX = 4;
@@ -94,7 +104,8 @@ export class ThreadedVm {
   readonly #left = new Set<number>();
   readonly #console: ConsoleGate;
   #platformPort: MessagePort | undefined;
-  readonly #answers = new Map<number, (answer: unknown) => void>();
+  #vcpuPort: MessagePort | undefined;
+  readonly #answers = new Map<number, (answer: PlatformAnswer) => void>();
   readonly #recoveryPorts: (MessagePort | undefined)[] = [];
   readonly #deathsUs: number[][] = [];
   #spec: VmSpec;
@@ -133,7 +144,7 @@ export class ThreadedVm {
     if (paused) orderHold(this.vm, HOLD_VCPUS);
     this.#heldAtUs = snapshot?.head.timeUs ?? 0;
     this.#startActors();
-    const expected = 1 + this.vm.map.vcpuCount + this.#spec.functions.length;
+    const expected = 1 + this.vm.map.vcpuCount + functionIndices(this.#spec).length;
     while (actorsReady(this.vm) < expected && this.failure === undefined) {
       if (interrupted()) return;
       await look();
@@ -144,13 +155,14 @@ export class ThreadedVm {
 
   #startActors(): void {
     this.#startPlatform();
-    for (let index = 0; index < this.#spec.functions.length; index++)
-      this.#startRecovery(index, this.#options.snapshot !== undefined);
+    const continued = this.#options.snapshot !== undefined;
+    for (const index of functionIndices(this.#spec)) this.#startRecovery(index, continued);
     const { port1, port2 } = new MessageChannel();
     port1.on("message", async ({ bytes, timeUs }: ConsoleWrite) => {
       await this.#onConsole(bytes, timeUs);
       this.#console.taken(bytes.length);
     });
+    this.#vcpuPort = port1;
     // Console text arrives while somebody waits for the VM; the port alone must not keep the process alive.
     port1.unref();
     const task = this.#task({ index: 0, console: port2 });
@@ -242,7 +254,10 @@ export class ThreadedVm {
         reject(new ZmendError("WORKER_FAILED", `The VM ${this.#spec.name} does not run any more.`));
         return;
       }
-      this.#answers.set(request, resolve);
+      this.#answers.set(request, ({ answer, refusal }) => {
+        if (refusal === undefined) resolve(answer);
+        else reject(new ZmendError("STATE_REFUSED", refusal));
+      });
       this.#platformPort?.postMessage({ request, order } satisfies PlatformRequest);
       this.#ringPlatform();
       orderHold(this.vm, holdOf(this.vm)); // it may stand: then this wakes it
@@ -280,6 +295,27 @@ export class ThreadedVm {
   /** A new worker for function `index`, if its last one has ended in order. */
   reviveRecovery(index: number): void {
     if (this.#left.has(index) && this.#running()) this.#startRecovery(index);
+  }
+
+  /**
+   * A function in the free place `index`, while the VM runs. Its worker tells the guest; the vCPU, which has to
+   * stand for a moment, knows of it before.
+   */
+  async plug(index: number, id: string, config: SimFunctionConfig): Promise<void> {
+    placeFunction(this.vm, index, config);
+    await this.order({ kind: "plug", index, config });
+    const before = holdOf(this.vm);
+    await this.hold(HOLD_VCPUS);
+    this.#vcpuPort?.postMessage({ index, config } satisfies VcpuPlug);
+    if (before === HOLD_NOBODY) this.release();
+    this.#spec = withFunction(this.#spec, index, { id, config });
+    this.#startRecovery(index);
+  }
+
+  /** A function whose worker has ended leaves: its place is free when the guest has fetched its last event. */
+  async removeFunction(index: number): Promise<void> {
+    this.#spec = withFunction(this.#spec, index, undefined);
+    await this.order({ kind: "unplug", index });
   }
 
   #ringPlatform(): void {
@@ -334,9 +370,9 @@ export class ThreadedVm {
 
   #startPlatform(): void {
     const { port1, port2 } = new MessageChannel();
-    port1.on("message", ({ request, answer }: PlatformAnswer) => {
-      this.#answers.get(request)?.(answer);
-      this.#answers.delete(request);
+    port1.on("message", (answer: PlatformAnswer) => {
+      this.#answers.get(answer.request)?.(answer);
+      this.#answers.delete(answer.request);
     });
     port1.unref();
     this.#platformPort = port1;

@@ -4,9 +4,10 @@
  * the other. Main thread. Run states and what is refused in which follow QEMU (qmp.md; QEMU docs, "QMP reference",
  * RunState); a reset is QEMU's: devices and CPUs reset, storage cleared, the image loaded again.
  */
-import type { FaultAction, SimFunctionConfig } from "../backend/sim/index.ts";
+import { checkDisks, type FaultAction, type SimFunctionConfig } from "../backend/sim/index.ts";
 import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
+import { identityProblem, slotIsFree } from "../devices/index.ts";
 import { type Policy, State, states } from "../recovery/index.ts";
 import { compareExchange, load } from "../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand, stateOf } from "../shm/blocks.ts";
@@ -38,7 +39,7 @@ import type {
   VmEvent,
   VmListener,
 } from "./vm-control.ts";
-import { functionIdOf, policyOf, type VmSpec } from "./vm-spec.ts";
+import { functionIdOf, functionIndices, policyOf, type VmSpec } from "./vm-spec.ts";
 
 export type { BootSource } from "./boot.ts";
 
@@ -58,6 +59,9 @@ export interface VmControllerOptions {
 const PUMP_MS = 10;
 /** Entries are told this late (entry-stream.ts). */
 const HOLD_BACK_US = 40_000;
+
+/** How long a guest may take to give a function up. */
+const UNPLUG_DEADLINE_MS = 10_000;
 
 /** What `FunctionState` numbers are called. */
 const guestStates: readonly GuestFunctionState[] = [
@@ -103,6 +107,8 @@ export class VmController implements VmControl {
   #stopped = false;
   #ended: Promise<void> | undefined;
   #resetting = false;
+  /** When functions that were asked back are taken, by index. */
+  readonly #unplugAtUs = new Map<number, number>();
   /** Entries that listeners have not taken yet. */
   #slow = 0;
 
@@ -170,7 +176,8 @@ export class VmController implements VmControl {
   }
 
   functions(): readonly FunctionStatus[] {
-    return this.spec.functions.map((config, index) => {
+    return functionIndices(this.spec).map((index) => {
+      const config = this.#config(index);
       const word = (name: number): number => load(this.vm.words, this.#block(index) + name);
       return {
         index,
@@ -278,7 +285,7 @@ export class VmController implements VmControl {
     const { words } = this.vm;
     bootAgain(this.vm, this.#boot);
     // A policy that stopped the VM ended its recovery workers too.
-    for (let index = 0; index < this.spec.functions.length; index++) {
+    for (const index of functionIndices(this.spec)) {
       if (load(words, this.#block(index) + FunctionBlock.recoveryState) === State.detached)
         continue;
       this.#machine.reviveRecovery(index);
@@ -339,22 +346,77 @@ export class VmController implements VmControl {
 
   async setPolicy(policy: Policy, fid?: number): Promise<void> {
     const only = fid === undefined ? undefined : this.#indexOf(fid);
-    const indices = this.spec.functions.map((_, index) => index);
     await Promise.all(
-      indices
+      functionIndices(this.spec)
         .filter((index) => only === undefined || index === only)
         .map((index) => this.#machine.setPolicy(index, policy)),
     );
   }
 
+  /** Resolves when the guest has been told (availability event 0x0301: there, configured). */
   plug(id: string, config: SimFunctionConfig): Promise<void> {
-    return Promise.reject(
-      refused(this, "plug", `function ${hex(config.fid, 8)} (${id}) finds no free slot`),
-    );
+    return this.#inTurn(async () => {
+      this.#require("plug a function", "running", "paused");
+      const what = `function ${hex(config.fid, 8)} (${id})`;
+      const taken = functionIndices(this.spec).some((n) => functionIdOf(this.spec, n) === id);
+      const problem = taken
+        ? `the id ${id} is already taken`
+        : identityProblem(this.vm, config, this.spec.uidChecking ?? true);
+      if (problem !== undefined) throw refused(this, `plug ${what}`, problem);
+      const index = this.#freeSlot();
+      if (index === undefined) {
+        const slots = this.vm.map.functionCount;
+        throw refused(
+          this,
+          `plug ${what}`,
+          `all of its ${slots} places are taken; start it with more functionSlots`,
+        );
+      }
+      checkDisks([...functionIndices(this.spec).map((n) => this.#config(n)), config]);
+      await this.#machine.plug(index, id, config);
+      const detached = (): boolean =>
+        load(this.vm.words, this.#block(index) + FunctionBlock.recoveryState) === State.detached;
+      while (detached() && this.#machine.recoveryServes(index) && this.failure() === undefined) {
+        await new Promise((resolve) => setTimeout(resolve, this.#pumpMs));
+      }
+    });
   }
 
-  unplug(fid: number): void {
-    this.command(fid, "unplug");
+  /** A place that has no function, and whose last one the guest has heard the last of. */
+  #freeSlot(): number | undefined {
+    const used = new Set(functionIndices(this.spec));
+    const slots = [...this.vm.map.functionBlocks.keys()];
+    return slots.find((index) => !used.has(index) && slotIsFree(this.vm, index));
+  }
+
+  unplug(fid: number, deadlineMs = UNPLUG_DEADLINE_MS): void {
+    const index = this.#indexOf(fid);
+    this.#post(index, RecoveryCommand.unplug);
+    const atUs = this.timeUs() + deadlineMs * 1000;
+    if (!this.#unplugAtUs.has(index)) this.#unplugAtUs.set(index, atUs);
+  }
+
+  /** Functions that have left the guest; those whose guest did not give them up in time are taken. */
+  #lookAtLeaving(): void {
+    for (const index of functionIndices(this.spec)) {
+      const state = load(this.vm.words, this.#block(index) + FunctionBlock.recoveryState);
+      if (state === State.detached) this.#remove(index);
+      else if (this.timeUs() >= (this.#unplugAtUs.get(index) ?? Number.POSITIVE_INFINITY)) {
+        // Asked twice: without the guest's consent.
+        this.#unplugAtUs.set(index, Number.POSITIVE_INFINITY);
+        this.#post(index, RecoveryCommand.unplug);
+      }
+    }
+  }
+
+  /** Once its worker has ended; a function that is planned to come has one that waits. */
+  #remove(index: number): void {
+    if (this.#machine.recoveryServes(index)) return;
+    const id = functionIdOf(this.spec, index);
+    const { fid } = this.#config(index);
+    this.#unplugAtUs.delete(index);
+    this.#machine.removeFunction(index).catch((error) => this.#fail(error));
+    this.#emit({ type: "device-deleted", id, fid });
   }
 
   async faults(fid: number): Promise<readonly object[]> {
@@ -381,7 +443,7 @@ export class VmController implements VmControl {
   }
 
   #commandAll(command: number): void {
-    for (let index = 0; index < this.spec.functions.length; index++) this.#post(index, command);
+    for (const index of functionIndices(this.spec)) this.#post(index, command);
   }
 
   /** A function's command word holds one command: the next waits until the worker took it. */
@@ -407,10 +469,15 @@ export class VmController implements VmControl {
     return (this.vm.map.functionBlocks[index] as number) / 4;
   }
 
+  #config(index: number): SimFunctionConfig {
+    return this.spec.functions[index] as SimFunctionConfig;
+  }
+
   #indexOf(fid: number): number {
-    const index = this.spec.functions.findIndex((config) => config.fid === fid);
-    if (index >= 0) return index;
-    const known = this.spec.functions.map((config) => hex(config.fid, 8)).join(", ");
+    const indices = functionIndices(this.spec);
+    const index = indices.find((n) => this.#config(n).fid === fid);
+    if (index !== undefined) return index;
+    const known = indices.map((n) => hex(this.#config(n).fid, 8)).join(", ");
     throw new ZmendError(
       "NOT_FOUND",
       `VM ${this.name} has no function ${hex(fid, 8)}; ${known === "" ? "it has none" : `it has ${known}`}.`,
@@ -505,6 +572,7 @@ export class VmController implements VmControl {
     if (this.#slow === 0) this.#entries.pump(this.timeUs() - HOLD_BACK_US);
     for (let index = 0; index < this.#commands.length; index++) this.#flush(index);
     this.#takeFailure();
+    if (this.#state === "running" || this.#state === "paused") this.#lookAtLeaving();
     if (this.#state !== "running") return;
     const stopped = this.#machine.stopped();
     if (stopped === VCPU_RUNNING) return;

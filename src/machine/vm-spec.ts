@@ -9,6 +9,10 @@ export interface VmSpec {
   readonly ramBytes: number;
   readonly cpuModel: string;
   readonly functions: readonly SimFunctionConfig[];
+  /** Room for so many functions in all: what is plugged while the VM runs needs a place. */
+  readonly functionSlots?: number;
+  /** Indices of functions that have left for good: their places are free. */
+  readonly emptySlots?: readonly number[];
   readonly policy: Policy;
   /** Policies of single functions, by index, where they differ from `policy`. */
   readonly policies?: readonly (Policy | undefined)[];
@@ -26,7 +30,7 @@ export const DETERMINISTIC_EPOCH_MS = 1_767_225_600_000;
 export function mapOf(spec: VmSpec): MemoryMap {
   return planMemory({
     vcpuCount: 1,
-    functionCount: spec.functions.length,
+    functionCount: Math.max(spec.functions.length, spec.functionSlots ?? 0),
     ramBytes: spec.ramBytes,
     vcpuBytes: VCPU_AREA_BYTES,
     hostBytes: hostAreaBytes(spec.functions),
@@ -43,6 +47,32 @@ export function withPolicy(spec: VmSpec, index: number, policy: Policy): VmSpec 
   return { ...spec, policies };
 }
 
+/** Indices of the places that have a function. */
+export function functionIndices(spec: VmSpec): number[] {
+  return [...spec.functions.keys()].filter((index) => spec.emptySlots?.includes(index) !== true);
+}
+
+/** The spec with another function in the place `index`; undefined: with none. */
+export function withFunction(
+  spec: VmSpec,
+  index: number,
+  plugged: { readonly id: string; readonly config: SimFunctionConfig } | undefined,
+): VmSpec {
+  const empty = (spec.emptySlots ?? []).filter((slot) => slot !== index);
+  if (plugged === undefined) return { ...spec, emptySlots: [...empty, index] };
+  const put = <T>(list: readonly T[], value: T): T[] =>
+    Array.from({ length: Math.max(spec.functions.length, index + 1) }, (_, n) =>
+      n === index ? value : (list[n] as T),
+    );
+  return {
+    ...spec,
+    functions: put(spec.functions, plugged.config),
+    functionIds: put(spec.functionIds ?? [], plugged.id),
+    policies: put(spec.policies ?? [], undefined),
+    emptySlots: empty,
+  };
+}
+
 export function functionIdOf(spec: VmSpec, index: number): string {
   const fid = spec.functions[index]?.fid ?? 0;
   return spec.functionIds?.[index] ?? `fn-${fid.toString(16).padStart(8, "0")}`;
@@ -54,6 +84,12 @@ export interface ActorTask {
   readonly spec: VmSpec;
   readonly map: MemoryMap;
   readonly memory: WebAssembly.Memory;
+}
+
+/** What the main thread sends to a vCPU's thread, which takes it when it has stood. */
+export interface VcpuPlug {
+  readonly index: number;
+  readonly config: SimFunctionConfig;
 }
 
 /** What the vCPU's thread sends for each piece of console text. */

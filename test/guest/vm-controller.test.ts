@@ -1,8 +1,9 @@
 /** What an operator may ask of a VM, on real threads, with our own guest. No time is asserted. */
 import { afterEach, describe, expect, it } from "vitest";
+import { simFunctionConfig } from "../../src/backend/sim/index.ts";
 import { booksBalance } from "../../src/machine/books.ts";
 import { loadPolicy } from "../../src/recovery/index.ts";
-import { ControlledVm } from "../support/controlled-vm.ts";
+import { ControlledVm, specOf } from "../support/controlled-vm.ts";
 import { type ConfigInput, killAt } from "../support/demo-run.ts";
 
 const one: ConfigInput = { functions: [{ fid: 1, clearError: true }] };
@@ -140,6 +141,52 @@ describe("a VM under control", () => {
     );
     expect(times).toEqual([...times].sort((a, b) => a - b));
     await expect(machine.vm.pause()).rejects.toThrow("it has been stopped");
+  });
+
+  it("plugs functions while it runs, which break and recover, and takes them out again", async () => {
+    const spec = { ...specOf(one), functionSlots: 2 };
+    const machine = await running(one, { spec });
+    const { vm } = machine;
+    const deleted = (): unknown[] =>
+      machine.events.filter(({ type }) => type === "device-deleted").map((event) => ({ ...event }));
+    for (const fid of [2, 3]) {
+      await vm.plug(`disk-${fid}`, simFunctionConfig({ fid, uid: fid, clearError: true }));
+      await machine.until(() => vm.functions()[1]?.guestState === "enabled");
+      expect(machine.function(1)).toMatchObject({ id: `disk-${fid}`, fid, index: 1 });
+      vm.inject(fid, { pec: 0x3a });
+      await machine.until(() => vm.functions()[1]?.books.recoveries === 1);
+      await expect(vm.plug("more", simFunctionConfig({ fid: 9, uid: 9 }))).rejects.toThrow(
+        "VM demo cannot plug function 0x00000009 (more): all of its 2 places are taken; start it with more functionSlots.",
+      );
+      vm.unplug(fid);
+      await machine.until(() => deleted().length === fid - 1);
+      expect(vm.functions()).toHaveLength(1);
+    }
+    expect(deleted()).toEqual([
+      { type: "device-deleted", id: "disk-2", fid: 2 },
+      { type: "device-deleted", id: "disk-3", fid: 3 },
+    ]);
+    // The one that was there all the time works on.
+    vm.inject(1, { pec: 0x3a });
+    await machine.until(() => machine.function().books.recoveries === 1);
+  });
+
+  it("refuses to plug what would stand beside its like, and a disk that is not there", async () => {
+    const machine = await running(one, { spec: { ...specOf(one), functionSlots: 4 } });
+    const { vm } = machine;
+    await expect(vm.plug("x", simFunctionConfig({ fid: 1, uid: 5 }))).rejects.toThrow(
+      "fid 0x1 is already taken",
+    );
+    await expect(vm.plug("x", simFunctionConfig({ fid: 5, uid: 1 }))).rejects.toThrow(
+      "uid 0x1 is already taken by the function with fid 0x1",
+    );
+    await expect(vm.plug("fn-00000001", simFunctionConfig({ fid: 5, uid: 5 }))).rejects.toThrow(
+      "the id fn-00000001 is already taken",
+    );
+    const nvme = { namespaces: [{ file: "/no/such/disk" }] };
+    const disk = simFunctionConfig({ fid: 5, uid: 5, device: "nvme", nvme });
+    await expect(vm.plug("x", disk)).rejects.toThrow("disk image /no/such/disk does not exist");
+    expect(vm.functions()).toHaveLength(1);
   });
 
   it("tells the cause of a recovery worker's death, and ends after too many of them", async () => {

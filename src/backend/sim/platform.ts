@@ -214,6 +214,7 @@ export class SimPlatform {
   load(states: readonly (PlatformFunctionState | undefined)[]): void {
     for (const [index, entry] of this.#slots.entries()) {
       const state = states[index];
+      if (state === undefined) this.unplug(index);
       if (state === undefined || entry === undefined) continue;
       entry.script.load(state.script);
       entry.kernel.load(state.waiting);
