@@ -10,6 +10,8 @@ import { join } from "node:path";
 const SOURCES = "/etc/apt/sources.list";
 const SOURCE_FOLDER = "/etc/apt/sources.list.d";
 
+const ROLLING = ["sid", "experimental"];
+
 /** A failure that the user can do something about; the command ends with status 3. */
 export class AptError extends Error {}
 
@@ -42,7 +44,6 @@ export class Apt {
       "Dir::Cache": join(folder, "cache"),
       "APT::Architecture": architecture,
       "APT::Architectures": architecture,
-      "APT::Update::Error-Mode": "any",
       "Acquire::Languages": "none",
       "Acquire::Retries": "2",
       // As root, apt would fetch as a user that has no access to a private folder.
@@ -52,16 +53,40 @@ export class Apt {
     writeFileSync(this.#config, lines.join(""));
   }
 
+  /** @returns {string | undefined} what is wrong with a part of the lists, if the rest can be used */
   update() {
-    this.#apt("apt-get", ["update", "-qq"], "the package lists");
+    try {
+      this.#apt("apt-get", ["update", "-qq", "-oAPT::Update::Error-Mode=any"], "the package lists");
+      return undefined;
+    } catch (error) {
+      // A mirror that is being brought up to date lacks one list and has the others.
+      this.#apt("apt-get", ["update", "-qq"], "the package lists", this.#folder, true);
+      const lists = readdirSync(join(this.#folder, "lists"));
+      if (!lists.some((name) => name.includes("Packages"))) throw error;
+      return error instanceof AptError ? error.message : String(error);
+    }
   }
 
-  /** @param {string} name the first package that a package depends on */
-  dependency(name) {
-    const text = this.#apt("apt-cache", ["depends", name], `package ${name}`);
-    const found = /^ +Depends: ([\w.+-]+)$/m.exec(text)?.[1];
-    if (found === undefined) throw new AptError(`package ${name} depends on nothing`);
-    return found;
+  /**
+   * @param {string} name of a package
+   * @param {readonly string[]} patterns of names
+   * @returns {string[]} for each pattern the package it depends on, by way of others at most twice
+   */
+  dependencies(name, patterns) {
+    let names = [name];
+    const seen = new Set();
+    for (let depth = 0; depth < 2; depth++) {
+      const text = this.#apt("apt-cache", ["depends", ...names], `package ${name}`);
+      names = [...text.matchAll(/^[ |]+(?:Pre)?Depends: ([\w.+-]+)$/gm)].map(
+        (match) => match[1] ?? "",
+      );
+      for (const found of names) seen.add(found);
+    }
+    return patterns.map((pattern) => {
+      const found = [...seen].find((candidate) => new RegExp(pattern).test(candidate));
+      if (found === undefined) throw new AptError(`package ${name} depends on no ${pattern}`);
+      return found;
+    });
   }
 
   /** @param {string} name @returns the version that `download` gets */
@@ -84,13 +109,13 @@ export class Apt {
     return join(packages, file);
   }
 
-  /** @type {(program: string, words: string[], what: string, cwd?: string) => string} */
-  #apt(program, words, what, cwd = this.#folder) {
+  /** @type {(program: string, words: string[], what: string, cwd?: string, lenient?: boolean) => string} */
+  #apt(program, words, what, cwd = this.#folder, lenient = false) {
     const result = spawnSync(program, ["-c", this.#config, ...words], { cwd, encoding: "utf8" });
     if (result.error !== undefined) {
       throw new AptError(`${program} could not be started; fetching needs a Debian with apt`);
     }
-    if (result.status === 0) return result.stdout;
+    if (result.status === 0 || lenient) return result.stdout;
     const said = result.stderr.split("\n").find((line) => line.startsWith("E:")) ?? "";
     throw new AptError(`apt could not get ${what}; is there a network? It says: ${said}`);
   }
@@ -154,7 +179,8 @@ export function stanzas(text) {
  * @param {string} own code name of the machine's release
  */
 export function sourcesOf(sources, architecture, release, own = ownRelease()) {
-  const pattern = new RegExp(`^${own}(-updates|-security)?$`);
+  // No "-updates": it carries no kernels. Releases that are never finished have no security updates of their own.
+  const pattern = new RegExp(ROLLING.includes(release) ? `^${own}$` : `^${own}(-security)?$`);
   const text = sources.flatMap(({ uris, suites, components, signedBy }) => {
     const wanted = suites.filter((suite) => pattern.test(suite));
     if (wanted.length === 0 || !components.includes("main")) return [];

@@ -19,11 +19,15 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Apt, AptError, unpackPackage } from "./apt.mjs";
 import { initramfs } from "./initramfs.mjs";
+import { modulesWith } from "./modules.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, "..", "..", ".cache");
 const { kernels } = JSON.parse(readFileSync(join(here, "kernels.json"), "utf8"));
 const names = kernels.map((kernel) => kernel.name);
+const init = join(here, "init.sh");
+/** What the guest's command line may name with run=. */
+const programs = [{ name: "recovery", path: join(here, "recovery.sh") }];
 
 process.exitCode = main(process.argv.slice(2));
 
@@ -61,6 +65,8 @@ function cached(name) {
   try {
     const folder = join(cache, name);
     const fixture = JSON.parse(readFileSync(join(folder, "fixture.json"), "utf8"));
+    // A first root file system of other scripts is another fixture.
+    if (fixture.scripts !== scriptsSum()) return undefined;
     const whole = fixture.files.every(
       (entry) => sha256(readFileSync(join(folder, entry.file))) === entry.sha256,
     );
@@ -68,6 +74,12 @@ function cached(name) {
   } catch {
     return undefined;
   }
+}
+
+function scriptsSum() {
+  return sha256(
+    Buffer.concat([init, ...programs.map(({ path }) => path)].map((path) => readFileSync(path))),
+  );
 }
 
 function fetch(kernel) {
@@ -86,18 +98,20 @@ function fetch(kernel) {
 
 function build(kernel, scratch) {
   say(`${kernel.name}: fetching Debian ${kernel.release} packages for s390x`);
-  const apt = new Apt(scratch, "s390x", kernel.release);
-  apt.update();
+  const apt = updated(kernel, join(scratch, "kernel"), kernel.release);
+  const from = kernel.busyboxRelease;
+  const other = from === undefined ? apt : updated(kernel, join(scratch, "busybox"), from);
   const root = join(scratch, "root");
-  const packages = [apt.dependency(kernel.metaPackage), ...kernel.otherPackages].map((name) => {
-    const version = apt.version(name);
-    const file = apt.download(name);
+  const wanted = apt.dependencies(kernel.metaPackage, kernel.packages).map((name) => [apt, name]);
+  const packages = [...wanted, [other, "busybox-static"]].map(([source, name]) => {
+    const version = source.version(name);
+    const file = source.download(name);
     const sum = sha256(readFileSync(file));
     noteTested(kernel, name, version, sum);
     unpackPackage(file, root);
     return { package: name, version, sha256: sum };
   });
-  const moduleRoot = join(root, "lib", "modules");
+  const moduleRoot = join(root, kernel.modulesRoot);
   const version = readdirSync(moduleRoot)[0] ?? "";
   const folder = join(cache, `${kernel.name}.partial`);
   rmSync(folder, { recursive: true, force: true });
@@ -105,21 +119,29 @@ function build(kernel, scratch) {
   copyFileSync(join(root, kernel.kernel.replace("{version}", version)), join(folder, "kernel"));
   const archive = initramfs({
     busybox: join(root, kernel.busybox),
-    moduleFolder: join(moduleRoot, version),
-    modules: kernel.modules,
-    init: join(here, "init.sh"),
+    modules: modulesWith(join(moduleRoot, version), kernel.modules),
+    init,
+    programs,
   });
   writeFileSync(join(folder, "initramfs.cpio"), archive);
   const files = ["kernel", "initramfs.cpio"].map((file) => ({
     file,
     sha256: sha256(readFileSync(join(folder, file))),
   }));
-  const fixture = { name: kernel.name, version, packages, files };
+  const fixture = { name: kernel.name, version, scripts: scriptsSum(), packages, files };
   writeFileSync(join(folder, "fixture.json"), `${JSON.stringify(fixture, undefined, 2)}\n`);
   const final = join(cache, kernel.name);
   rmSync(final, { recursive: true, force: true });
   renameSync(folder, final);
   say(`${kernel.name}: Linux ${version} in .cache/${kernel.name}`);
+}
+
+function updated(kernel, folder, release) {
+  const apt = new Apt(folder, "s390x", release);
+  const problem = apt.update();
+  if (problem !== undefined)
+    say(`${kernel.name}: going on without a part of the lists: ${problem}`);
+  return apt;
 }
 
 /** A package other than the tested one is taken with a note; one that claims to be it must be it. */

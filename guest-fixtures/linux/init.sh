@@ -1,6 +1,6 @@
 #!/bin/sh
-# First program of the Linux fixtures: mounts what programs expect, loads the modules when there is a PCI
-# function, and leaves a shell on the console.
+# First program of the Linux fixtures: mounts what programs expect, loads the modules, and starts what the
+# kernel's command line names as run=PROGRAM (recovery), else a shell on the console.
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
@@ -12,4 +12,7 @@ if [ -n "$(ls /sys/bus/pci/devices 2>/dev/null)" ]; then
 fi
 read -r consoles </sys/class/tty/console/active
 console=/dev/${consoles##* }
+if [ -x "/bin/${run:=sh}" ] && [ "$run" != sh ]; then
+  exec "$run" <"$console" >"$console" 2>&1
+fi
 exec setsid -c sh -i <"$console" >"$console" 2>&1

@@ -1,6 +1,5 @@
-/** The first root file system of a Linux fixture: busybox, kernel modules and `init.sh`, as a cpio archive. */
+/** The first root file system of a Linux fixture: busybox, kernel modules and our scripts, as a cpio archive. */
 import { readFileSync } from "node:fs";
-import { basename, join } from "node:path";
 import { characterDevice, cpioArchive, directory, file, symbolicLink } from "./cpio.mjs";
 
 /** Programs that `init.sh` calls before busybox has made its own links. */
@@ -9,24 +8,23 @@ const early = ["sh", "mount"];
 /**
  * @param {object} parts
  * @param {string} parts.busybox path of the program
- * @param {string} parts.moduleFolder folder that the modules' names count from
- * @param {readonly string[]} parts.modules in the order to load them
- * @param {string} parts.init path of the script
+ * @param {readonly { name: string, data: Uint8Array }[]} parts.modules in the order to load them
+ * @param {string} parts.init path of the first program
+ * @param {readonly { name: string, path: string }[]} parts.programs what the command line's run= may name
  */
-export function initramfs({ busybox, moduleFolder, modules, init }) {
-  const order = modules.map((name) => `${basename(name)}\n`).join("");
+export function initramfs({ busybox, modules, init, programs }) {
+  const order = modules.map(({ name }) => `${name}\n`).join("");
   return cpioArchive([
-    ...["bin", "dev", "lib", "lib/modules", "mnt", "proc", "sys", "tmp"].map((name) =>
+    ...["bin", "dev", "lib", "lib/modules", "mnt", "proc", "run", "sys", "tmp"].map((name) =>
       directory(name),
     ),
     characterDevice("dev/console", 5, 1),
     characterDevice("dev/null", 1, 3, 0o666),
     file("bin/busybox", readFileSync(busybox), 0o755),
     ...early.map((name) => symbolicLink(`bin/${name}`, "busybox")),
+    ...programs.map(({ name, path }) => file(`bin/${name}`, readFileSync(path), 0o755)),
     file("init", readFileSync(init), 0o755),
     file("lib/modules/order", new TextEncoder().encode(order)),
-    ...modules.map((name) =>
-      file(`lib/modules/${basename(name)}`, readFileSync(join(moduleFolder, name))),
-    ),
+    ...modules.map(({ name, data }) => file(`lib/modules/${name}`, data)),
   ]);
 }

@@ -35,8 +35,14 @@ const demoSchema = z
     version: z.literal(1),
     vm: z.strictObject({
       name: z.string().min(1).default("demo"),
+      /** Exactly one of three: our own program, a cached Debian kernel, or a file. */
       fixture: z.string().optional(),
+      linux: z.string().optional(),
       kernel: z.string().optional(),
+      /** For `kernel`; a cached kernel has its own. */
+      initrd: z.string().optional(),
+      /** Command line of a Linux kernel. */
+      append: z.string().optional(),
       memory: guestMemory.default(16 * 1024 ** 2),
       cpu: z.string().default("zmend"),
       /** Whether the guest is told that UIDs are unique, and may name functions by them. */
@@ -66,8 +72,13 @@ const demoSchema = z
       const shown = `0x${entry.function.toString(16)}`;
       report(["sequence", index, "function"], `no function has the fid ${shown}`);
     }
-    if ((value.vm.fixture === undefined) === (value.vm.kernel === undefined)) {
-      report(["vm"], "needs exactly one of fixture and kernel");
+    const { fixture, linux, kernel, initrd, append } = value.vm;
+    if ([fixture, linux, kernel].filter((entry) => entry !== undefined).length !== 1) {
+      report(["vm"], "needs exactly one of fixture, linux and kernel");
+    }
+    if (initrd !== undefined && kernel === undefined) report(["vm", "initrd"], "needs kernel");
+    if (append !== undefined && fixture !== undefined) {
+      report(["vm", "append"], "needs linux or kernel");
     }
   });
 
@@ -90,6 +101,7 @@ function outerChecks({ names, nvme }: ConfigChecks): z.core.CheckFn<DemoConfig> 
     const { vm, policy, sequence, functions } = context.value;
     const report = reporter(context);
     demandName(names, "fixture", vm.fixture, ["vm", "fixture"], report);
+    demandName(names, "Linux kernel", vm.linux, ["vm", "linux"], report);
     demandName(names, "CPU model", vm.cpu, ["vm", "cpu"], report);
     demandName(names, "policy", policy, ["policy"], report);
     for (const [index, entry] of sequence.entries()) {

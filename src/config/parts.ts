@@ -217,6 +217,7 @@ export function duplicates<T extends object>(
 /** Names that a config may use, by what they name; files are told by a slash or their ending. */
 export interface KnownNames {
   readonly fixture: readonly string[];
+  readonly "Linux kernel": readonly string[];
   readonly policy: readonly string[];
   readonly "CCDF sequence": readonly string[];
   readonly "CPU model": readonly string[];

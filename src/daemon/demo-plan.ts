@@ -1,6 +1,10 @@
 /** From the demo's config to the VM: which faults the simulated platform plays on which function. */
 import { Prng } from "../base/prng.ts";
 import type { DemoConfig } from "../config/demo-config.ts";
+import { readFixture } from "../machine/fixtures.ts";
+import { readImage, readInitrd } from "../machine/image.ts";
+import { readLinuxFixture } from "../machine/linux-fixture.ts";
+import type { BootSource } from "../machine/vm-controller.ts";
 import type { VmSpec } from "../machine/vm-spec.ts";
 import { loadPolicy } from "../recovery/index.ts";
 import { planFunction } from "./plan-function.ts";
@@ -13,6 +17,25 @@ export interface DemoPlanOptions {
   readonly abi?: string;
   /** Deterministic runs: the host's reset times vary with the seed, 0.5 to 1.5 of `resetMs`. */
   readonly seed?: number;
+}
+
+/** @throws ZmendError FIXTURE_MISSING naming the file, or the command that fetches a kernel */
+export function demoGuest({
+  fixture,
+  linux,
+  kernel,
+  initrd,
+  append,
+}: DemoConfig["vm"]): BootSource {
+  if (fixture !== undefined) return readFixture(fixture);
+  const commandLine = append === undefined ? {} : { commandLine: append };
+  if (linux !== undefined) {
+    const cached = readLinuxFixture(linux);
+    return { ...cached.kernel, linux: { ...commandLine, initrd: cached.initrd } };
+  }
+  const file = kernel ?? "";
+  const disk = initrd === undefined ? {} : { initrd: { bytes: readInitrd(initrd), file: initrd } };
+  return { image: readImage(file), file, linux: { ...commandLine, ...disk } };
 }
 
 /** @throws ZmendError for a policy or CCDF file that is missing or wrong */

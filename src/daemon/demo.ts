@@ -3,7 +3,9 @@ import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { checkDisks } from "../backend/sim/index.ts";
 import { monotonicNowUs, wallClockMs } from "../base/clock.ts";
+import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
+import { suggestion } from "../base/nearest.ts";
 import { packageRoot } from "../base/version.ts";
 import { type DemoConfig, readDemoConfig } from "../config/demo-config.ts";
 import { booksBalance, readBooks } from "../machine/books.ts";
@@ -11,18 +13,16 @@ import { closeBooks } from "../machine/closing.ts";
 import { ConsoleLines } from "../machine/console-lines.ts";
 import { DeterministicVm } from "../machine/deterministic-vm.ts";
 import { EntryStream } from "../machine/entry-stream.ts";
-import { readFixture } from "../machine/fixtures.ts";
 import { requireMemory } from "../machine/host-memory.ts";
-import { readImage } from "../machine/image.ts";
 import { type Latencies, LatencyMeter } from "../machine/latency.ts";
 import { LedgerDigest, type LedgerEntry, ledgerLine } from "../machine/ledger-entry.ts";
 import { bootVm } from "../machine/parts.ts";
 import type { VmEvent } from "../machine/vm-control.ts";
-import { VmController } from "../machine/vm-controller.ts";
+import { type BootSource, VmController } from "../machine/vm-controller.ts";
 import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { DemoMonitor, type DemoPhase } from "./demo-monitor.ts";
-import { planDemo } from "./demo-plan.ts";
+import { demoGuest, planDemo } from "./demo-plan.ts";
 import {
   type FunctionOutcome,
   functionTable,
@@ -38,6 +38,8 @@ import { TraceFile } from "./trace-file.ts";
 
 export interface DemoOptions {
   readonly config?: string;
+  /** A cached Debian kernel instead of the config's guest. */
+  readonly guest?: string;
   readonly policy?: string;
   readonly dialect?: string;
   readonly abi?: string;
@@ -64,6 +66,8 @@ const endedBy: Readonly<Record<Ending, string>> = {
   crashed: "death of a thread",
 };
 
+/** Console lines that `--json` keeps: some boots and recoveries, whatever a guest prints. */
+const CONSOLE_LINES_MAX = 10_000;
 const PUMP_INTERVAL_MS = 5;
 /** Real time of a deterministic run between looks at signals; the VM's virtual time knows nothing of it. */
 const PAUSE_INTERVAL_US = 20_000;
@@ -81,8 +85,7 @@ interface DemoMachine {
 /** @returns the exit status */
 export async function demo(options: DemoOptions): Promise<number> {
   const log = createLog(options.logLevel);
-  const file = options.config ?? fileURLToPath(new URL("config/demo.yaml", packageRoot));
-  const config = readDemoConfig(file, configChecks());
+  const config = configOf(options);
   const policy = options.policy ?? config.policy;
   const spec = planDemo(config, {
     policy,
@@ -92,23 +95,33 @@ export async function demo(options: DemoOptions): Promise<number> {
     ...(options.abi === undefined ? {} : { abi: options.abi }),
   });
   checkDisks(spec.functions);
-  const { image, file: imageFile } = guestImage(config);
+  const guest = demoGuest(config.vm);
   requireMemory(mapOf(spec).totalBytes, `VM ${spec.name}`);
-  log.info({ config: file, policy, fixture: imageFile }, "demo starts");
+  log.info({ policy, image: guest.file }, "demo starts");
   const run = new DemoRun(config, spec, options, log);
   try {
-    return options.deterministic
-      ? await run.deterministic(image, imageFile)
-      : await run.threaded(image, imageFile);
+    return options.deterministic ? await run.deterministic(guest) : await run.threaded(guest);
   } finally {
     run.close();
   }
 }
 
-function guestImage(config: DemoConfig): { readonly image: Uint8Array; readonly file: string } {
-  if (config.vm.fixture !== undefined) return readFixture(config.vm.fixture);
-  const file = config.vm.kernel ?? "";
-  return { image: readImage(file), file };
+/** The config file, or the shipped one for the guest. */
+function configOf({ config, guest }: DemoOptions): DemoConfig {
+  const checks = configChecks();
+  const shipped = guest === undefined ? "config/demo.yaml" : "config/demo-linux.yaml";
+  const read = readDemoConfig(config ?? fileURLToPath(new URL(shipped, packageRoot)), checks);
+  if (guest === undefined) return read;
+  const known = checks.names["Linux kernel"];
+  if (!known.includes(guest)) {
+    const hint = suggestion(guest, known);
+    throw new ZmendError(
+      "USAGE",
+      `--guest ${guest}: unknown Linux guest${hint}; name one of ${known.join(", ")}.`,
+    );
+  }
+  const { fixture, kernel, initrd, ...vm } = read.vm;
+  return { ...read, vm: { ...vm, linux: guest } };
 }
 
 /** What a run was watched to, and by whom. */
@@ -136,6 +149,7 @@ class DemoRun {
   readonly #meter = new LatencyMeter();
   readonly #reports = new Map<number, GuestReport>();
   readonly #trace: TraceFile | undefined;
+  readonly #console: string[] = [];
   #printed = 0;
   #interrupted = false;
   readonly #interrupt = (): void => {
@@ -157,8 +171,7 @@ class DemoRun {
   }
 
   /** Threads and real time. */
-  async threaded(image: Uint8Array, imageFile: string): Promise<number> {
-    const boot = { image, file: imageFile };
+  async threaded(boot: BootSource): Promise<number> {
     const vm = new VmController({ spec: this.#spec, boot, onGuestReset: "shutdown" });
     const lines = new ConsoleLines((line, timeUs) =>
       vm.note("guest", "console", this.#consoleLine(line), timeUs),
@@ -186,7 +199,7 @@ class DemoRun {
   }
 
   /** One thread and virtual time: the same ledger on every run. */
-  async deterministic(image: Uint8Array, imageFile: string): Promise<number> {
+  async deterministic({ image, file, linux }: BootSource): Promise<number> {
     const lines = new ConsoleLines((line, timeUs) =>
       entries.note(timeUs, "guest", "console", this.#consoleLine(line)),
     );
@@ -194,7 +207,7 @@ class DemoRun {
       lines.push(bytes, machine.guestClock.nowUs()),
     );
     const entries = new EntryStream(machine.vm, (entry) => this.#emit(entry));
-    bootVm(machine.vm, image, imageFile);
+    bootVm(machine.vm, image, file, linux);
     this.#digest.add(JSON.stringify({ seed: this.#options.seed, policy: this.#spec.policy.name }));
     const watchable: DemoMachine = {
       vm: machine.vm,
@@ -256,6 +269,7 @@ class DemoRun {
         corrupt: Number(report[4]),
       });
     }
+    if (this.#console.length < CONSOLE_LINES_MAX) this.#console.push(text);
     return { text };
   }
 
@@ -370,10 +384,9 @@ class DemoRun {
       vm: vmState,
       ...(this.#options.deterministic ? { digest: this.#digest.hex() } : {}),
       guest: {
-        ...(this.#config.vm.fixture === undefined
-          ? { kernel: this.#config.vm.kernel }
-          : { fixture: this.#config.vm.fixture }),
+        ...guestName(this.#config.vm),
         instructions,
+        console: this.#console,
       },
       functions: outcomes.map((outcome) => {
         const { hostResets, workerRestarts, ...books } = outcome.books;
@@ -395,6 +408,11 @@ class DemoRun {
   #print(text: string): void {
     process.stdout.write(`${text}\n`);
   }
+}
+
+function guestName({ fixture, linux, kernel }: DemoConfig["vm"]): object {
+  if (fixture !== undefined) return { fixture };
+  return linux === undefined ? { kernel } : { linux };
 }
 
 function latencyJson(latencies: Latencies): object {

@@ -17,6 +17,7 @@ import { type ConfigChecks, type FaultStep, hostProblem } from "../config/parts.
 import { cpuModels } from "../cpu/index.ts";
 import { ccdfSequenceNames, loadCcdfSequence } from "../machine/ccdf-sequence.ts";
 import { fixtureNames } from "../machine/fixtures.ts";
+import { linuxFixtureNames } from "../machine/linux-fixture.ts";
 import { EAGAIN, EIO } from "../ports/host-function.ts";
 import { policyNames } from "../recovery/index.ts";
 
@@ -27,6 +28,7 @@ export function configChecks(): ConfigChecks {
   return {
     names: {
       fixture: fixtureNames(),
+      "Linux kernel": linuxFixtureNames(),
       policy: policyNames(),
       "CCDF sequence": ccdfSequenceNames(),
       "CPU model": Object.keys(cpuModels),

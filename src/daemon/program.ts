@@ -41,6 +41,7 @@ function registerDemo(program: Command): void {
     .command("demo")
     .description("run a guest whose functions break, and show how it survives")
     .option("--config <file>", "the VM, its functions and what happens to them (YAML)")
+    .option("--guest <name>", "Debian's kernel, as 'npm run fixtures' fetched it: linux-6.1, ...")
     .option("--policy <name>", "recovery policy, instead of the config's: a name or a YAML file")
     .option("--dialect <name>", "how every host tells of errors: zpci, eeh or aer")
     .option("--abi <version>", "shape of the error interface, as 'zmend abi list' names them")

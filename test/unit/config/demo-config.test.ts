@@ -85,6 +85,26 @@ describe("demo config", () => {
     expect(config.functions[0]).toMatchObject({ profile: "plain", expect: "operational" });
   });
 
+  it("takes one guest: a program of ours, a cached kernel, or a file", () => {
+    const guest = (text: string): string => minimal.replace("fixture: zrecover", text);
+    const linux = "linux: linux-6.1, append: console=ttysclp0";
+    expect(parseDemoConfig(guest(linux), "x.yaml").vm).toMatchObject({ linux: "linux-6.1" });
+    const file = "kernel: vmlinuz, initrd: root.cpio, append: quiet";
+    expect(parseDemoConfig(guest(file), "x.yaml").vm.initrd).toBe("root.cpio");
+    expect(checkedMessage(guest("linux: linux-6.2"))).toMatch(
+      /^x\.yaml:2: vm\.linux: Linux kernel 'linux-6\.2' is unknown \(did you mean 'linux-6\.1'\?\)/,
+    );
+    expect(messageOf(guest("linux: linux-6.1, kernel: a"))).toBe(
+      "x.yaml:2: vm: needs exactly one of fixture, linux and kernel",
+    );
+    expect(messageOf(guest("linux: linux-6.1, initrd: a"))).toBe(
+      "x.yaml:2: vm.initrd: needs kernel",
+    );
+    expect(messageOf(guest("fixture: zrecover, append: a"))).toBe(
+      "x.yaml:2: vm.append: needs linux or kernel",
+    );
+  });
+
   it("names an unknown key with its line and the nearest known one", () => {
     expect(messageOf(minimal.replace("uid: 1", "uid: 1, profle: plain"))).toBe(
       "x.yaml:4: functions[0]: unknown key 'profle' (did you mean 'profile'?)",

@@ -1,6 +1,8 @@
 /** The pieces that fetch and build Linux fixtures; plain modules, so their types are written here. */
-import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runNode } from "../../support/command.ts";
 
 interface Source {
@@ -89,7 +91,7 @@ describe("apt's sources", () => {
   const expected = [
     "Types: deb",
     "URIs: copy:/mirror",
-    "Suites: trixie trixie-updates",
+    "Suites: trixie trixie-security",
     "Components: main",
     "Architectures: s390x",
     "Signed-By: /keys.gpg",
@@ -101,7 +103,7 @@ describe("apt's sources", () => {
       "# a comment",
       "Types: deb deb-src",
       "URIs: copy:/mirror",
-      "Suites: bookworm bookworm-updates other",
+      "Suites: bookworm bookworm-updates bookworm-security other",
       "Components: main contrib",
       "Signed-By: /keys.gpg",
       "",
@@ -127,14 +129,54 @@ describe("apt's sources", () => {
       "deb copy:/elsewhere stable main",
     ].join("\n");
     expect(apt.sourcesOf(apt.lines(text), "s390x", "trixie", "bookworm")).toBe(
-      expected.replace(" trixie-updates", ""),
+      expected.replace(" trixie-security", ""),
     );
+  });
+
+  it("of a release without an end have no security suite", () => {
+    const source = {
+      uris: "copy:/m",
+      suites: ["bookworm", "bookworm-security"],
+      components: ["main"],
+      signedBy: "",
+    };
+    expect(apt.sourcesOf([source], "s390x", "sid", "bookworm")).toContain("Suites: sid\n");
   });
 
   it("of no Debian release are refused", () => {
     expect(() => apt.sourcesOf([], "s390x", "trixie", "bookworm")).toThrow(
       /no sources of a Debian/,
     );
+  });
+});
+
+interface ModulesModule {
+  modulesWith(folder: string, wanted: readonly string[]): { name: string; data: Buffer }[];
+}
+
+const modules = await fixtureModule<ModulesModule>("modules.mjs");
+
+describe("kernel modules", () => {
+  let folder = "";
+  const put = (name: string, depends: string): void =>
+    writeFileSync(join(folder, name), `ELF\0license=GPL\0depends=${depends}\0name=x\0`);
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "zmend-modules-"));
+    mkdirSync(join(folder, "deep"));
+    put("nvme.ko", "nvme-core");
+    put("deep/nvme-core.ko", "crc_a,crc-b");
+    put("crc_a.ko", "");
+    put("crc-b.ko", "crc_a");
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it("come after what they depend on, each once, whether names have dashes or underscores", () => {
+    const names = modules.modulesWith(folder, ["crc_a", "nvme"]).map(({ name }) => name);
+    expect(names).toEqual(["crc_a.ko", "crc-b.ko", "nvme-core.ko", "nvme.ko"]);
+  });
+
+  it("that no package has are named", () => {
+    expect(() => modules.modulesWith(folder, ["ext9"])).toThrow("have no module ext9");
   });
 });
 

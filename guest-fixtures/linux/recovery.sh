@@ -1,0 +1,144 @@
+#!/bin/sh
+# Work for a guest whose PCI functions break: a file system on each NVMe disk, and files that are written with
+# fsync, read back past the page cache and compared. What a disk has acknowledged is held against it until the end.
+# A shutdown signal (SCLP signal quiesce) ends it: every file is read again, one report per function is logged
+# ("report fid=... state=... rounds=... checked=... corrupt=..."), the machine is switched off.
+files=8
+bytes=65536
+
+say() { echo "<5>recovery: $*" >/dev/kmsg; }
+
+# Fails on an I/O error; else counts a comparison, and a difference.
+compare() { # fid, file, sum
+  found=$(dd if="$2" bs=64k iflag=direct 2>/dev/null | sha256sum) || return 1
+  size=$(wc -c <"$2") || return 1
+  [ "$size" = $bytes ] || return 1
+  read -r checked corrupt <"/run/$1/counts"
+  if [ "$found" != "$3" ]; then
+    corrupt=$((corrupt + 1))
+    say "fid=$1 $2 is corrupt"
+  fi
+  echo "$((checked + 1)) $corrupt" >"/run/$1/counts"
+}
+
+# One disk: rounds of write, fsync, read back, until the end or an I/O error.
+work() { # fid
+  round=0
+  while [ ! -e /run/stop ]; do
+    round=$((round + 1))
+    echo "$round" >"/run/$1/round"
+    file=/mnt/$1/$((round % files))
+    # Every round's data is another's nowhere.
+    yes "function $1 round $round" | dd of="/run/$1/data" bs=$bytes count=1 iflag=fullblock 2>/dev/null
+    sum=$(sha256sum <"/run/$1/data")
+    # Until it is acknowledged, a file may hold anything.
+    rm -f "/run/$1/sums/$((round % files))"
+    if ! dd if="/run/$1/data" of="$file" bs=64k conv=fsync 2>"/run/$1/error"; then
+      say "fid=$1 round $round write failed: $(tail -n 1 "/run/$1/error")"
+      echo failed >"/run/$1/state"
+      return
+    fi
+    echo "$sum" >"/run/$1/sums/$((round % files))"
+    if ! compare "$1" "$file" "$sum"; then
+      say "fid=$1 round $round read failed"
+      echo failed >"/run/$1/state"
+      return
+    fi
+    [ $((round % 16)) = 0 ] && say "fid=$1 round $round"
+  done
+  for sum in "/run/$1/sums/"*; do
+    compare "$1" "/mnt/$1/${sum##*/}" "$(cat "$sum")" || echo failed >"/run/$1/state"
+  done
+  : >"/run/$1/done"
+}
+
+# A disk that was not there before, or is there again with what was written to it.
+begin() { # fid, disk, "again" or nothing
+  if [ -n "$3" ]; then
+    umount -l "/mnt/$1" 2>/dev/null
+  else
+    if ! mke2fs "$2" >/dev/null 2>"/run/$1/error"; then
+      say "fid=$1 mke2fs failed"
+      echo failed >"/run/$1/state"
+      return
+    fi
+  fi
+  if ! mount -t ext2 "$2" "/mnt/$1" 2>"/run/$1/error"; then
+    say "fid=$1 mount failed: $(cat "/run/$1/error")"
+    echo failed >"/run/$1/state"
+    return
+  fi
+  echo ok >"/run/$1/state"
+  say "fid=$1 at work on $2${3:+ again}"
+  work "$1"
+}
+
+# NVMe disks with their function's FID, one pair per line.
+disks() {
+  for function in /sys/bus/pci/devices/*; do
+    [ -e "$function/function_id" ] || continue
+    read -r fid <"$function/function_id"
+    for disk in "$function"/nvme/*/nvme*n*; do
+      name=${disk##*/}
+      [ -b "/dev/$name" ] && echo "${fid#0x} /dev/$name"
+    done
+  done
+}
+
+report() { # fid
+  read -r checked corrupt <"/run/$1/counts"
+  read -r round <"/run/$1/round"
+  read -r state <"/run/$1/state"
+  # A worker that waits for its disk for ever: nothing was lost that was acknowledged, and nothing comes any more.
+  [ "$state" = ok ] && [ ! -e "/run/$1/done" ] && state=stalled
+  say "report fid=$1 state=$state rounds=${round:-0} checked=$checked corrupt=$corrupt"
+}
+
+mkdir -p /run
+mount -t tmpfs tmpfs /run
+echo on >/proc/sys/kernel/printk_devkmsg
+echo 8 >/proc/sys/kernel/printk
+# Ctrl-Alt-Del, which a shutdown signal stands for, comes here as a signal.
+echo 0 >/proc/sys/kernel/ctrl-alt-del
+trap ': >/run/stop' INT
+say "ready, $(disks | wc -l) disks"
+while [ ! -e /run/stop ]; do
+  disks >/run/disks
+  while read -r fid disk; do
+    [ -e "/run/$fid/worker" ] && kill -0 "$(cat "/run/$fid/worker")" 2>/dev/null && continue
+    # One that failed is begun again on a new disk only.
+    [ "$(cat "/run/$fid/disk" 2>/dev/null)" = "$disk" ] && continue
+    again=
+    [ -d "/run/$fid" ] && again=again
+    mkdir -p "/run/$fid/sums" "/mnt/$fid"
+    if [ -z "$again" ]; then
+      echo "0 0" >"/run/$fid/counts"
+      echo 0 >"/run/$fid/round"
+      echo ok >"/run/$fid/state"
+    fi
+    echo "$disk" >"/run/$fid/disk"
+    begin "$fid" "$disk" "$again" </dev/null &
+    echo $! >"/run/$fid/worker"
+  done </run/disks
+  sleep 1
+done
+# Workers end by themselves; one that stands still for some seconds waits for a disk that never answers.
+still=0
+seen=
+while [ $still -lt 3 ]; do
+  left=
+  for folder in /run/*/; do
+    [ -e "$folder/done" ] || [ "$(cat "$folder/state")" != ok ] || left=1
+  done
+  [ -z "$left" ] && break
+  now=$(cat /run/*/counts /run/*/round)
+  [ "$now" = "$seen" ] && still=$((still + 1)) || still=0
+  seen=$now
+  sleep 1
+done
+for folder in /run/*/; do
+  fid=${folder%/}
+  report "${fid##*/}"
+done
+# Without a last sync, which would wait for such a disk.
+poweroff -nf
