@@ -126,7 +126,11 @@ interface DemoJson {
   readonly policy: string;
   readonly vm: string;
   readonly digest?: string;
-  readonly guest: { readonly fixture?: string; readonly instructions: number };
+  readonly guest: {
+    readonly fixture?: string;
+    readonly instructions: number;
+    readonly console: readonly string[];
+  };
   readonly functions: readonly (Record<(typeof bookKeys)[number], number> & {
     readonly fid: string;
     readonly state: string;
@@ -169,7 +173,8 @@ describe("demo --json", () => {
       "latencyUs",
     ]);
     expect(json).toMatchObject({ verdict: "recovered", policy: "mediated", vm: "running" });
-    expect(Object.keys(json.guest)).toEqual(["fixture", "instructions"]);
+    expect(Object.keys(json.guest)).toEqual(["fixture", "instructions", "console"]);
+    expect(json.guest.console.some((line) => line.includes(" report fid="))).toBe(true);
     expect(json.guest.fixture).toBe("zrecover");
     expect(json.guest.instructions).toBeGreaterThan(100_000);
     for (const entry of json.functions) {
