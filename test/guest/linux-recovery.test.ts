@@ -1,0 +1,183 @@
+/**
+ * Debian's own kernel and nvme driver recover from what breaks under them: asserted from the guest's console, from
+ * zmend's books and ledger, and from files that the guest checks. What Linux does with each code: zpci-guest.md
+ * 7.2, 9 and 12.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadPolicy } from "../../src/recovery/index.ts";
+import { LinuxVm, linuxMissing, pciName } from "../support/linux-vm.ts";
+
+const kernel = "linux-6.1";
+const missing = linuxMissing(kernel);
+
+/** zpci-guest.md 7.2: every code that Linux 6.1.176 answers with a recovery. */
+const RECOVERABLE = [
+  0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x10, 0x11, 0x12, 0x13, 0x30,
+  0x3a,
+];
+/** 7.2: logged, no action. */
+const MEASUREMENT = [0x2a, 0x2b, 0x2c];
+
+describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, () => {
+  describe("three disks, one VM", () => {
+    let guest: LinuxVm;
+    beforeAll(async () => {
+      guest = new LinuxVm(kernel, { functions: 3 });
+      await guest.atWork();
+    });
+    afterAll(() => guest.vm.stop());
+
+    it.each(RECOVERABLE)("code 0x%s: the guest resets the controller and resumes", async (pec) => {
+      await guest.recover(1, { type: "ccdf", pec });
+      const code = `Event 0x${pec.toString(16)} reports an error for PCI function 0x1`;
+      expect(guest.said(`zpci: ${pciName(1)}: ${code}`)).toHaveLength(1);
+    });
+
+    it("each recovery had the kernel's steps, in the kernel's words", () => {
+      for (const step of [
+        "nvme nvme0: frozen state error detected, reset controller",
+        `zpci: ${pciName(1)}: Initiating reset`,
+        "nvme nvme0: restart after slot reset",
+        `zpci: ${pciName(1)}: The device is ready to resume operations`,
+      ]) {
+        expect(guest.said(step), step).toHaveLength(RECOVERABLE.length);
+      }
+    });
+
+    it.each(MEASUREMENT)("code 0x%s of the measurement block changes nothing", async (pec) => {
+      const before = guest.recoveries(1);
+      const { notDelivered } = guest.function(0).books;
+      guest.raise(1, { type: "ccdf", pec });
+      await guest.until(() => guest.function(0).books.notDelivered.fmbCode > notDelivered.fmbCode);
+      await guest.progress(1);
+      expect(guest.recoveries(1)).toBe(before);
+    });
+
+    it("a burst of events is one recovery after the other, and the disk goes on", async () => {
+      const ccdfs = [{ pec: 0x3a }, { pec: 0x01 }, { pec: 0x02 }, { pec: 0x3a }];
+      await guest.recover(1, { type: "burst", ccdfs });
+      await guest.until(() => guest.balances()[0] === 0);
+      await guest.progress(1);
+      expect(guest.function(0)).toMatchObject({ state: "operational", guestState: "enabled" });
+    });
+
+    it("an event with a stale handle never reaches the guest", async () => {
+      const { staleIgnored } = guest.function(0).books;
+      const events = guest.said("reports an error").length;
+      guest.raise(1, { type: "ccdf", pec: 0x3a, stale: true });
+      await guest.until(() => guest.function(0).books.staleIgnored > staleIgnored);
+      await guest.progress(1);
+      expect(guest.said("reports an error")).toHaveLength(events);
+    });
+
+    it("the device's own DMA to an address that the guest has not mapped is recovered from", async () => {
+      await guest.recover(1, { type: "dma", kind: "translation" });
+      expect(guest.entries("dma-fault").length).toBeGreaterThan(0);
+      await guest.progress(1);
+    });
+
+    // An error that comes while nvme sets its queues up again makes the driver give the disk up ("Removing after
+    // probe failure"), as on any machine: which of the two happens is a matter of milliseconds.
+    it("an error while the guest recovers is recovered from as well, or costs this disk only", async () => {
+      const { books } = guest.function(1);
+      guest.raise(2, { type: "ccdf", pec: 0x3a });
+      await guest.until(() => guest.function(1).state === "guest-recovering");
+      guest.raise(2, { type: "ccdf", pec: 0x02 });
+      await guest.until(
+        () =>
+          guest.function(1).books.errorsRaised === books.errorsRaised + 2 &&
+          guest.function(1).books.recoveries > books.recoveries &&
+          guest.balances()[1] === 0,
+      );
+      await guest.progress(1);
+    });
+
+    it("a storm of twenty errors on one disk: every one is accounted for, the others work on", async () => {
+      const before = guest.function(1).books.errorsRaised;
+      for (let count = 0; count < 20; count++) {
+        guest.raise(2, { type: "ccdf", pec: 0x3a });
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      await guest.until(() => guest.function(1).books.errorsRaised === before + 20);
+      await guest.progress(1);
+      await guest.progress(3);
+      await guest.until(() => guest.balances()[1] === 0);
+    });
+
+    it("a permanent failure of that disk leaves the others at work", async () => {
+      guest.raise(2, { type: "ccdf", pec: 0x3b });
+      await guest.until(
+        () => guest.said("Event 0x3b reports an error for PCI function 0x2").length > 0,
+      );
+      await guest.until(() => guest.function(1).state === "failed");
+      await guest.progress(1);
+      await guest.progress(3);
+      expect(guest.function(1).guestState).toBe("permanent-error");
+    });
+
+    it("a disk that the host asks back is given up, and works again when it returns", async () => {
+      guest.raise(3, { type: "unplug", how: "request" });
+      await guest.until(() => guest.function(2).state === "detached");
+      guest.raise(3, { type: "plug", as: "configured" });
+      await guest.until(() => guest.said("fid=00000003 at work on /dev/nvme2n1 again").length > 0);
+      await guest.progress(3);
+    });
+
+    it("no acknowledged write is lost or changed, and the books close", async () => {
+      const reports = await guest.finish();
+      expect(reports.get(1)).toMatchObject({ state: "ok", corrupt: 0 });
+      expect(reports.get(1)?.checked).toBeGreaterThan(16);
+      // It can no longer say what it has, and said nothing wrong before.
+      expect(reports.get(2)).toMatchObject({ corrupt: 0 });
+      expect(reports.get(3)).toMatchObject({ state: "ok", corrupt: 0 });
+      expect(guest.balances()).toEqual([0, 0, 0]);
+      expect(guest.said("Kernel panic").concat(guest.said("Oops"))).toEqual([]);
+    });
+  });
+
+  describe("an error while the driver probes", () => {
+    let guest: LinuxVm;
+    beforeAll(async () => {
+      // In the middle of the identify commands of the first disk; the second is not touched.
+      const sequence = [{ function: 1, afterAccesses: 30, pec: 0x3a }];
+      guest = new LinuxVm(kernel, { functions: 2, sequence });
+      await guest.atWork();
+    });
+    afterAll(() => guest.vm.stop());
+
+    it("ends in a working disk", async () => {
+      expect(guest.entries("error-raised")).toHaveLength(1);
+      await guest.progress(1);
+      await guest.progress(2);
+      expect(guest.function(0)).toMatchObject({ state: "operational", guestState: "enabled" });
+      expect(guest.recoveries(2)).toBe(0);
+    });
+
+    it("policy qemu-11 stops the VM at the next error, and the guest hears nothing of it", async () => {
+      await guest.vm.setPolicy(loadPolicy("qemu-11"));
+      const events = guest.said("reports an error").length;
+      guest.raise(2, { type: "ccdf", pec: 0x3a });
+      await guest.until(() => guest.vm.runState() === "io-error");
+      expect(guest.said("reports an error")).toHaveLength(events);
+      expect(guest.said("is corrupt")).toEqual([]);
+    });
+  });
+
+  describe("a guest without PCI (pci=off)", () => {
+    let guest: LinuxVm;
+    beforeAll(async () => {
+      guest = new LinuxVm(kernel, { append: "pci=off" });
+      await guest.vm.start();
+      await guest.until(() => guest.said("recovery: ready, 0 disks").length > 0);
+    });
+    afterAll(() => guest.vm.stop());
+
+    it("is not disturbed by an error of a function that it never enabled", async () => {
+      guest.raise(1, { type: "ccdf", pec: 0x3a });
+      await guest.until(() => guest.function(0).books.errorsRaised === 1);
+      await guest.finish();
+      expect(guest.said("reports an error")).toEqual([]);
+      expect(guest.balances()).toEqual([0]);
+    });
+  });
+});
