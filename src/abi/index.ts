@@ -17,6 +17,7 @@ import {
   ClpSetFunctionResponse,
 } from "./clp.ts";
 import { Fib } from "./fib.ts";
+import { Fmb } from "./fmb.ts";
 import type { Layout } from "./layout.ts";
 import { Lowcore } from "./lowcore.ts";
 import {
@@ -83,6 +84,7 @@ export * from "./chsc.ts";
 export * from "./clp.ts";
 export * from "./ebcdic.ts";
 export * from "./fib.ts";
+export * from "./fmb.ts";
 export * from "./layout.ts";
 export * from "./lowcore.ts";
 export * from "./nvme.ts";
@@ -115,6 +117,7 @@ export const allLayouts: readonly Layout[] = [
   ClpSetFunctionRequest,
   ClpSetFunctionResponse,
   Fib,
+  Fmb,
   Sccb,
   ScpInfo,
   CpuInfo,

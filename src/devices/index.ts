@@ -30,6 +30,7 @@ import { SetInterruptionControls } from "./zpci/sic.ts";
 
 export { ZpciDma } from "./zpci/dma.ts";
 export type { HostParts } from "./zpci/function.ts";
+export { Measurement } from "./zpci/measurement.ts";
 export type { RaiseError } from "./zpci/rpcit.ts";
 export {
   type FunctionIdentity,

@@ -13,6 +13,7 @@ import {
   createDevices,
   type Devices,
   type HostParts,
+  Measurement,
   plugFunction,
   reserveFunction,
   ZpciDma,
@@ -75,7 +76,10 @@ export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): Platfor
       new ZpciDma(vm, ram, index, floating, translationOf(vm, index, configOf(spec, index))),
     new TraceWriter(vm, platformTraceRing(vm.map), clock),
   );
-  return new PlatformUnit(vm, platform);
+  const measurements = vm.map.functionBlocks.map(
+    (_, index) => new Measurement(vm, ram, index, spec.epochMs),
+  );
+  return new PlatformUnit(vm, platform, measurements, clock);
 }
 
 /** What the recovery machine of function `index` is made of: for the worker, and for its supervisor. */

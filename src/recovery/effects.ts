@@ -63,6 +63,7 @@ const REPEATED_ERROR = CcdfKind.error | (CcdfFlag.repeat << 8);
 const BODY_FH = RECORD_BODY + 4;
 const BODY_FID = RECORD_BODY + 8;
 const BODY_WORD_E = RECORD_BODY + 12;
+const BODY_FADDR = RECORD_BODY + 16;
 const BODY_RESERVED3 = RECORD_BODY + 24;
 const BODY_PEC = RECORD_BODY + 30;
 /** Bits 24-29 of word e (byte 15) are reserved. */
@@ -357,6 +358,31 @@ export class FunctionEffects {
 
   #setU32(at: number, value: number): void {
     for (let n = 0; n < 4; n++) this.#bytes[at + n] = (value >>> (24 - 8 * n)) & 0xff;
+  }
+
+  /**
+   * An event that the machine itself has for the guest: a measurement block that could not be written. The host knows
+   * nothing of it, so it stands in no book; the function goes on. Source: zpci-guest.md 7.2; vfio-uapi.md 4.5.
+   */
+  ownEvent(): void {
+    const words = this.words;
+    const pec = words.load(FunctionBlock.ownPec);
+    if (pec === 0) return;
+    const slot = this.guestEnabled() ? this.ring.reserve() : -1;
+    if (slot < 0 && this.guestEnabled()) return; // when the guest has fetched
+    if (slot >= 0) {
+      this.ring.clearBody(slot);
+      const generation = this.generation();
+      const now = this.#clock.nowUs();
+      this.ring.fillHeader(slot, REPEATED_ERROR, this.index, generation, now, 0);
+      this.#setPec(slot, pec);
+      this.#setU32(slot * 4 + BODY_FADDR, words.load(FunctionBlock.ownFaddrHigh));
+      this.#setU32(slot * 4 + BODY_FADDR + 4, words.load(FunctionBlock.ownFaddrLow));
+      this.ring.publish();
+      this.#trace.write(TraceKind.injected, this.index, generation, 0, pec, generation, 1, 0);
+      this.post();
+    }
+    words.store(FunctionBlock.ownPec, 0);
   }
 
   /**

@@ -132,6 +132,7 @@ export class RecoveryUnit {
     if (this.vmStopping()) return NEVER;
     this.#guestRequests();
     this.#phases();
+    this.#machine.effects.ownEvent();
     this.#machine.pinning.step();
     this.#calls.step((bits & WORK_HOST) !== 0);
     this.#unplugProgress();

@@ -159,10 +159,32 @@ export const FunctionBlock = wordBlock([
   "mapIotaHigh",
   "mapCount",
   "mapEntries:192",
+  // An event of the machine's own for this function (platform writes, worker takes): an FMB that cannot be written.
+  // 0 = none; else the PEC, after the address
+  "!ownPec",
+  "ownFaddrLow",
+  "ownFaddrHigh",
   // Guest activity (vCPU)
   "!loads",
   "stores",
+  "storeBlocks",
   "rpcits",
+  // Function measurement block (measurement.ts). vCPU: interval, a count per MPCIFC 10 that names an address, a count
+  // per one that switched it on, and the counters then; platform: the rest
+  "fmbIntervalMs",
+  "fmbEpoch",
+  "fmbStart",
+  "fmbBase:8",
+  "!fmbSeen",
+  "fmbStartSeen",
+  "fmbDueLow",
+  "fmbDueHigh",
+  "fmbSamples",
+  // Bytes of DMA (platform)
+  "dmaReadLow",
+  "dmaReadHigh",
+  "dmaWrittenLow",
+  "dmaWrittenHigh",
   "interruptionsDropped", // platform and vCPU: MSI without a place to go
   "requestsLost", //         vCPU: guestFetched records that found the request ring full
 ]);
@@ -205,6 +227,7 @@ export const WORK_COMMAND = 16;
 /** The host asks for the device back (VFIO's REQ eventfd). */
 export const WORK_REQ = 32;
 export const WORK_MAP = 64;
+export const WORK_OWN = 128;
 
 /** Values of `recoveryCommand`. */
 export const RecoveryCommand = {

@@ -6,7 +6,7 @@
  */
 import { isFmbCode } from "../abi/ccdf.ts";
 import { compareExchange, exchange, load, poke, store } from "./atomics.ts";
-import { FunctionBlock, VmBlock } from "./blocks.ts";
+import { FunctionBlock, VmBlock, WORK_OWN } from "./blocks.ts";
 import { Doorbell } from "./doorbell.ts";
 import type { VmMemory } from "./vm-memory.ts";
 
@@ -81,4 +81,25 @@ export class GuestErrorMailbox {
   #base(functionIndex: number): number {
     return (this.#vm.map.functionBlocks[functionIndex] as number) / 4;
   }
+}
+
+/**
+ * Platform: an event of the machine's own, which the recovery worker hands to the guest without any host knowing of it.
+ * One that waits already is enough: the guest logs it and does nothing more (zpci-guest.md 7.2).
+ */
+export function postOwnEvent(
+  vm: VmMemory,
+  functionIndex: number,
+  pec: number,
+  faddr: bigint,
+): void {
+  const { words } = vm;
+  const base = (vm.map.functionBlocks[functionIndex] as number) / 4;
+  if (load(words, base + FunctionBlock.ownPec) !== 0) return;
+  poke(words, base + FunctionBlock.ownFaddrHigh, Number(faddr >> 32n) | 0);
+  poke(words, base + FunctionBlock.ownFaddrLow, Number(faddr & 0xffff_ffffn) | 0);
+  store(words, base + FunctionBlock.ownPec, pec);
+  new Doorbell(words, base + FunctionBlock.workerSleeping, base + FunctionBlock.workerSummary).ring(
+    WORK_OWN,
+  );
 }

@@ -118,6 +118,7 @@ function* ringDepths({ index }: FunctionStatus, { vm }: VmControl): Generator<Sa
 function* accesses({ index }: FunctionStatus, vm: VmControl): Generator<Sample> {
   yield { labels: { kind: "load" }, value: word(vm, index, FunctionBlock.loads) };
   yield { labels: { kind: "store" }, value: word(vm, index, FunctionBlock.stores) };
+  yield { labels: { kind: "store-block" }, value: word(vm, index, FunctionBlock.storeBlocks) };
   yield { labels: { kind: "rpcit" }, value: word(vm, index, FunctionBlock.rpcits) };
 }
 

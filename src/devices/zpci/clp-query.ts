@@ -140,6 +140,11 @@ function groupOf(facts: HostFacts): number {
   return facts.gid >= GROUP_RESERVED_FIRST ? GROUP_DEFAULT : facts.gid;
 }
 
+/** FMB update interval of the function's group. */
+export function updateIntervalMs(facts: HostFacts): number {
+  return groupOf(facts) === GROUP_DEFAULT ? defaultGroup.mui : facts.mui;
+}
+
 /** Longest store block of the function's group. */
 export function maxStoreBlock(facts: HostFacts): number {
   return groupOf(facts) === GROUP_DEFAULT ? defaultGroup.maxstbl : facts.maxstbl;

@@ -78,11 +78,19 @@ export class ZpciDma implements GuestDma {
         if (result !== DMA_REFUSED) this.faultAddress = BigInt(page) * 4096n + BigInt(offset);
         return result;
       }
+      this.#countBytes(write ? FunctionBlock.dmaWrittenLow : FunctionBlock.dmaReadLow, length);
       done += length;
       offset = 0;
       page += 1;
     }
     return 0;
+  }
+
+  /** A counter of two words, low first, that only this thread writes. */
+  #countBytes(low: number, bytes: number): void {
+    const sum = (this.#word(low) >>> 0) + bytes;
+    store(this.#words, this.#base + low, sum | 0);
+    if (sum > 0xffff_ffff) add(this.#words, this.#base + low + 1, 1);
   }
 
   #chunk(page: number, offset: number, part: Uint8Array, write: boolean): number {

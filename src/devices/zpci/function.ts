@@ -19,6 +19,7 @@ import {
   PHASE_RUNNING,
   stateOf,
   stateWord,
+  VmBlock,
   WORK_REQUEST,
 } from "../../shm/blocks.ts";
 import { waitForDma } from "../../shm/dma-activity.ts";
@@ -79,6 +80,7 @@ export class ZpciFunction {
   readonly #clock: Clock;
   readonly #requests: RingProducer;
   readonly #doorbell: Doorbell;
+  readonly #platform: Doorbell;
   readonly #shared: boolean;
 
   constructor(vm: VmMemory, index: number, parts: FunctionParts) {
@@ -97,6 +99,12 @@ export class ZpciFunction {
       vm.words,
       this.#base + FunctionBlock.workerSleeping,
       this.#base + FunctionBlock.workerSummary,
+    );
+    const vmBlock = vm.map.vmBlock / 4;
+    this.#platform = new Doorbell(
+      vm.words,
+      vmBlock + VmBlock.platformSleeping,
+      vmBlock + VmBlock.platformSummary,
     );
     this.#shared = vm.map.vcpuCount > 1;
   }
@@ -238,6 +246,11 @@ export class ZpciFunction {
     }
     this.#doorbell.ring(WORK_REQUEST | work);
     return slot >= 0;
+  }
+
+  /** Wakes the platform's thread, which writes the measurement block. */
+  measurementChanged(): void {
+    this.#platform.ring(1 << (this.index & 31));
   }
 
   /** Wakes the recovery worker with work bits, e.g. a returned credit. */

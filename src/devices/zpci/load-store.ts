@@ -168,7 +168,7 @@ export class PciStoreBlock implements InterceptHandler {
     if (offset + length > barBytes(target, space)) return OPERAND;
     if (!cpu.fetch(this.#block, length)) return FAULTED;
     if (!this.#store(target, space, offset, length)) return OPERAND;
-    target.count(FunctionBlock.stores);
+    target.count(FunctionBlock.storeBlocks);
     return CC0;
   }
 

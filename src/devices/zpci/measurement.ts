@@ -10,16 +10,33 @@ import type { GuestMemory } from "../../ports/guest-memory.ts";
 import { load, store } from "../../shm/atomics.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
+import type { ZpciFunction } from "./function.ts";
 
 /** TOD clock at 1970-01-01, in microseconds since 1900. */
 const UNIX_EPOCH_US = 2_208_988_800_000_000n;
-/** Doublewords of the block that count, in their order: low words of the counters. */
+/** What the block counts of the guest's instructions, in its order. */
 const counters: readonly number[] = [
   FunctionBlock.loads,
   FunctionBlock.stores,
   FunctionBlock.storeBlocks,
   FunctionBlock.rpcits,
 ];
+/** What it starts from, in the order of `fmbBase`. */
+const bases: readonly number[] = [
+  ...counters,
+  FunctionBlock.dmaReadLow,
+  FunctionBlock.dmaReadHigh,
+  FunctionBlock.dmaWrittenLow,
+  FunctionBlock.dmaWrittenHigh,
+];
+
+/** MPCIFC 10 switches measurement on: from here on it counts. Thread: the vCPU's. */
+export function startMeasurement(target: ZpciFunction): void {
+  for (const [n, word] of bases.entries()) {
+    target.set(FunctionBlock.fmbBase + n, target.get(word));
+  }
+  target.count(FunctionBlock.fmbStart);
+}
 const LAST_UPDATE = Fmb.fields.lastUpdate.offset;
 
 export class Measurement {
@@ -67,13 +84,6 @@ export class Measurement {
     if (this.#word(FunctionBlock.fmbStartSeen) === start) return;
     store(this.#words, this.#base + FunctionBlock.fmbStartSeen, start);
     store(this.#words, this.#base + FunctionBlock.fmbSamples, 0);
-    for (const [n, word] of counters.entries()) {
-      store(this.#words, this.#base + FunctionBlock.fmbBase + n, this.#word(word));
-    }
-    for (let n = 0; n < 4; n++) {
-      const value = this.#word(FunctionBlock.dmaReadLow + n);
-      store(this.#words, this.#base + FunctionBlock.fmbBase + counters.length + n, value);
-    }
   }
 
   /** U on, contents, U off: a guest that finds U reads again. */

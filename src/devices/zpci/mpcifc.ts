@@ -37,8 +37,10 @@ import {
   SPECIFICATION,
   statusOf,
 } from "../outcome.ts";
+import { updateIntervalMs } from "./clp-query.ts";
 import type { FunctionTable, ZpciFunction } from "./function.ts";
 import { MappingWork } from "./mapping-work.ts";
+import { startMeasurement } from "./measurement.ts";
 import type { RaiseError } from "./rpcit.ts";
 import { cellOf, type StateRow, stateTable } from "./state-table.ts";
 
@@ -191,8 +193,14 @@ export class ModifyFunctionControls implements InterceptHandler {
       this.#raiseError(target.index, Pec.FMBPRO, high | 0, low | 0, true);
       return CC1;
     }
+    const was = target.get(FunctionBlock.fmbHigh) | target.get(FunctionBlock.fmbLow);
     target.set(FunctionBlock.fmbHigh, high);
     target.set(FunctionBlock.fmbLow, low);
+    if ((high | low) === 0) return CC0;
+    target.set(FunctionBlock.fmbIntervalMs, updateIntervalMs(target.facts));
+    if (was === 0) startMeasurement(target);
+    target.count(FunctionBlock.fmbEpoch);
+    target.measurementChanged();
     return CC0;
   }
 

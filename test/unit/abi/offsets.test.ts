@@ -166,6 +166,23 @@ const sheets: readonly Sheet[] = [
     },
   },
   {
+    section: "zpci-guest 11: FMB format 0",
+    table: abi.Fmb,
+    size: 64,
+    fields: {
+      format: [0, 1],
+      indicators: [0, 4, 8, 31],
+      samples: [4, 4],
+      lastUpdate: [8, 8],
+      loads: [16, 8],
+      stores: [24, 8],
+      storeBlocks: [32, 8],
+      refreshes: [40, 8],
+      dmaRead: [48, 8],
+      dmaWritten: [56, 8],
+    },
+  },
+  {
     section: "zpci-guest 7.6: CHSC request",
     table: abi.ChscRequest,
     size: 16,
@@ -970,6 +987,9 @@ describe("codes against the fact sheets", () => {
     });
     expect(abi.AvailabilityPec).toEqual({
       TO_CONFIGURED: 0x0301,
+      RESERVED_TO_STANDBY: 0x0302,
+      MANY_CHANGED: 0x0306,
+      STANDBY_TO_RESERVED: 0x0308,
       DECONFIGURE_REQUEST: 0x0303,
       CONFIGURED_TO_STBRES: 0x0304,
     });

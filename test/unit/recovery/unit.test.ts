@@ -16,6 +16,7 @@ import {
   VmBlock,
   WORK_COMMAND,
 } from "../../../src/shm/blocks.ts";
+import { postOwnEvent } from "../../../src/shm/guest-error.ts";
 import { GuestStep, RecoveryRig, rigPolicy, rigPolicyFile } from "../../support/recovery-rig.ts";
 
 const SERVAC = 0x003a;
@@ -868,6 +869,37 @@ describe("operator", () => {
     unit.step();
     expect(rig.stateName).toBe("unplugging");
     expect(rig.fetch()).toMatchObject({ kind: 2, pec: 0x0303 });
+  });
+});
+
+describe("events of the machine's own", () => {
+  it("reach the guest without changing the function or any book", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    postOwnEvent(rig.vm, 0, 0x002c, 0x1_2345_6788n);
+    postOwnEvent(rig.vm, 0, 0x002a, 0n); // one is enough
+    unit.step();
+    expect(rig.stateName).toBe("operational");
+    expect(rig.guestState).toBe(FunctionState.ENABLED);
+    const record = rig.fetch();
+    expect(record).toMatchObject({ kind: 1, pec: 0x002c });
+    expect(new DataView((record as { body: Uint8Array }).body.buffer).getBigUint64(16)).toBe(
+      0x1_2345_6788n,
+    );
+    expect(rig.fetch()).toBeUndefined();
+    expect(readBooks(rig.vm, 0)).toMatchObject({ errorsRaised: 0, injected: 0, fetchedByGuest: 0 });
+  });
+
+  it("are forgotten when the guest has the function disabled", () => {
+    const rig = new RecoveryRig();
+    rig.set(FunctionBlock.stateWord, FunctionState.DISABLED);
+    const unit = rig.unit();
+    unit.step();
+    postOwnEvent(rig.vm, 0, 0x002a, 0n);
+    unit.step();
+    expect(rig.get(FunctionBlock.ownPec)).toBe(0);
+    expect(rig.fetch()).toBeUndefined();
   });
 });
 
