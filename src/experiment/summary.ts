@@ -350,7 +350,7 @@ export class Summariser {
   }
 }
 
-/** Best mean of a metric; undefined if it has no direction or no value. */
+/** Best mean of a metric that can be won; undefined if no policy has a value. */
 export function leaderOf(
   metric: MetricName,
   policies: readonly string[],

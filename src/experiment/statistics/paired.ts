@@ -5,7 +5,7 @@
  * difference d_z: Lakens 2013, Frontiers in Psychology 4:863.
  */
 import { studentCdf } from "../mathematics.ts";
-import { bootstrapMean } from "./bootstrap.ts";
+import { type BootstrapOptions, bootstrapMean } from "./bootstrap.ts";
 import { signTest } from "./exact.ts";
 import { type Interval, momentsOf } from "./interval.ts";
 
@@ -26,10 +26,11 @@ export function pairedDifference(
   a: ArrayLike<number>,
   b: ArrayLike<number>,
   seed: number | bigint,
+  options: BootstrapOptions = {},
 ): PairedDifference {
   const differences = Array.from(a, (value, index) => value - (b[index] as number));
   const moments = momentsOf(differences);
-  const interval = bootstrapMean(differences, seed);
+  const interval = bootstrapMean(differences, seed, options);
   return {
     difference: moments.mean,
     ...interval,
