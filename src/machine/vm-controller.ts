@@ -82,6 +82,12 @@ const operatorCommands: Readonly<Record<OperatorCommand, number>> = {
   "stop-vm": RecoveryCommand.stopVm,
 };
 
+/**
+ * A disabled wait at this address is an orderly end: Linux after a shutdown signal (drivers/s390/char/sclp_quiesce.c),
+ * and QEMU takes it so (target/s390x/helper.c, s390_handle_wait).
+ */
+const QUIESCED_PSW_ADDRESS = 0xfffn;
+
 /** Run state and reason for each way in which a guest's CPU ends. */
 const endings: Readonly<Record<number, readonly [RunState, string]>> = {
   [VCPU_POWER_OFF]: ["shutdown", "guest-shutdown"],
@@ -580,7 +586,10 @@ export class VmController implements VmControl {
       this.#guestReset();
       return;
     }
-    const [state, reason] = endings[stopped] ?? ["shutdown", "operator"];
+    const quiesced =
+      stopped === VCPU_DISABLED_WAIT && this.#machine.pswAddress() === QUIESCED_PSW_ADDRESS;
+    const ended = quiesced ? VCPU_POWER_OFF : stopped;
+    const [state, reason] = endings[ended] ?? ["shutdown", "operator"];
     this.#enter(state, reason);
   }
 
