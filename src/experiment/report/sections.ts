@@ -186,14 +186,19 @@ function estimateCell(
 
 function limitText({ time, low, high }: TimeLimit): string {
   if (time === null) return "not reached";
-  const limits = `${low === null ? "?" : timeText(low)} to ${high === null ? "not reached" : timeText(high)}`;
-  return low === time && high === time ? timeText(time) : `${timeText(time)} (${limits})`;
+  const value = timeText(time);
+  if (low === time && high === time) return value;
+  const from = low === null ? "?" : timeText(low);
+  if (high === null) return `${value} (${from} or more)`;
+  const to = timeText(high);
+  const unit = to.slice(to.indexOf(" "));
+  return `${value} (${from.endsWith(unit) ? from.slice(0, -unit.length) : from} to ${to})`;
 }
 
 function recoveryTable({ plan, summary }: Analysis): Block {
   return {
     kind: "table",
-    caption: `Kaplan-Meier estimates with 95 % intervals; deadline ${timeText(plan.deadlineSeconds)}`,
+    caption: `Kaplan-Meier estimates with 95 % intervals; still broken: at the deadline of ${timeText(plan.deadlineSeconds)}`,
     columns: [
       { title: "Policy" },
       { title: "Failures", numeric: true },
@@ -201,7 +206,7 @@ function recoveryTable({ plan, summary }: Analysis): Block {
       { title: "Half recovered after", numeric: true },
       { title: "90 %", numeric: true },
       { title: "99 %", numeric: true },
-      { title: "Broken at deadline", numeric: true },
+      { title: "Still broken", numeric: true },
     ],
     rows: Object.entries(summary.timeToRecover).map(([policy, times]) => [
       policy,

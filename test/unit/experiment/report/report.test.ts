@@ -142,6 +142,11 @@ describe("the report", () => {
     }
   });
 
+  test("writes the limits of a time with one unit, and an open one as such", () => {
+    expect(report.markdown).toMatch(/\| mediated \| [\d,]+ \| \d+ \| \d+ ms \(\d+ to \d+ ms\) \|/);
+    expect(report.markdown).toContain("not reached");
+  });
+
   test("names each method with its source", () => {
     for (const source of ["Efron 1987", "Holm", "Kaplan and Meier", "Greenwood", "Cliff"]) {
       expect(report.html).toContain(source);
