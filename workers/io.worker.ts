@@ -3,7 +3,7 @@ import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import type { PlatformUnit } from "../src/machine/loops.ts";
 import { platformBetween } from "../src/machine/orders.ts";
-import { buildPlatform } from "../src/machine/parts.ts";
+import { buildPlatform } from "../src/machine/platform-parts.ts";
 import { PLATFORM_ACTOR, passGate } from "../src/machine/start-gate.ts";
 import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
 import { attachVmMemory } from "../src/shm/vm-memory.ts";

@@ -3,7 +3,7 @@ import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { standAsOther } from "../src/machine/hold.ts";
 import { PolicyOrders } from "../src/machine/orders.ts";
-import { buildRecovery, comesBack } from "../src/machine/parts.ts";
+import { buildRecovery, comesBack } from "../src/machine/recovery-parts.ts";
 import { joinTime, passGate, recoveryActor } from "../src/machine/start-gate.ts";
 import { ACTOR_LOADED, type ActorTask, policyOf, withPolicy } from "../src/machine/vm-spec.ts";
 import { warmUpEventPath } from "../src/machine/warm-up.ts";

@@ -17,6 +17,12 @@ export function workerUrl(name: WorkerName): string {
   return new URL(relative, import.meta.url).href;
 }
 
+/**
+ * Heap for short-lived objects, MiB. Recovery workers and platforms make hardly any, and there is one for each function:
+ * left alone, the garbage of their start makes V8 keep tens of MiB for each.
+ */
+const youngHeapMiB = { recovery: 2, io: 2, vcpu: 16 } as const;
+
 export interface Actor {
   /** Resolves with the task's result when the actor's life ends, rejects when its thread died. */
   readonly done: Promise<unknown>;
@@ -38,6 +44,7 @@ export function startActor(name: WorkerName, task: object, ports: MessagePort[] 
     idleTimeout: Number.POSITIVE_INFINITY,
     atomics: "disabled",
     recordTiming: false,
+    resourceLimits: { maxYoungGenerationSizeMb: youngHeapMiB[name] },
   });
   const done: Promise<unknown> = pool.run(task, { transferList: ports });
   // Whoever awaits `done` sees the failure; an actor that nobody awaits yet must not end the process.

@@ -13,14 +13,9 @@ import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { type BootSource, bootAgain } from "./boot.ts";
 import { COMMAND_RUN, commandOf, type PlatformUnit, stoppedOf } from "./loops.ts";
-import {
-  buildPlatform,
-  buildProcessor,
-  buildRecovery,
-  type Processor,
-  prepareVm,
-  recoveryOptions,
-} from "./parts.ts";
+import { buildProcessor, type Processor, prepareVm } from "./parts.ts";
+import { buildPlatform } from "./platform-parts.ts";
+import { buildRecovery, recoveryOptions } from "./recovery-parts.ts";
 import { forgetThreads } from "./restore.ts";
 import { type Snapshot, writeSnapshot } from "./snapshot.ts";
 import { recordVcpuEnd } from "./vcpu-loop.ts";

@@ -5,38 +5,29 @@ import {
   type SimFunctionConfig,
   SimHostFunction,
   SimHostRegions,
-  SimPlatform,
-  translationOf,
 } from "../backend/sim/index.ts";
 import { Cpu, CpuState, clearReset, PswBit, Vcpu } from "../cpu/index.ts";
 import {
   createDevices,
   type Devices,
   type HostParts,
-  Measurement,
   plugFunction,
   reserveFunction,
-  ZpciDma,
 } from "../devices/index.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { HostFunction } from "../ports/host-function.ts";
-import type { RecoveryUnitOptions } from "../recovery/index.ts";
 // Not through its index: a worker would load the parsers of policy files too, and its guest waits for it.
 import { announceFunction, awaitFunction } from "../recovery/plug.ts";
-import { RecoveryUnit } from "../recovery/unit.ts";
-import { compareExchange } from "../shm/atomics.ts";
-import { FunctionBlock } from "../shm/blocks.ts";
 import { ChannelReport } from "../shm/channel-report.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { GuestErrorMailbox } from "../shm/guest-error.ts";
 import { GuestRam } from "../shm/guest-ram.ts";
-import { platformTraceRing, recoveryTraceRing, vcpuTraceRing } from "../shm/memory-map.ts";
+import { vcpuTraceRing } from "../shm/memory-map.ts";
 import { TraceWriter } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { loadImage } from "./image.ts";
 import { type LinuxBoot, placeLinux } from "./linux-boot.ts";
-import { PlatformUnit } from "./loops.ts";
-import { policyOf, type VmSpec } from "./vm-spec.ts";
+import type { VmSpec } from "./vm-spec.ts";
 
 /** Once, before any thread starts: the host side of each function, its identity in the guest, the reset state. */
 export function prepareVm(vm: VmMemory, spec: VmSpec): void {
@@ -63,65 +54,6 @@ export function bootVm(vm: VmMemory, image: Uint8Array, file: string, linux: Lin
   state.setHalves(Cpu.pswMask, PswBit.ea64High, PswBit.ba31Low | 0);
   state.setHalves(Cpu.pswAddress, 0, loaded.entry);
   state.setI32(Cpu.running, 1);
-}
-
-export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): PlatformUnit {
-  const ram = new GuestRam(vm);
-  const floating = new FloatingInterrupts(vm);
-  const platform = new SimPlatform(
-    vm,
-    spec.functions,
-    clock,
-    (index) =>
-      new ZpciDma(vm, ram, index, floating, translationOf(vm, index, configOf(spec, index))),
-    new TraceWriter(vm, platformTraceRing(vm.map), clock),
-  );
-  const measurements = vm.map.functionBlocks.map(
-    (_, index) => new Measurement(vm, ram, index, spec.epochMs),
-  );
-  return new PlatformUnit(vm, platform, measurements, clock);
-}
-
-/** What the recovery machine of function `index` is made of: for the worker, and for its supervisor. */
-export function recoveryOptions(
-  vm: VmMemory,
-  spec: VmSpec,
-  index: number,
-  clock: Clock,
-): RecoveryUnitOptions {
-  const floating = new FloatingInterrupts(vm);
-  return {
-    vm,
-    index,
-    host: new SimHostFunction(vm, index, configOf(spec, index)),
-    policy: policyOf(spec, index),
-    clock,
-    trace: new TraceWriter(vm, recoveryTraceRing(vm.map, index), clock),
-    channelReport: new ChannelReport(vm, floating),
-    floating,
-  };
-}
-
-/**
- * The recovery machine. A test that set `FunctionBlock.killAtStep` lets `onKill` run when the drain reaches that
- * step, once; `onKill` must not return. `continued`: it goes on where another one stood that did not die.
- */
-export function buildRecovery(
-  vm: VmMemory,
-  spec: VmSpec,
-  index: number,
-  clock: Clock,
-  onKill: (step: number) => never,
-  continued = false,
-): RecoveryUnit {
-  const killWord = (vm.map.functionBlocks[index] as number) / 4 + FunctionBlock.killAtStep;
-  return new RecoveryUnit({
-    ...recoveryOptions(vm, spec, index, clock),
-    continued,
-    killHook: (step) => {
-      if (compareExchange(vm.words, killWord, step, 0) === step && step !== 0) onKill(step);
-    },
-  });
 }
 
 /** What vCPU `index` reaches with its instructions: zPCI, channel subsystem, SCLP. */
@@ -206,15 +138,4 @@ export function placeFunction(vm: VmMemory, index: number, config: SimFunctionCo
   reserveFunction(vm, index, config, new SimHostRegions(vm, index));
   awaitFunction(vm, index);
   announceFunction(vm, index);
-}
-
-/** Whether the function is planned to appear while the VM runs: then its worker waits for it. */
-export function comesBack(spec: VmSpec, index: number): boolean {
-  return configOf(spec, index).faults.some(({ action }) => action.type === "plug");
-}
-
-function configOf(spec: VmSpec, index: number): VmSpec["functions"][number] {
-  const config = spec.functions[index];
-  if (config === undefined) throw new RangeError(`no function has index ${index}`);
-  return config;
 }

@@ -39,7 +39,8 @@ import {
 } from "./hold.ts";
 import { COMMAND_RUN, COMMAND_STOP, commandOf, type PlatformOrder, stoppedOf } from "./loops.ts";
 import type { PlatformAnswer, PlatformRequest, PolicyOrder } from "./orders.ts";
-import { placeFunction, prepareVm, recoveryOptions } from "./parts.ts";
+import { placeFunction, prepareVm } from "./parts.ts";
+import { recoveryOptions } from "./recovery-parts.ts";
 import { forgetThreads } from "./restore.ts";
 import type { Snapshot } from "./snapshot.ts";
 import {

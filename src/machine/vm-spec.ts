@@ -1,6 +1,8 @@
 /** A VM as plain data: what every one of its threads needs to build its objects. Travels in task messages. */
-import { hostAreaBytes, type SimFunctionConfig } from "../backend/sim/index.ts";
-import { VCPU_AREA_BYTES } from "../cpu/index.ts";
+// Past the indexes: every worker loads this module, and would load all devices and instructions with it.
+import type { SimFunctionConfig } from "../backend/sim/config.ts";
+import { hostAreaBytes } from "../backend/sim/iommu-pages.ts";
+import { VCPU_AREA_BYTES } from "../cpu/core-layout.ts";
 import type { Policy } from "../recovery/index.ts";
 import { type MemoryMap, planMemory } from "../shm/memory-map.ts";
 
@@ -35,6 +37,12 @@ export function mapOf(spec: VmSpec): MemoryMap {
     vcpuBytes: VCPU_AREA_BYTES,
     hostBytes: hostAreaBytes(spec.functions),
   });
+}
+
+export function configOf(spec: VmSpec, index: number): SimFunctionConfig {
+  const config = spec.functions[index];
+  if (config === undefined) throw new RangeError(`no function has index ${index}`);
+  return config;
 }
 
 export function policyOf(spec: VmSpec, index: number): Policy {

@@ -8,12 +8,9 @@ import { type SimFunctionConfig, SimHostFunction } from "../../src/backend/sim/i
 import { VirtualClock } from "../../src/base/clock.ts";
 import { Cpu, CpuState, clearReset, PswBit, Vcpu, VcpuExit } from "../../src/cpu/index.ts";
 import type { PlatformUnit } from "../../src/machine/loops.ts";
-import {
-  buildDevices,
-  buildPlatform,
-  prepareVm,
-  recoveryOptions,
-} from "../../src/machine/parts.ts";
+import { buildDevices, prepareVm } from "../../src/machine/parts.ts";
+import { buildPlatform } from "../../src/machine/platform-parts.ts";
+import { recoveryOptions } from "../../src/machine/recovery-parts.ts";
 import { mapOf, type VmSpec } from "../../src/machine/vm-spec.ts";
 import type { HostFunction } from "../../src/ports/host-function.ts";
 import { loadPolicy } from "../../src/recovery/index.ts";

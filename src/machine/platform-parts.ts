@@ -1,0 +1,30 @@
+/** Builds the platform of a VM: a module of its own, so that its thread loads no more than it needs. */
+import { translationOf } from "../backend/sim/pinned-dma.ts";
+import { SimPlatform } from "../backend/sim/platform.ts";
+import { ZpciDma } from "../devices/zpci/dma.ts";
+import { Measurement } from "../devices/zpci/measurement.ts";
+import type { Clock } from "../ports/clock.ts";
+import { FloatingInterrupts } from "../shm/floating.ts";
+import { GuestRam } from "../shm/guest-ram.ts";
+import { platformTraceRing } from "../shm/memory-map.ts";
+import { TraceWriter } from "../shm/trace.ts";
+import type { VmMemory } from "../shm/vm-memory.ts";
+import { PlatformUnit } from "./loops.ts";
+import { configOf, type VmSpec } from "./vm-spec.ts";
+
+export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): PlatformUnit {
+  const ram = new GuestRam(vm);
+  const floating = new FloatingInterrupts(vm);
+  const platform = new SimPlatform(
+    vm,
+    spec.functions,
+    clock,
+    (index) =>
+      new ZpciDma(vm, ram, index, floating, translationOf(vm, index, configOf(spec, index))),
+    new TraceWriter(vm, platformTraceRing(vm.map), clock),
+  );
+  const measurements = vm.map.functionBlocks.map(
+    (_, index) => new Measurement(vm, ram, index, spec.epochMs),
+  );
+  return new PlatformUnit(vm, platform, measurements, clock);
+}
