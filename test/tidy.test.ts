@@ -174,6 +174,15 @@ describe("the tree", () => {
   });
 });
 
+describe("vega, which is large", () => {
+  it("is loaded by the drawing of a report and by nothing else, and not before it is asked to", () => {
+    const users = sources.filter((file) => /["']vega(-lite)?["']/.test(readFileSync(file, "utf8")));
+    expect(users).toEqual(["src/experiment/report/svg.ts"]);
+    const text = readFileSync("src/experiment/report/svg.ts", "utf8");
+    expect(text).not.toMatch(/^import (?!type)[^\n]*vega/m);
+  });
+});
+
 describe("mathematics that engines agree on", () => {
   it("is all that experiments and the guest model use: no transcendental of Math, no power operator", () => {
     const exact =

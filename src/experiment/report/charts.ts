@@ -67,7 +67,6 @@ const config: Spec = {
 
 function base(height: number | Spec, rest: Spec): Spec {
   return {
-    $schema: "vega-lite",
     width: plotWidth,
     height,
     padding: 8,

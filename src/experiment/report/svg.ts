@@ -3,15 +3,17 @@
  * imported here, when a report is wanted, and nowhere else. What would differ between two runs or two pictures on
  * a page is taken out: vega numbers its clip paths through the life of the process.
  */
-import type { Chart, Spec } from "./charts.ts";
+import type { Chart } from "./charts.ts";
 
 /** @returns an `<svg>` element for use inside HTML: no namespace (HTML knows it), ids prefixed with the chart's */
 export async function drawSvg(chart: Chart): Promise<string> {
   const [vega, vegaLite] = await Promise.all([import("vega"), import("vega-lite")]);
-  const { $schema: _, ...spec }: Spec = chart.spec;
-  const compiled = vegaLite.compile(spec as unknown as Parameters<typeof vegaLite.compile>[0], {
-    logger: vega.logger(vega.Error),
-  });
+  const compiled = vegaLite.compile(
+    chart.spec as unknown as Parameters<typeof vegaLite.compile>[0],
+    {
+      logger: vega.logger(vega.Error),
+    },
+  );
   const view = new vega.View(vega.parse(compiled.spec), {
     renderer: "none",
     logger: vega.logger(vega.Error),
