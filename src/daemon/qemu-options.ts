@@ -90,6 +90,7 @@ export const qemuOptions = [
   { name: "nic", value: "none", help: "none: there is no network" },
   { name: "vga", value: "none", help: "none: there is no display" },
   { name: "parallel", value: "none", help: "none: there is no parallel port" },
+  { name: "audiodev", value: "none", help: "driver none: there is no sound" },
   { name: "L", value: "FOLDER", help: "accepted: there is no firmware to look for" },
   { name: "version", help: "print the version and exit" },
   { name: "help", help: "print this help and exit" },
@@ -98,7 +99,7 @@ export const qemuOptions = [
 
 /** QEMU's options that are not here, by name: their users are told so, not that they mistyped. */
 const missing: ReadonlySet<string> = new Set(
-  `accel-kvm audio audiodev bios cdrom chroot compat debugcon dfilter dtb dump-vmstate echr enable-kvm
+  `audio bios cdrom chroot compat debugcon dfilter dtb dump-vmstate echr enable-kvm
   enable-sync-profile fda fdb fsdev full-screen fw_cfg gdb hda hdb hdc hdd incoming iscsi k mem-path
   mem-prealloc mtdblock netdev no-fd-bootchk numa only-migratable option-rom pflash plugin portrait preconfig
   qmp-pretty readconfig rotate run-with runas s sd seed semihosting set shim singlestep snapshot spice tb-size

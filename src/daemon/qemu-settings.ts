@@ -105,6 +105,12 @@ function checkWithoutEffect(words: Words): void {
     for (const key of keys) reader.text(key);
     reader.end(keys, "the boot order");
   }
+  for (const text of valuesOf(words, "audiodev")) {
+    const reader = new GroupReader("audiodev", text, "driver");
+    reader.word("driver", ["none"]);
+    reader.id("id");
+    reader.end(["driver", "id"], "an audio device");
+  }
   for (const text of valuesOf(words, "global")) checkGlobal(text);
 }
 

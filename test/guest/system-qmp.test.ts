@@ -1,6 +1,16 @@
 /** `zmend-system-s390x` with monitors, as scripts and management programs start it: qmp.md 4, 7 and 9. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -151,6 +161,69 @@ describe("zmend-system-s390x with a monitor", () => {
     await client.ended();
     while (existsSync(pidfile)) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(pid).toBeGreaterThan(0);
+  });
+
+  it("starts as libvirt 9.0 starts an s390x domain: inherited descriptors, its options, its first commands", async () => {
+    // The listening socket and the console's file are the parent's, handed over by number.
+    const listening = createServer();
+    const first = join(folder, "first.sock");
+    await new Promise<void>((resolve) => listening.listen(first, () => resolve()));
+    linkSync(first, socket);
+    const { fd } = (listening as unknown as { readonly _handle: { readonly fd: number } })._handle;
+    const console_ = join(folder, "console");
+    const file = openSync(console_, "a");
+    const memory = '{"qom-type":"memory-backend-ram","id":"s390.ram","size":16777216}';
+    const words = [
+      ...["-name", "guest=z1,debug-threads=on", "-S", "-object", memory, "-accel", "tcg"],
+      ...["-machine", "s390-ccw-virtio-11.1,usb=off,dump-guest-core=off,memory-backend=s390.ram"],
+      ...["-cpu", "zmend", "-m", "size=16384k", "-overcommit", "mem-lock=off", "-display", "none"],
+      ...[
+        "-smp",
+        "1,sockets=1,cores=1,threads=1",
+        "-no-user-config",
+        "-nodefaults",
+        "-no-shutdown",
+      ],
+      ...[
+        "-uuid",
+        "e8149166-b417-496d-915e-66559a72ef35",
+        "-rtc",
+        "base=utc",
+        "-boot",
+        "strict=on",
+      ],
+      ...["-chardev", "socket,id=charmonitor,fd=3,server=on,wait=off", "-kernel", zrecover],
+      ...["-mon", "chardev=charmonitor,id=monitor,mode=control", "-append", "x"],
+      ...["-add-fd", "set=0,fd=4,opaque=console0-source"],
+      ...["-chardev", "file,id=charconsole0,path=/dev/fdset/0,append=on"],
+      ...["-device", "sclpconsole,chardev=charconsole0,id=console0"],
+      ...["-audiodev", '{"id":"audio1","driver":"none"}', "-msg", "timestamp=on"],
+      ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ];
+    const child = spawn(process.execPath, [script, ...words], {
+      stdio: ["ignore", "ignore", "pipe", fd, file],
+    });
+    children.push(child);
+    // From here on only the child accepts; closing removes the first name, not the socket.
+    listening.close();
+    const client = await QmpClient.ready(socket);
+    const events = { capability: "events", state: true };
+    await client.execute("migrate-set-capabilities", { capabilities: [events] });
+    expect(await client.execute("query-chardev")).toContainEqual({
+      label: "charmonitor",
+      filename: "disconnected:unix:descriptor 3,server=on",
+      "frontend-open": true,
+    });
+    expect(await client.execute("query-named-block-nodes", { flat: true })).toEqual([]);
+    expect(await client.execute("qom-list", { path: "/machine/peripheral" })).toHaveLength(1);
+    await client.execute("cont");
+    while (!readFileSync(console_, "utf8").includes("working on 0 functions")) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const closed = new Promise((resolve) => child.once("close", resolve));
+    await client.execute("quit");
+    expect(await closed).toBe(0);
+    closeSync(file);
   });
 
   it("speaks QMP on its terminal, or the human monitor with its prompt", () => {

@@ -150,8 +150,12 @@ const baseTypes: readonly QomType[] = [
   { name: "cpu", parent: "device", abstract: true },
   { name: "s390x-cpu", parent: "cpu", abstract: true },
   { name: CPU_TYPE, parent: "s390x-cpu" },
+  { name: "accel", parent: "object", abstract: true },
+  { name: "tcg-accel", parent: "accel" },
   { name: "memory-backend", parent: "object", abstract: true },
   { name: "memory-backend-ram", parent: "memory-backend" },
+  // Nobody can have one; libvirt 9.0 ends itself when its properties are not to be had.
+  { name: "memory-backend-file", parent: "memory-backend", abstract: true },
   { name: "memory-backend-memfd", parent: "memory-backend" },
   { name: "secret", parent: "object" },
   { name: "chardev", parent: "object", abstract: true },

@@ -28,6 +28,7 @@ describe("options that say what is so anyway", () => {
     "-machine s390-ccw-virtio,accel=interp -accel interp -name guest -cpu qemu",
     "-smp 1,sockets=1,cores=1,threads=1 -overcommit mem-lock=off -rtc base=utc -boot strict=on",
     "-sandbox on,obsolete=deny,spawn=deny -msg timestamp=on -net none -nic none -icount shift=auto",
+    '-audiodev {"id":"audio1","driver":"none"}',
     "-global virtio-blk-device.scsi=off -L /usr/share",
     "-m size=524288k -object memory-backend-ram,id=s390.ram,size=536870912 -machine s390-ccw-virtio,memory-backend=s390.ram",
     '-m 512 -object {"qom-type":"memory-backend-ram","id":"s390.ram","size":536870912}',

@@ -1,10 +1,22 @@
 /** Devices: what is plugged, plugging and unplugging. Source: qmp.md 6 and 9. */
+import { statSync } from "node:fs";
 import type { VmControl } from "../../../machine/vm-control.ts";
-import { type Command, command, machineOf, type QmpHost } from "../command.ts";
+import { type BlockNode, type Command, command, machineOf, type QmpHost } from "../command.ts";
 import type { DeviceModel } from "../device-catalogue.ts";
 import { pciClassNames, pciFacts } from "../devices.ts";
 import { deviceNotFound, QmpError } from "../errors.ts";
-import { any, arrayOf, bool, int, int64, optional, str, struct } from "../schema.ts";
+import {
+  any,
+  arrayOf,
+  bool,
+  enumeration,
+  int,
+  int64,
+  optional,
+  type Static,
+  str,
+  struct,
+} from "../schema.ts";
 
 const pciRegion = struct({
   bar: int,
@@ -31,16 +43,69 @@ const pciDevice = struct({
   regions: arrayOf(pciRegion),
 });
 
+const imageInfo = struct({
+  filename: str,
+  format: str,
+  "virtual-size": int,
+  "actual-size": optional(int),
+});
+const blockNode = struct({
+  file: str,
+  "node-name": optional(str),
+  ro: bool,
+  drv: str,
+  encrypted: bool,
+  backing_file_depth: int,
+  detect_zeroes: enumeration(["off"]),
+  bps: int,
+  bps_rd: int,
+  bps_wr: int,
+  iops: int,
+  iops_rd: int,
+  iops_wr: int,
+  write_threshold: int,
+  cache: struct({ writeback: bool, direct: bool, "no-flush": bool }),
+  image: imageInfo,
+});
 const blockInfo = struct({
   device: str,
   qdev: optional(str),
   type: str,
   removable: bool,
   locked: bool,
-  inserted: optional(
-    struct({ file: str, ro: bool, drv: str, "node-name": optional(str), encrypted: bool }),
-  ),
+  inserted: optional(blockNode),
 });
+
+/** A raw image without limits: what QEMU says of one, in its own members. */
+function nodeInfo(node: BlockNode): Static<typeof blockNode> {
+  const { size = 0, blocks = 0 } = statSync(node.file, { throwIfNoEntry: false }) ?? {};
+  return {
+    file: node.file,
+    "node-name": node.id,
+    ro: node.readOnly,
+    drv: "raw",
+    encrypted: false,
+    backing_file_depth: 0,
+    detect_zeroes: "off",
+    bps: 0,
+    bps_rd: 0,
+    bps_wr: 0,
+    iops: 0,
+    iops_rd: 0,
+    iops_wr: 0,
+    write_threshold: 0,
+    cache: { writeback: true, direct: false, "no-flush": false },
+    image: {
+      filename: node.file,
+      format: "raw",
+      "virtual-size": size,
+      "actual-size": blocks * STAT_BLOCK_BYTES,
+    },
+  };
+}
+
+/** Unit of stat's block count, whatever the file system's is. */
+const STAT_BLOCK_BYTES = 512;
 
 export const deviceCommands: readonly Command[] = [
   command({
@@ -63,28 +128,15 @@ export const deviceCommands: readonly Command[] = [
         type: "unknown",
         removable: false,
         locked: false,
-        inserted: {
-          file: node.file,
-          ro: node.readOnly,
-          drv: "raw",
-          "node-name": node.id,
-          encrypted: false,
-        },
+        inserted: nodeInfo(node),
       })),
   }),
   command({
     name: "query-named-block-nodes",
     summary: "disk images",
     arguments: struct({ flat: optional(bool) }),
-    returns: arrayOf(struct({ "node-name": str, file: str, ro: bool, drv: str, encrypted: bool })),
-    run: (_, { host }) =>
-      host.blocks().map((node) => ({
-        "node-name": node.id,
-        file: node.file,
-        ro: node.readOnly,
-        drv: "raw",
-        encrypted: false,
-      })),
+    returns: arrayOf(blockNode),
+    run: (_, { host }) => host.blocks().map(nodeInfo),
   }),
   command({
     name: "device_add",
