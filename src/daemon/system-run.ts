@@ -3,6 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { SimFunctionConfig } from "../backend/sim/index.ts";
 import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
+import { FUNCTIONS_MAX } from "../base/limits.ts";
 import {
   type BlockNode,
   createQmpServer,
@@ -39,6 +40,9 @@ export interface SystemPlan {
   readonly blocks: () => readonly BlockNode[];
   readonly catalogue?: DeviceCatalogue;
 }
+
+/** Places for functions that are plugged while the guest runs. */
+const FREE_SLOTS = 8;
 
 /** What ended the run: the guest in the way of its run state's reason, or somebody outside. */
 type EndedBy = "signal" | "exit" | "quit" | RunState;
@@ -179,6 +183,7 @@ export function specOf(plan: SystemPlan): VmSpec {
     cpuModel: settings.cpuModel,
     functions,
     functionIds,
+    functionSlots: Math.min(FUNCTIONS_MAX, functions.length + FREE_SLOTS),
     policy: loadPolicy("mediated"),
     epochMs: settings.epochMs,
   };

@@ -198,6 +198,45 @@ describe("a VM behind QMP", () => {
     expect(await client.execute("query-status")).toEqual({ status: "running", running: true });
   });
 
+  it("gives a function up on device_del and takes another on device_add, each told at its end", async () => {
+    const zpci = [{ id: "z0", target: "fn-00000042", fid: 0x42, uid: 5 }];
+    const { client, machine } = await started(two, { zpci });
+    client.send('{"execute":"device_del","arguments":{"id":"fn-00000042"},"id":1}');
+    client.send('{"execute":"device_del","arguments":{"id":"z0"},"id":2}');
+    expect((await client.reply(1)).return).toEqual({});
+    expect((await client.reply(2)).error?.desc).toMatch(
+      /already in the process of unplug|not found/,
+    );
+    await client.until(({ data }) => data?.["device"] === "z0");
+    expect(client.events("DEVICE_DELETED").map(({ data }) => data)).toEqual([
+      { device: "fn-00000042", path: "/machine/peripheral/fn-00000042" },
+      { device: "z0", path: "/machine/peripheral/z0" },
+    ]);
+    const identity = { driver: "zpci", id: "z1", target: "t1", uid: 9, fid: 0x99 };
+    await client.execute("device_add", identity);
+    expect((await client.refused("device_add", { ...identity, id: "z2", target: "t2" })).desc).toBe(
+      "uid 9 already in use",
+    );
+    await client.execute("device_add", { driver: "zmend-test", id: "t1" });
+    await machine.until(() => machine.vm.functions().some(({ id }) => id === "t1"));
+    const [bus] = (await client.execute("query-pci")) as { devices: { qdev_id: string }[] }[];
+    expect(bus?.devices.map(({ qdev_id }) => qdev_id)).toEqual(["t1", "fn-00000043"]);
+    expect(await client.execute("x-zmend-query-recovery", { id: "t1" })).toMatchObject([
+      { id: "t1", fid: 0x99, uid: 9 },
+    ]);
+    await machine.until(() =>
+      machine.lines.some((line) => /fid 0*99 .*\bworks?\b|fid 0*99 /.test(line)),
+    );
+  });
+
+  it("loses a function to device_del although its guest does not answer", async () => {
+    const { client } = await started(two, { unplugDeadlineMs: 600 });
+    await client.execute("stop");
+    await client.execute("device_del", { id: "fn-00000042" });
+    expect((await client.event("DEVICE_DELETED")).data).toMatchObject({ device: "fn-00000042" });
+    await client.execute("cont");
+  });
+
   it("shows its devices: query-pci, the object tree and the human monitor", async () => {
     const { client } = await started(two, {
       zpci: [{ id: "z0", target: "fn-00000042", fid: 0x42, uid: 5 }],

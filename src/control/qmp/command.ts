@@ -33,7 +33,8 @@ export interface QmpHost {
   readonly chardevs: Chardevs;
   readonly blocks: () => readonly BlockNode[];
   readonly recent: RecentEntries;
-  readonly unplugDeadlineMs: number;
+  /** When a function is taken from a guest that does not give it up. */
+  readonly unplugAfterMs: number;
   readonly commandLineOptions: () => readonly {
     readonly option: string;
     readonly parameters: readonly CommandLineParameter[];

@@ -25,6 +25,8 @@ export class Devices {
   readonly #control: VmControl | undefined;
   readonly #zpci: ZpciDevice[];
   readonly #leaving = new Set<string>();
+  /** Ids of functions that are gone, for what is still told of them. */
+  readonly #gone = new Map<number, string>();
 
   constructor(control: VmControl | undefined, zpci: readonly ZpciDevice[]) {
     this.#control = control;
@@ -45,7 +47,7 @@ export class Devices {
 
   idOf(fid: number): string {
     const status = this.functions().find((entry) => entry.fid === fid);
-    return status?.id ?? `fn-${fid.toString(16).padStart(8, "0")}`;
+    return status?.id ?? this.#gone.get(fid) ?? `fn-${fid.toString(16).padStart(8, "0")}`;
   }
 
   /** By id, by QOM path, or by the id of its zpci device. @throws QmpError DeviceNotFound */
@@ -129,8 +131,9 @@ export class Devices {
   }
 
   /** The function is gone. @returns the zpci device that goes with it */
-  left(id: string): ZpciDevice | undefined {
+  left(id: string, fid: number): ZpciDevice | undefined {
     this.#leaving.delete(id);
+    this.#gone.set(fid, id);
     const index = this.#zpci.findIndex((entry) => entry.target === id);
     return index < 0 ? undefined : this.#zpci.splice(index, 1)[0];
   }

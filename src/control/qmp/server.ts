@@ -27,8 +27,10 @@ import { type EndRules, VmEvents } from "./vm-events.ts";
 /** Clients served at once; so many may wait besides, more are turned away. */
 const CLIENTS_MAX = 256;
 const WAITING_MAX = 1024;
-/** `device_del` ends with an event after this, whatever the guest does. */
+/** `device_del` ends with an event before this, whatever the guest does. */
 const UNPLUG_DEADLINE_MS = 10_000;
+/** Of the deadline, what taking a function without the guest's consent may need. */
+const UNPLUG_TAKING_MS = 500;
 
 /** QMP (JSON), or the human monitor with its prompt. */
 export type MonitorMode = "control" | "readline";
@@ -115,7 +117,10 @@ class ControlServer implements QmpServer {
       chardevs: options.chardevs ?? new Chardevs(),
       blocks: options.blocks ?? (() => []),
       recent,
-      unplugDeadlineMs: options.unplugDeadlineMs ?? UNPLUG_DEADLINE_MS,
+      unplugAfterMs: Math.max(
+        0,
+        (options.unplugDeadlineMs ?? UNPLUG_DEADLINE_MS) - UNPLUG_TAKING_MS,
+      ),
       commandLineOptions: options.commandLineOptions ?? (() => []),
       monitor: (line, cpu) => runMonitorLine(this.host, line, cpu),
       commands: () => commandTable,

@@ -57,7 +57,7 @@ export class VmEvents {
         return;
       }
       case "device-deleted":
-        return this.#deleted(event.id);
+        return this.#deleted(event.id, event.fid);
       case "unplug-failed":
         this.#devices.stayed(event.id);
         return this.#target.emit("DEVICE_UNPLUG_GUEST_ERROR", this.#place(event.id));
@@ -70,10 +70,10 @@ export class VmEvents {
   }
 
   /** The function, then the zpci device that gave it its identifiers. */
-  #deleted(id: string): void {
+  #deleted(id: string, fid: number): void {
     const zpci = this.#devices.zpci().find(({ target }) => target === id);
     const path = zpci === undefined ? undefined : this.#devices.path(zpci);
-    this.#devices.left(id);
+    this.#devices.left(id, fid);
     this.#target.emit("DEVICE_DELETED", this.#place(id));
     if (zpci === undefined) return;
     this.#target.emit("DEVICE_DELETED", {

@@ -160,7 +160,7 @@ export const deviceCommands: readonly Command[] = [
       const status = host.devices.function(id);
       host.devices.startLeaving(status.id);
       try {
-        control.unplug(status.fid, host.unplugDeadlineMs);
+        control.unplug(status.fid, host.unplugAfterMs);
       } catch (error) {
         host.devices.stayed(status.id);
         throw error;
