@@ -4,6 +4,7 @@
  * bare-metal image until it is switched off or stops in a disabled wait; its ASCII console is the terminal. A
  * re-IPL starts the machine again, unless -no-reboot says otherwise.
  */
+import { tuneEngine } from "../base/engine.ts";
 import { ZmendError } from "../base/errors.ts";
 import { zmendVersion } from "../base/version.ts";
 import { MACHINE_TYPE } from "../control/qmp/index.ts";
@@ -102,6 +103,7 @@ function inherited(ends: readonly End[]): number[] {
   });
 }
 
+tuneEngine();
 guardStandardOutput(PROGRAM);
 try {
   process.exitCode = await main(process.argv.slice(2));

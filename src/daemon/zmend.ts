@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 /** The `zmend` command: runs the program of `program.ts`, turns errors into sentences and exit statuses. */
 import { CommanderError } from "commander";
+import { tuneEngine } from "../base/engine.ts";
 import { EXIT_USAGE, guardStandardOutput, reportFailure } from "./failure.ts";
 import { createProgram } from "./program.ts";
 
+tuneEngine();
 guardStandardOutput("zmend");
 try {
   await createProgram().parseAsync();

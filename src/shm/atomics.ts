@@ -7,10 +7,12 @@
  * checked by the SPIN model `test/model`. The facts they rest on:
  *  - JavaScript atomics are sequentially consistent (ECMA-262, memory model).
  *  - A plain aligned access through Int32Array is tear-free on shared memory; it may be stale, so it
- *    is a hint only, confirmed by an atomic load before anything depends on it.
+ *    is a hint only, confirmed by an atomic load before anything depends on it; or a snapshot, where the reader
+ *    might as well have run a moment earlier, or a word that only the reader's thread writes. It sees all that
+ *    happened before an atomic load of the reader's, and costs a tenth of one (7.5 ns in V8 11: a call).
  *  - A plain store before an atomic store (publish) is visible to whoever reads the published value.
  */
-import { at, hostIsBigEndian, swap32 } from "../base/bits.ts";
+import { hostIsBigEndian, swap32 } from "../base/bits.ts";
 
 const swapped = hostIsBigEndian;
 
@@ -18,9 +20,11 @@ function flip(value: number): number {
   return swapped ? swap32(value) : value;
 }
 
-/** Plain load: a hint for polling loops. */
+/** Plain load: a hint for polling loops, a snapshot, or a word of one's own. */
 export function peek(words: Int32Array, index: number): number {
-  return swapped ? swap32(at(words, index)) : at(words, index);
+  // Not through `at`: what that has seen of other arrays would make this load a slow one.
+  const value = words[index] as number;
+  return swapped ? swap32(value) : value;
 }
 
 /** Plain store: only for words that a later atomic store publishes. */

@@ -3,6 +3,7 @@
  * nothing else. Exit status 0 when the group ran (a refused verdict is an answer), 2 for wrong usage.
  */
 import { spawnSync } from "node:child_process";
+import { tuneEngine } from "../../src/base/engine.ts";
 import { suggestion } from "../../src/base/nearest.ts";
 import type { Group } from "./harness.ts";
 
@@ -15,6 +16,7 @@ const groups: Readonly<Record<string, () => Promise<Group>>> = {
   cpu: async () => (await import("./cpu/group.ts")).cpu,
 };
 
+tuneEngine();
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const flags = process.argv.slice(2).filter((word) => word.startsWith("--"));
 const unknownFlag = flags.find((flag) => flag !== "--quick");

@@ -15,7 +15,7 @@ import {
 } from "../../abi/test-function.ts";
 import { swap32 } from "../../base/bits.ts";
 import { EINVAL, type HostRegions } from "../../ports/host-function.ts";
-import { add, compareExchange, load, store } from "../../shm/atomics.ts";
+import { add, compareExchange, load, peek, poke, store } from "../../shm/atomics.ts";
 import { FunctionBlock, WORK_ERR } from "../../shm/blocks.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import {
@@ -48,6 +48,7 @@ const TEST_REGISTER_BYTES = TestRegister.scratchpad + 4;
 export class SimHostRegions implements HostRegions {
   readonly #area: HostArea;
   readonly #words: Int32Array;
+  readonly #config: DataView;
   readonly #host: number;
   /** The NVMe controller's registers; undefined for the test function. */
   readonly #nvme: NvmeBar | undefined;
@@ -67,6 +68,7 @@ export class SimHostRegions implements HostRegions {
     this.#words = vm.words;
     this.#host = this.#area.host;
     const space = this.#area.configSpace;
+    this.#config = new DataView(space.buffer, space.byteOffset, space.length);
     const vectors = (((space[MSIX_CONTROL + 1] ?? 0) & 7) << 8) + (space[MSIX_CONTROL] ?? 0) + 1;
     const kind = this.#area.get(HostBlock.deviceKind);
     const shape = shapeOfKind(kind);
@@ -111,7 +113,8 @@ export class SimHostRegions implements HostRegions {
 
   /** Whether the hardware answers loads and stores. */
   #passes(): boolean {
-    const hardware = load(this.#words, this.#host + HostBlock.hardware);
+    // A snapshot: an access that reads it a moment before the hardware breaks came before that.
+    const hardware = peek(this.#words, this.#host + HostBlock.hardware);
     return hardware === Hardware.NORMAL || hardware === Hardware.BLOCKED;
   }
 
@@ -135,9 +138,14 @@ export class SimHostRegions implements HostRegions {
   #countAccess(): void {
     const words = this.#words;
     const host = this.#host;
-    const count = (add(words, host + HostBlock.accesses, 1) + 1) | 0;
-    const trigger = load(words, host + HostBlock.accessTrigger);
-    if (trigger === 0 || count !== trigger) return;
+    const accesses = host + HostBlock.accesses;
+    if (peek(words, host + HostBlock.accessTrigger) === 0) {
+      // Nobody waits for a count: vCPUs, which take turns, are its only writers.
+      poke(words, accesses, (peek(words, accesses) + 1) | 0);
+      return;
+    }
+    const count = (add(words, accesses, 1) + 1) | 0;
+    if (count !== load(words, host + HostBlock.accessTrigger)) return;
     if (load(words, host + HostBlock.triggerBreaks) === 1) {
       const hardware = host + HostBlock.hardware;
       if (compareExchange(words, hardware, Hardware.NORMAL, Hardware.ERROR) === Hardware.BLOCKED) {
@@ -250,6 +258,10 @@ export class SimHostRegions implements HostRegions {
       this.#ones(length);
       return 0;
     }
+    if (length === 4 && offset + 4 <= CONFIG_BYTES) {
+      this.valueLow = this.#config.getInt32(offset);
+      return 0;
+    }
     for (let i = 0; i < length; i++) {
       const at = offset + i;
       this.#shiftIn(at < CONFIG_BYTES ? (this.#area.configSpace[at] as number) : 0xff);
@@ -274,7 +286,7 @@ export class SimHostRegions implements HostRegions {
 
 function validRange(offset: number, length: number): boolean {
   if (length !== 1 && length !== 2 && length !== 4 && length !== 8) return false;
-  return Number.isInteger(offset) && offset >= 0;
+  return (offset | 0) === offset ? offset >= 0 : Number.isInteger(offset) && offset >= 0;
 }
 
 /** Byte `n` of high/low, counted from the least significant. */

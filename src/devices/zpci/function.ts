@@ -8,7 +8,7 @@ import { FH_ENABLE, FH_INDEX_MASK } from "../../abi/pci-insn.ts";
 import { REQUEST_RING_SLOTS } from "../../base/limits.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { EINVAL, type HostFacts, type HostRegions } from "../../ports/host-function.ts";
-import { add, compareExchange, load, poke, store } from "../../shm/atomics.ts";
+import { add, compareExchange, load, peek, poke, store } from "../../shm/atomics.ts";
 import {
   type FIB_INTERRUPTS,
   type FIB_IOAT,
@@ -134,8 +134,21 @@ export class ZpciFunction {
     return load(this.#words, this.#base + word);
   }
 
+  /**
+   * A word that only vCPUs write, or a snapshot of one that others write too: an instruction that reads the state
+   * a moment before an error changes it came before the error.
+   */
+  own(word: number): number {
+    return peek(this.#words, this.#base + word);
+  }
+
   set(word: number, value: number): void {
     store(this.#words, this.#base + word, value);
+  }
+
+  /** One more in a counter that only vCPUs write: they take turns. */
+  tally(word: number): void {
+    poke(this.#words, this.#base + word, (peek(this.#words, this.#base + word) + 1) | 0);
   }
 
   count(word: number): void {
@@ -151,7 +164,7 @@ export class ZpciFunction {
    * change as well (a forced unplug), so no handle says "enabled" for a function that is not.
    */
   handle(): number {
-    const handle = this.get(FunctionBlock.guestHandle) & ~FH_ENABLE;
+    const handle = this.own(FunctionBlock.guestHandle) & ~FH_ENABLE;
     return (this.state() >= FunctionState.ENABLED ? handle | FH_ENABLE : handle) >>> 0;
   }
 
@@ -160,7 +173,7 @@ export class ZpciFunction {
   }
 
   state(): FunctionState {
-    return stateOf(this.stateWord());
+    return stateOf(this.own(FunctionBlock.stateWord));
   }
 
   generation(): number {
@@ -195,7 +208,7 @@ export class ZpciFunction {
   }
 
   registered(flag: typeof FIB_IOAT | typeof FIB_INTERRUPTS): boolean {
-    return (this.get(FunctionBlock.fibFlags) & flag) !== 0;
+    return (this.own(FunctionBlock.fibFlags) & flag) !== 0;
   }
 
   /** After the words of a registration were written. */

@@ -84,13 +84,12 @@ export class RefreshTranslations implements InterceptHandler {
       if ((outcome & MALFORMED) === 0 && outcome !== GO) return outcome;
       pec = outcome & 0xffff;
     } else if (pec === 0) pec = this.#inspect(target);
-    target.count(FunctionBlock.rpcits);
+    target.tally(FunctionBlock.rpcits);
     target.bumpEpoch();
     if (pec !== 0) {
       target.enterError();
-      const failedHigh = Math.floor(this.#failedPage / PAGES_PER_HIGH) | 0;
-      const failedLow = ((this.#failedPage % PAGES_PER_HIGH) * 4096) | 0;
-      this.#raiseError(target.index, pec, failedHigh, failedLow, false);
+      const { index } = target;
+      this.#raiseError(index, pec, highOf(this.#failedPage), lowOf(this.#failedPage), false);
       return cc1(ModifyStatus.permanentError);
     }
     // A page copy that began under the old translation must end before the guest may reuse the page.
@@ -128,9 +127,9 @@ export class RefreshTranslations implements InterceptHandler {
     const offset = startLow & 0xfff;
     const lengthPages = pageOf(lengthHigh, lengthLow);
     const tail = (lengthLow & 0xfff) + offset;
-    const end = first + lengthPages + Math.ceil(tail / 4096); // exclusive
-    const aperture = pageOf(target.get(FunctionBlock.pbaHigh), target.get(FunctionBlock.pbaLow));
-    const last = pageOf(target.get(FunctionBlock.palHigh), target.get(FunctionBlock.palLow));
+    const end = first + lengthPages + ((tail + 0xfff) >>> 12); // exclusive
+    const aperture = pageOf(target.own(FunctionBlock.pbaHigh), target.own(FunctionBlock.pbaLow));
+    const last = pageOf(target.own(FunctionBlock.palHigh), target.own(FunctionBlock.palLow));
     if (lengthHigh === 0 && lengthLow === 0) {
       return first < aperture || first > last ? Pec.OORANGE : 0;
     }
@@ -142,13 +141,11 @@ export class RefreshTranslations implements InterceptHandler {
 
   /** 0 or the PEC of the first malformed table of the range. */
   #inspect(target: ZpciFunction): number {
-    const iotaHigh = target.get(FunctionBlock.iotaHigh);
-    const iotaLow = target.get(FunctionBlock.iotaLow);
+    const iotaHigh = target.own(FunctionBlock.iotaHigh);
+    const iotaLow = target.own(FunctionBlock.iotaLow);
     let page = this.#from;
     for (let entries = 0; entries < ENTRIES_MAX && page < this.#end; entries++) {
-      const high = Math.floor(page / PAGES_PER_HIGH) | 0;
-      const low = ((page % PAGES_PER_HIGH) * 4096) | 0;
-      const result = this.#walk.walk(iotaHigh, iotaLow, high, low);
+      const result = this.#walk.walk(iotaHigh, iotaLow, highOf(page), lowOf(page));
       if (result > 0) {
         this.#failedPage = page;
         return result;
@@ -157,6 +154,15 @@ export class RefreshTranslations implements InterceptHandler {
     }
     return 0;
   }
+}
+
+/** Upper and lower half of a page's address; whole numbers of 32 bits go without division. */
+function highOf(page: number): number {
+  return (page | 0) === page ? page >> 20 : Math.floor(page / PAGES_PER_HIGH) | 0;
+}
+
+function lowOf(page: number): number {
+  return (page | 0) === page ? page << 12 : ((page % PAGES_PER_HIGH) * 4096) | 0;
 }
 
 function pageOf(high: number, low: number): number {
