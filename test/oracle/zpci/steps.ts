@@ -373,6 +373,12 @@ export function zpciSteps(target: Target): AskedStep[] {
     4,
     changed((view) => view.setBigUint64(32, BigInt(TABLES) | 0x800n)),
   );
+  list.modify("deregister IOAT of designation type 0", 5);
+  list.modify(
+    "translation with designation type 5",
+    4,
+    changed((view) => view.setBigUint64(32, BigInt(TABLES) | 0x814n)),
+  );
   list.modify(
     "no translation",
     4,
