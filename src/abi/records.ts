@@ -29,13 +29,16 @@ export const RequestKind = {
   guestConfigure: 10, //     SCLP configure I/O adapter
 } as const;
 
-/** Trace rings (every thread -> main): the timeline and ledger. `functionIndex` -1 = the VM. */
+/**
+ * Trace rings (every thread -> main): the timeline and ledger. `functionIndex` -1 = the VM. b6/b7 of all: instructions
+ * that the first vCPU has executed, low/high.
+ */
 export const TraceKind = {
   errorRaised: 1, //       platform: b0 = PEC, b1 = disposition (HostDisposition)
-  ccdfRead: 2, //          worker: b0 = PEC, b1 = host FH, b2/b3 = faddr low/high
+  ccdfRead: 2, //          worker: b0 = PEC, b1 = host FH, b2/b3 = faddr low/high, b4 = word e (ett to rw)
   injected: 3, //          worker: b0 = PEC, b1 = generation
   notDelivered: 4, //      any: b0 = PEC, b1 = NotDelivered reason
-  stateChanged: 5, //      worker: b0 = old state, b1 = new state, b2 = event (indices of the table)
+  stateChanged: 5, //      worker: b0 = old state, b1 = new state, b2 = event, b3 = choice (indices of the table)
   machineCheck: 6, //      vCPU: channel report taken
   guestFetched: 7, //      vCPU: b0 = PEC, b1 = FH shown
   guestClp: 8, //          vCPU: b0 = operation (0 enable, 1 disable), b1 = response code, b2 = new FH

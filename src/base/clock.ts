@@ -75,3 +75,9 @@ export function timeOfDay(wallMs: number): string {
 export function localOffsetMs(atMs: number): number {
   return -new Date(atMs).getTimezoneOffset() * 60_000;
 }
+
+/** ISO 8601 in UTC with milliseconds; for a number that is no time, its text. */
+export function isoTime(ms: number): string {
+  const time = new Date(ms);
+  return Number.isNaN(time.getTime()) ? String(ms) : time.toISOString();
+}

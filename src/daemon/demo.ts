@@ -1,4 +1,5 @@
 /** `zmend demo`: runs the config's VM, prints what happens, says whether every function ended as expected. */
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { checkDisks } from "../backend/sim/index.ts";
@@ -8,6 +9,13 @@ import { hex } from "../base/hex.ts";
 import { suggestion } from "../base/nearest.ts";
 import { packageRoot } from "../base/version.ts";
 import { type DemoConfig, readDemoConfig } from "../config/demo-config.ts";
+import {
+  type GuestSource,
+  imageSum,
+  type Journal,
+  journalExists,
+  openJournal,
+} from "../control/journal/index.ts";
 import { booksBalance, readBooks } from "../machine/books.ts";
 import { closeBooks } from "../machine/closing.ts";
 import { ConsoleLines } from "../machine/console-lines.ts";
@@ -45,6 +53,7 @@ export interface DemoOptions {
   readonly abi?: string;
   readonly json?: boolean;
   readonly trace?: string;
+  readonly journal?: string;
   readonly deterministic: boolean;
   readonly seed: number;
   readonly logLevel: string;
@@ -98,11 +107,16 @@ export async function demo(options: DemoOptions): Promise<number> {
   const guest = demoGuest(config.vm);
   requireMemory(mapOf(spec).totalBytes, `VM ${spec.name}`);
   log.info({ policy, image: guest.file }, "demo starts");
-  const run = new DemoRun(config, spec, options, log);
+  const mode = options.deterministic ? "deterministic" : "threads";
+  const journal = await openDemoJournal(options.journal, log);
+  const source = guestSource(config.vm, guest);
+  journal?.started(spec, source, mode, options.deterministic ? options.seed : undefined);
+  const run = new DemoRun(config, spec, options, log, journal);
   try {
     return options.deterministic ? await run.deterministic(guest) : await run.threaded(guest);
   } finally {
     run.close();
+    await journal?.close();
   }
 }
 
@@ -122,6 +136,37 @@ function configOf({ config, guest }: DemoOptions): DemoConfig {
   }
   const { fixture, kernel, initrd, ...vm } = read.vm;
   return { ...read, vm: { ...vm, linux: guest } };
+}
+
+/** A journal of this run alone. @throws ZmendError USAGE when there is one already */
+async function openDemoJournal(
+  directory: string | undefined,
+  log: Logger,
+): Promise<Journal | undefined> {
+  if (directory === undefined) return undefined;
+  if (journalExists(directory)) {
+    throw new ZmendError(
+      "USAGE",
+      `${directory} holds a journal already; name a new directory with --journal.`,
+      { directory },
+    );
+  }
+  return openJournal({ directory, onProblem: (problem) => log.error({ err: problem }, "journal") });
+}
+
+/** What the journal remembers of the guest. */
+function guestSource(
+  { fixture }: DemoConfig["vm"],
+  { image, file, linux }: BootSource,
+): GuestSource {
+  const sha256 = imageSum(image);
+  if (fixture !== undefined) return { fixture, sha256 };
+  return {
+    kernel: resolve(file),
+    ...(linux?.initrd === undefined ? {} : { initrd: resolve(linux.initrd.file) }),
+    ...(linux?.commandLine === undefined ? {} : { append: linux.commandLine }),
+    sha256,
+  };
 }
 
 /** What a run was watched to, and by whom. */
@@ -150,13 +195,21 @@ class DemoRun {
   readonly #reports = new Map<number, GuestReport>();
   readonly #trace: TraceFile | undefined;
   readonly #console: string[] = [];
+  readonly #journal: Journal | undefined;
   #printed = 0;
   #interrupted = false;
   readonly #interrupt = (): void => {
     this.#interrupted = true;
   };
 
-  constructor(config: DemoConfig, spec: VmSpec, options: DemoOptions, log: Logger) {
+  constructor(
+    config: DemoConfig,
+    spec: VmSpec,
+    options: DemoOptions,
+    log: Logger,
+    journal: Journal | undefined,
+  ) {
+    this.#journal = journal;
     this.#config = config;
     this.#spec = spec;
     this.#options = options;
@@ -253,6 +306,12 @@ class DemoRun {
       else ending = monitor.check(machine.timeUs());
       if (ending === "quiesce") {
         machine.powerdown();
+        this.#journal?.command({
+          vm: this.#spec.name,
+          command: "quiesce",
+          by: "demo",
+          timeUs: machine.timeUs(),
+        });
         ending = "quiescing";
       }
     }
@@ -281,6 +340,7 @@ class DemoRun {
     this.#meter.add(entry);
     if (this.#options.deterministic) this.#digest.add(ledgerLine(entry));
     this.#trace?.write(entry);
+    this.#journal?.entry(this.#spec.name, entry);
     if (this.#options.json === true) return;
     if (this.#printed++ === 0) this.#print(timelineHeader);
     this.#print(timelineLine(entry));

@@ -10,7 +10,9 @@ import { registerCompletion } from "./completion.ts";
 import { registerDaemon } from "./daemon.ts";
 import type { DemoOptions } from "./demo.ts";
 import { registerFunction } from "./function.ts";
+import { registerJournal } from "./journal.ts";
 import { registerPolicy } from "./policy.ts";
+import { registerReplay } from "./replay.ts";
 import { registerStatus } from "./status.ts";
 import { registerVm } from "./vm.ts";
 
@@ -31,6 +33,8 @@ export function createProgram(): Command {
   registerFunction(program);
   registerPolicy(program);
   registerStatus(program);
+  registerJournal(program);
+  registerReplay(program);
   registerAbi(program);
   registerCompletion(program);
   return program;
@@ -47,6 +51,7 @@ function registerDemo(program: Command): void {
     .option("--abi <version>", "shape of the error interface, as 'zmend abi list' names them")
     .option("--json", "print one JSON object instead of the timeline")
     .option("--trace <file>", "write every ledger entry to FILE (MessagePack)")
+    .option("--journal <dir>", "keep a journal of the run in DIR, for 'journal show' and 'replay'")
     .option("--deterministic", "one thread, virtual time: the same ledger on every run", false)
     .option("--seed <n>", "seed of a deterministic run", seed, 0)
     .addOption(

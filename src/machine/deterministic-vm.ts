@@ -5,23 +5,34 @@
 import { VirtualClock } from "../base/clock.ts";
 import { Cpu, CpuState, type Vcpu, VcpuExit } from "../cpu/index.ts";
 import type { Clock } from "../ports/clock.ts";
-import { type RecoveryUnit, repairAfterDeath, WorkerKilled } from "../recovery/index.ts";
+import {
+  type Policy,
+  type RecoveryUnit,
+  repairAfterDeath,
+  WorkerKilled,
+} from "../recovery/index.ts";
 import { add, store } from "../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { type BootSource, bootAgain } from "./boot.ts";
-import { COMMAND_RUN, commandOf, type PlatformUnit, stoppedOf } from "./loops.ts";
+import {
+  COMMAND_RUN,
+  commandOf,
+  type PlatformOrder,
+  type PlatformUnit,
+  stoppedOf,
+} from "./loops.ts";
 import { buildProcessor, type Processor, prepareVm } from "./parts.ts";
 import { buildPlatform } from "./platform-parts.ts";
 import { buildRecovery, recoveryOptions } from "./recovery-parts.ts";
 import { forgetThreads } from "./restore.ts";
 import { type Snapshot, writeSnapshot } from "./snapshot.ts";
 import { recordVcpuEnd } from "./vcpu-loop.ts";
-import { mapOf, type VmSpec } from "./vm-spec.ts";
+import { mapOf, type VmSpec, withPolicy } from "./vm-spec.ts";
 
-/** Virtual speed of the CPU: 10 ns an instruction. */
+/** Virtual speed of the CPU, unless told otherwise: 10 ns an instruction. */
 const INSTRUCTIONS_PER_US = 100;
 /** Longest stretch of instructions before the other objects are stepped again: 50 us of virtual time. */
 const SLICE_INSTRUCTIONS = 5000;
@@ -29,9 +40,11 @@ const SLICE_INSTRUCTIONS = 5000;
 const IDLE_JUMP_US = 10_000;
 
 export class DeterministicVm {
-  readonly spec: VmSpec;
+  #spec: VmSpec;
   readonly vm: VmMemory;
   readonly clock = new VirtualClock();
+  /** Virtual speed of the CPU; a replay sets the recorded one before the first step. */
+  instructionsPerUs = INSTRUCTIONS_PER_US;
   /** Virtual time as the vCPU sees it. */
   readonly guestClock: Clock;
   readonly #platform: PlatformUnit;
@@ -45,7 +58,7 @@ export class DeterministicVm {
 
   /** @param snapshot the machine goes on from there; `spec` is the snapshot's then */
   constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void, snapshot?: Snapshot) {
-    this.spec = spec;
+    this.#spec = spec;
     this.vm = createVmMemory(mapOf(spec));
     if (snapshot === undefined) prepareVm(this.vm, spec);
     else {
@@ -66,6 +79,22 @@ export class DeterministicVm {
     if (this.#continued) return;
     // As on threads (start-gate.ts), each host function is open before the platform plays anything.
     for (let index = 0; index < this.#recoveries.length; index++) this.#stepRecovery(index);
+  }
+
+  /** With the policies that are in force now. */
+  get spec(): VmSpec {
+    return this.#spec;
+  }
+
+  /** What operators ask of the platform, as on threads. */
+  order(order: PlatformOrder): unknown {
+    return this.#platform.carryOut(order);
+  }
+
+  /** Another policy for one function, from its next step on. */
+  setPolicy(index: number, policy: Policy): void {
+    this.#spec = withPolicy(this.#spec, index, policy);
+    this.#recoveries[index] = this.#recovery(index, true);
   }
 
   instructions(): number {
@@ -116,7 +145,7 @@ export class DeterministicVm {
     }
     this.#vcpu.reload();
     await writeSnapshot(file, this.vm, {
-      spec: this.spec,
+      spec: this.#spec,
       timeUs: this.clock.nowUs(),
       frozenUs: 0,
       paused: false,
@@ -130,10 +159,13 @@ export class DeterministicVm {
     this.#platform.close();
   }
 
-  /** One round: platform, recovery machines by index, then the vCPU until something else is due. */
-  step(): void {
+  /**
+   * One round: platform, recovery machines by index, then the vCPU until something else is due.
+   * @param horizonUs when something of the caller's is due
+   */
+  step(horizonUs = Number.POSITIVE_INFINITY): void {
     this.#platform.step();
-    let dueUs = this.#platform.nextEventUs();
+    let dueUs = Math.min(horizonUs, this.#platform.nextEventUs());
     for (let index = 0; index < this.#recoveries.length; index++) {
       dueUs = Math.min(dueUs, this.#stepRecovery(index));
     }
@@ -146,7 +178,7 @@ export class DeterministicVm {
   }
 
   #recovery(index: number, continued = false): RecoveryUnit {
-    return buildRecovery(this.vm, this.spec, index, this.clock, killedHere, continued);
+    return buildRecovery(this.vm, this.#spec, index, this.clock, killedHere, continued);
   }
 
   /** One pass; a machine that `FunctionBlock.killAtStep` ended is repaired and replaced, as its supervisor does on threads. */
@@ -155,7 +187,7 @@ export class DeterministicVm {
       return (this.#recoveries[index] as RecoveryUnit).step();
     } catch (error) {
       if (!(error instanceof WorkerKilled)) throw error;
-      repairAfterDeath(recoveryOptions(this.vm, this.spec, index, this.clock));
+      repairAfterDeath(recoveryOptions(this.vm, this.#spec, index, this.clock));
       this.#recoveries[index] = this.#recovery(index);
       return this.clock.nowUs();
     }
@@ -164,11 +196,11 @@ export class DeterministicVm {
   #execute(dueUs: number): void {
     const nowUs = this.clock.nowUs();
     const untilDue = Math.ceil(
-      (Math.min(dueUs, this.#vcpu.nextTimerUs()) - nowUs) * INSTRUCTIONS_PER_US,
+      (Math.min(dueUs, this.#vcpu.nextTimerUs()) - nowUs) * this.instructionsPerUs,
     );
     const budget = Math.max(1, Math.min(SLICE_INSTRUCTIONS, untilDue));
     const exit = this.#vcpu.run(budget);
-    const executedUs = Math.max(1 / INSTRUCTIONS_PER_US, this.#sliceUs());
+    const executedUs = Math.max(1 / this.instructionsPerUs, this.#sliceUs());
     this.#sliceStart = this.#vcpu.instructions();
     this.clock.advanceTo(nowUs + executedUs);
     this.#waiting = exit === VcpuExit.wait;
@@ -177,13 +209,13 @@ export class DeterministicVm {
 
   #sliceUs(): number {
     if (this.#vcpu === undefined) return 0;
-    return (this.#vcpu.instructions() - this.#sliceStart) / INSTRUCTIONS_PER_US;
+    return (this.#vcpu.instructions() - this.#sliceStart) / this.instructionsPerUs;
   }
 
   #jump(targetUs: number): void {
     const nowUs = this.clock.nowUs();
     const target = Number.isFinite(targetUs) ? targetUs : nowUs + IDLE_JUMP_US;
-    this.clock.advanceTo(Math.max(target, nowUs + 1 / INSTRUCTIONS_PER_US));
+    this.clock.advanceTo(Math.max(target, nowUs + 1 / this.instructionsPerUs));
   }
 }
 

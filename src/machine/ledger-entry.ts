@@ -20,6 +20,15 @@ export interface LedgerEntry {
   readonly correlation?: number;
   /** Facts of the entry in a fixed order: numbers stay numbers. */
   readonly detail: Readonly<Record<string, number | string>>;
+  /**
+   * Instructions that the first vCPU had executed, as it last said (on threads: at most a slice ago). Not part of
+   * the canonical line.
+   */
+  readonly instructions?: number;
+  /** Of `ccdf-read`: the CCDF's 32 bytes in hex, as the host handed it out. Not part of the canonical line. */
+  readonly ccdf?: string;
+  /** Of `state`: which kind of its event it was, where there are several. Not part of the canonical line. */
+  readonly choice?: string;
 }
 
 /** Canonical JSON of an entry: one line, keys in declaration order, times with three decimals at most. */

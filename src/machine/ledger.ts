@@ -6,7 +6,7 @@ import { HostDisposition, notDeliveredReasons, TraceKind } from "../abi/records.
 import { hex } from "../base/hex.ts";
 import { TRACE_RING_SLOTS } from "../base/limits.ts";
 import { EAGAIN, EINVAL, EIO, ENODEV, ENOTTY } from "../ports/host-function.ts";
-import { eventNames, policySteps, states } from "../recovery/index.ts";
+import { eventNames, events, policySteps, states } from "../recovery/index.ts";
 import { load, peek } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
 import { platformTraceRing, recoveryTraceRing, vcpuTraceRing } from "../shm/memory-map.ts";
@@ -21,6 +21,9 @@ interface TraceRecord {
   readonly correlation: number;
   readonly timeUs: number;
   readonly body: readonly [number, number, number, number];
+  /** Fifth word of the body. */
+  readonly more: number;
+  readonly instructions: number;
 }
 
 type Detail = LedgerEntry["detail"];
@@ -211,24 +214,41 @@ export class Ledger {
         peek(words, body + 2),
         peek(words, body + 3),
       ],
+      more: peek(words, body + 4),
+      instructions: (peek(words, body + 7) >>> 0) * 0x1_0000_0000 + (peek(words, body + 6) >>> 0),
     };
   }
 
   #entry(record: TraceRecord): LedgerEntry {
     const row = rows[record.kind];
     const block = this.#vm.map.functionBlocks[record.functionIndex];
+    const fid =
+      block === undefined ? undefined : load(this.#vm.words, block / 4 + FunctionBlock.fid) >>> 0;
     return {
       seq: this.#seq++,
       timeUs: record.timeUs,
       actor: row?.actor ?? "machine",
       kind: row?.kind ?? `trace-${record.kind}`,
-      ...(block === undefined
-        ? {}
-        : { fid: load(this.#vm.words, block / 4 + FunctionBlock.fid) >>> 0 }),
+      ...(fid === undefined ? {} : { fid }),
       ...(record.correlation === 0 ? {} : { correlation: record.correlation }),
       detail: row?.detail(record.body) ?? {},
+      ...(record.instructions === 0 ? {} : { instructions: record.instructions }),
+      ...(record.kind === TraceKind.ccdfRead ? { ccdf: ccdfOf(record, fid ?? 0) } : {}),
+      ...(record.kind === TraceKind.stateChanged ? choiceOf(record) : {}),
     };
   }
+}
+
+function choiceOf({ body: [, , event, number] }: TraceRecord): { readonly choice?: string } {
+  const name = eventNames[event];
+  const choice = name === undefined ? undefined : events[name][number];
+  return choice === undefined ? {} : { choice };
+}
+
+/** The whole CCDF of a `ccdfRead` record; its reserved fields are 0. */
+function ccdfOf({ body: [pec, fh, low, high], more }: TraceRecord, fid: number): string {
+  const words = [0, fh, fid, more, high, low, 0, pec];
+  return words.map((word) => hex(word, 8).slice(2)).join("");
 }
 
 function kebab(name: string): string {

@@ -282,6 +282,7 @@ export class FunctionEffects {
       this.handleAt(slot),
       low,
       high,
+      this.#u32(at + 12),
     );
   }
 
@@ -489,9 +490,9 @@ export class FunctionEffects {
     compareExchange(this.#memory, this.#vmWord + VmBlock.command, 0, 2);
   }
 
-  traceState(from: number, to: number, event: number): void {
+  traceState(from: number, to: number, event: number, choice: number): void {
     const generation = this.generation();
-    this.#trace.write(TraceKind.stateChanged, this.index, generation, 0, from, to, event, 0);
+    this.#trace.write(TraceKind.stateChanged, this.index, generation, 0, from, to, event, choice);
   }
 
   traceReset(result: number, attempt: number, handle: number): void {

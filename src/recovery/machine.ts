@@ -109,7 +109,7 @@ export class Machine {
     words.set(Scratch.pendingEffect, 0);
     this.#prepare(step);
     words.set(Scratch.pendingCell, cell + 1);
-    if (step.next !== state) this.#enter(state, step.next, event);
+    if (step.next !== state) this.#enter(state, step.next, event, choice);
     this.runEffects(step, 0);
   }
 
@@ -123,13 +123,13 @@ export class Machine {
     }
   }
 
-  #enter(from: number, to: number, event: number): void {
+  #enter(from: number, to: number, event: number, choice: number): void {
     this.runner.arm(to);
     // While a reset ran nobody read the queue.
     if (from === State.resetting) this.runner.poll = true;
     this.words.store(FunctionBlock.recoveryState, to);
     if (from === State.resetting) this.driver.endReset();
-    this.effects.traceState(from, to, event);
+    this.effects.traceState(from, to, event, choice);
   }
 
   /** Carries out the effects of `step` from number `from` on. */

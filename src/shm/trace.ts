@@ -5,7 +5,8 @@
  */
 import { TRACE_RING_SLOTS } from "../base/limits.ts";
 import type { Clock } from "../ports/clock.ts";
-import { poke } from "./atomics.ts";
+import { peek, poke } from "./atomics.ts";
+import { VcpuHeader } from "./blocks.ts";
 import { Lane, RingProducer } from "./ring.ts";
 import type { VmMemory } from "./vm-memory.ts";
 
@@ -16,11 +17,14 @@ export class TraceWriter {
   /** Time of the record to write, microseconds. */
   #stamp = new Float64Array(1);
   #stamped = false;
+  /** Word of the first vCPU's instruction count. */
+  readonly #instructions: number;
 
   constructor(vm: VmMemory, ringOffset: number, clock: Clock) {
     this.#words = vm.words;
     this.#ring = new RingProducer(vm.words, ringOffset, TRACE_RING_SLOTS);
     this.#clock = clock;
+    this.#instructions = (vm.map.vcpuAreas[0] as number) / 4 + VcpuHeader.instructionsLow;
   }
 
   /** From now on records carry the time in `stamp[0]`, which the caller sets once for several records. */
@@ -29,7 +33,10 @@ export class TraceWriter {
     this.#stamped = true;
   }
 
-  /** @param kind `TraceKind` @param functionIndex -1 = the VM; body words as `src/abi/records.ts` says */
+  /**
+   * The last two words of the body are the first vCPU's instruction count as it last published it.
+   * @param kind `TraceKind` @param functionIndex -1 = the VM; body words as `src/abi/records.ts` says
+   */
   write(
     kind: number,
     functionIndex: number,
@@ -39,6 +46,7 @@ export class TraceWriter {
     b1: number,
     b2: number,
     b3: number,
+    b4 = 0,
   ): void {
     const slot = this.#ring.reserve();
     if (slot < 0) {
@@ -52,6 +60,9 @@ export class TraceWriter {
     poke(this.#words, slot + Lane.body + 1, b1);
     poke(this.#words, slot + Lane.body + 2, b2);
     poke(this.#words, slot + Lane.body + 3, b3);
+    poke(this.#words, slot + Lane.body + 4, b4);
+    poke(this.#words, slot + Lane.body + 6, peek(this.#words, this.#instructions));
+    poke(this.#words, slot + Lane.body + 7, peek(this.#words, this.#instructions + 1));
     this.#ring.publish();
   }
 }

@@ -133,7 +133,7 @@ export interface SimFunctionConfig {
   /** The device reaches only what was mapped for it, with VFIO_IOMMU_MAP_DMA; absent: the guest's own tables. */
   readonly pins?: SimPinning;
   readonly timing: SimTiming;
-  /** Errno values (positive) that the first resets answer, one each. */
+  /** Errno values (positive) that the first resets answer, one each; 0 lets a reset be. */
   readonly resetFailures: readonly number[];
   readonly faults: readonly FaultRule[];
 }
@@ -198,7 +198,7 @@ export function simFunctionConfig(
       resetUs: timeUs(timing?.resetUs, defaultTiming.resetUs),
     },
     resetFailures: list(input.resetFailures).filter(
-      (errno) => Number.isInteger(errno) && errno > 0 && errno < 4096,
+      (errno) => Number.isInteger(errno) && errno >= 0 && errno < 4096,
     ),
     faults: list(input.faults).filter(usable),
   };

@@ -40,6 +40,10 @@ export interface JournalRecord {
   readonly timeUs?: number;
   readonly ledgerSeq?: number;
   readonly correlation?: number;
+  /** `LedgerEntry`: how far the guest's CPU was, the whole CCDF, the kind of a transition's event. */
+  readonly instructions?: number;
+  readonly ccdf?: string;
+  readonly choice?: string;
   readonly detail: Readonly<Record<string, unknown>>;
 }
 

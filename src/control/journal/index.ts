@@ -14,6 +14,7 @@ export {
   type JournalFinding,
   type JournalItem,
   type JournalPosition,
+  journalExists,
   journalStart,
   readJournal,
 } from "./reader.ts";

@@ -19,6 +19,7 @@ import { type JournalStatus, JournalWriter, type WriterOptions } from "./writer.
 /** Kinds of records beside those of the ledger (`src/machine/ledger.ts`). */
 export const journalKinds = [
   "vm-started", //       detail: RecordedRun
+  "vm-policies", //      detail: policy, policies, after an operator changed them
   "vm-run-state", //     detail: from, to, reason
   "vm-reset", //         detail: byGuest
   "worker-died", //      detail: cause, deaths, restarts
@@ -57,7 +58,13 @@ export interface OperatorRecord {
   readonly command: string;
   /** The way it came: `qmp`, `control`, `page`, `signal`. */
   readonly by: string;
+  /** Of the VM's time, for a VM that is not attached. */
+  readonly timeUs?: number;
   readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+function policiesOf({ policy, policies }: VmSpec): string {
+  return JSON.stringify([policy, policies ?? []]);
 }
 
 export function imageSum(image: Uint8Array): string {
@@ -66,6 +73,10 @@ export function imageSum(image: Uint8Array): string {
 
 export class Journal {
   readonly #writer: JournalWriter;
+  /** By name: the VMs whose time an operator's command is given. */
+  readonly #attached = new Map<string, VmControl>();
+  /** By name: the policies last written down, as JSON. */
+  readonly #policies = new Map<string, string>();
 
   constructor(writer: JournalWriter) {
     this.#writer = writer;
@@ -74,7 +85,13 @@ export class Journal {
   /** Keeps a VM's whole run; to be called before its start. @returns the end of it */
   attach(vm: VmControl, guest: GuestSource): () => void {
     this.started(vm.spec, guest, "threads");
-    return vm.on((event) => this.#vmEvent(vm, event));
+    this.#attached.set(vm.name, vm);
+    this.#policies.set(vm.name, policiesOf(vm.spec));
+    const detach = vm.on((event) => this.#vmEvent(vm, event));
+    return () => {
+      detach();
+      if (this.#attached.get(vm.name) === vm) this.#attached.delete(vm.name);
+    };
   }
 
   started(spec: VmSpec, guest: GuestSource, mode: RecordedRun["mode"], seed?: number): void {
@@ -90,7 +107,8 @@ export class Journal {
 
   entry(vm: string, entry: LedgerEntry): void {
     if (entry.kind === "console") return;
-    const { seq, timeUs, actor, kind, fid, correlation, detail } = entry;
+    const { seq, timeUs, actor, kind, fid, correlation, instructions, ccdf, choice, detail } =
+      entry;
     this.#writer.append({
       vm,
       ...(fid === undefined ? {} : { fid }),
@@ -99,17 +117,35 @@ export class Journal {
       timeUs,
       ledgerSeq: seq,
       ...(correlation === undefined ? {} : { correlation }),
+      ...(instructions === undefined ? {} : { instructions }),
+      ...(ccdf === undefined ? {} : { ccdf }),
+      ...(choice === undefined ? {} : { choice }),
       detail,
     });
   }
 
-  command({ vm = "", fid, command, by, detail }: OperatorRecord): void {
+  /** To be called when the command has been carried out: a policy that it changed is written down with it. */
+  command({ vm = "", fid, command, by, timeUs, detail }: OperatorRecord): void {
+    const attached = this.#attached.get(vm);
+    const at = timeUs ?? attached?.timeUs();
     this.#writer.append({
       vm,
       ...(fid === undefined ? {} : { fid }),
       kind: "operator-command",
+      ...(at === undefined ? {} : { timeUs: at }),
+      ...(attached === undefined ? {} : { instructions: attached.instructions() }),
       detail: { command, by, ...detail },
     });
+    if (attached !== undefined) this.#notePolicies(attached);
+  }
+
+  #notePolicies(vm: VmControl): void {
+    const now = policiesOf(vm.spec);
+    if (this.#policies.get(vm.name) === now) return;
+    this.#policies.set(vm.name, now);
+    const { policy, policies } = vm.spec;
+    const detail = { policy, ...(policies === undefined ? {} : { policies }) };
+    this.#writer.append({ vm: vm.name, kind: "vm-policies", timeUs: vm.timeUs(), detail });
   }
 
   status(): JournalStatus {

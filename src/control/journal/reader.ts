@@ -2,7 +2,7 @@
  * Reads a journal, dead or alive: a directory or a single segment. A reader changes nothing; a torn tail is
  * reported and left for the writer to cut, because a writer may be at work on it.
  */
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { ZmendError } from "../../base/errors.ts";
 import {
   decodeSegmentHeader,
@@ -110,12 +110,21 @@ function torn(file: string, bytes: number): JournalFinding {
   return { type: "torn", file, message };
 }
 
-function segmentsOf(path: string): SegmentFile[] {
+/** Whether anything has been written there yet. */
+export function journalExists(path: string): boolean {
+  return segmentsAt(path).length > 0;
+}
+
+function segmentsAt(path: string): SegmentFile[] {
   const status = statSync(path, { throwIfNoEntry: false });
   if (status?.isFile() === true) return [{ segment: 1, file: path }];
-  const segments = status?.isDirectory() === true ? listSegments(path) : [];
-  if (status !== undefined && segments.length > 0) return segments;
-  const what = status === undefined ? "does not exist" : "holds no journal";
+  return status?.isDirectory() === true ? listSegments(path) : [];
+}
+
+function segmentsOf(path: string): SegmentFile[] {
+  const segments = segmentsAt(path);
+  if (segments.length > 0) return segments;
+  const what = existsSync(path) ? "holds no journal" : "does not exist";
   throw new ZmendError(
     "USAGE",
     `${path} ${what}; name the journal directory of a state directory, or one of its files.`,

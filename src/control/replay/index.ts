@@ -1,0 +1,3 @@
+/** Public surface of the replay of journals. */
+export { type Divergence, type ReplayOptions, type RunReport, replayRun } from "./replay.ts";
+export { type Run, splitRuns } from "./runs.ts";

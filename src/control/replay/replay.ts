@@ -1,0 +1,386 @@
+/**
+ * Runs that a journal recorded, run again on the deterministic machine, and compared.
+ *
+ * *A deterministic run* is run again from its spec, and every entry of its ledger is compared: time, actor, kind,
+ * function, correlation and detail; console lines are not in the journal.
+ *
+ * *A run on threads* has real concurrency in it, and a guest whose clock was the world's. Its host is played back: every error,
+ * grouped by the drain that read it, every answer to a reset, every operator's command and policy, each when the
+ * recorded time has come, the guest has done to its functions what it had done by then, and it has executed the recorded
+ * number of instructions or waits. (Recorded time is counted from the guest's first act: threads take a while to start.)
+ * The guest's program and the recovery machines run anew. Compared is, per function, the sequence of recovery transitions (from, to, event). A
+ * divergence is thus a place where threads, and not the inputs, decided; or where another version of zmend decides
+ * otherwise. Also, each recorded transition must be one that the recovery table has for its event.
+ */
+
+import { DeterministicVm } from "../../machine/deterministic-vm.ts";
+import { EntryStream } from "../../machine/entry-stream.ts";
+import { readFixture } from "../../machine/fixtures.ts";
+import { requireMemory } from "../../machine/host-memory.ts";
+import { readImage, readInitrd } from "../../machine/image.ts";
+import { Ledger } from "../../machine/ledger.ts";
+import type { LedgerEntry } from "../../machine/ledger-entry.ts";
+import { COMMAND_RUN, commandOf, stoppedOf, VCPU_RUNNING } from "../../machine/loops.ts";
+import { bootVm } from "../../machine/parts.ts";
+import { mapOf, type VmSpec } from "../../machine/vm-spec.ts";
+import { store } from "../../shm/atomics.ts";
+import { FunctionBlock } from "../../shm/blocks.ts";
+import { imageSum, type JournalRecord, type RecordedRun } from "../journal/index.ts";
+import {
+  type HostEvent,
+  hostEvents,
+  isGuestAction,
+  recordedHosts,
+  recordedPace,
+} from "./host-events.ts";
+import type { Run } from "./runs.ts";
+import { illegalTransition } from "./table-check.ts";
+
+export interface Divergence {
+  /** Record of the journal that the replay did not repeat; absent when the replay did something more. */
+  readonly seq?: number;
+  readonly fid?: number;
+  readonly recorded: string;
+  readonly replayed: string;
+}
+
+export interface RunReport {
+  readonly vm: string;
+  readonly mode: "deterministic" | "threads" | "unknown";
+  readonly firstSeq: number;
+  /** Records of the journal that belong to the run. */
+  readonly records: number;
+  /** Records, or transitions, that the replay repeated. */
+  readonly repeated: number;
+  readonly divergences: readonly Divergence[];
+  /** False when there was nothing to replay it with. */
+  readonly replayed: boolean;
+  /** Why nothing, or not everything, was replayed. */
+  readonly notes: readonly string[];
+}
+
+export interface ReplayOptions {
+  /** A replay that has executed so many instructions ends; a guest that never waits makes a long one. */
+  readonly maxInstructions: number;
+}
+
+/** The deterministic machine's own pace (deterministic-vm.ts). */
+const LEAST_PACE = 100;
+/** How long an event waits for a guest that is behind, virtual time. */
+const PATIENCE_US = 1_000_000;
+/** How long a replay goes on after the last recorded transition was due, virtual time. */
+const GRACE_US = 10_000_000;
+
+export function replayRun(run: Run, options: ReplayOptions): RunReport {
+  const { vm, firstSeq, recorded } = run;
+  const base = { vm, firstSeq, records: run.records.length, repeated: 0, divergences: [] };
+  if (recorded === undefined) {
+    const notes = ["the journal no longer has the start of this run"];
+    return { ...base, mode: "unknown", replayed: false, notes };
+  }
+  const { mode } = recorded;
+  const guest = loadGuest(recorded);
+  if (typeof guest === "string") return { ...base, mode, replayed: false, notes: [guest] };
+  requireMemory(mapOf(recorded.spec).totalBytes, `the replay of VM ${vm}`);
+  const cut = run.cut === undefined ? [] : [`replayed up to record ${lastSeq(run)}: ${run.cut}`];
+  const result =
+    mode === "deterministic"
+      ? replayDeterministic(run.records, recorded, guest, options)
+      : replayThreads(run.records, recorded, guest, options);
+  return { ...base, mode, replayed: true, ...result, notes: [...cut, ...result.notes] };
+}
+
+function lastSeq(run: Run): number {
+  return run.records.at(-1)?.seq ?? run.firstSeq;
+}
+
+interface Guest {
+  readonly image: Uint8Array;
+  readonly file: string;
+  readonly initrd?: { readonly bytes: Uint8Array; readonly file: string };
+  readonly append?: string;
+}
+
+/** The recorded guest, or why it is not to be had. */
+function loadGuest({ guest }: RecordedRun): Guest | string {
+  const { fixture, kernel = "", initrd, append, sha256 } = guest;
+  let found: { readonly image: Uint8Array; readonly file: string };
+  let disk: Guest["initrd"];
+  try {
+    found =
+      fixture === undefined ? { image: readImage(kernel), file: kernel } : readFixture(fixture);
+    if (initrd !== undefined) disk = { bytes: readInitrd(initrd), file: initrd };
+  } catch (error) {
+    return (error as Error).message;
+  }
+  if (imageSum(found.image) !== sha256) {
+    return `the guest ${found.file} is not the recorded one (SHA-256 ${sha256.slice(0, 16)}…); restore it`;
+  }
+  return {
+    ...found,
+    ...(disk === undefined ? {} : { initrd: disk }),
+    ...(append === undefined ? {} : { append }),
+  };
+}
+
+type Result = Pick<RunReport, "repeated" | "divergences" | "notes">;
+
+function build(
+  spec: VmSpec,
+  { image, file, initrd, append }: Guest,
+  pace?: number,
+): DeterministicVm {
+  const machine = new DeterministicVm(spec, () => {});
+  if (pace !== undefined) machine.instructionsPerUs = pace;
+  const linux = {
+    ...(initrd === undefined ? {} : { initrd }),
+    ...(append === undefined ? {} : { commandLine: append }),
+  };
+  bootVm(machine.vm, image, file, linux);
+  return machine;
+}
+
+function tooLong({ maxInstructions }: ReplayOptions): string {
+  return `stopped after ${maxInstructions.toLocaleString("en")} instructions; --max-instructions lets it go on`;
+}
+
+/** What of an entry has to be the same: all that is canonical but its number. */
+function canonical(
+  entry: Pick<LedgerEntry, "timeUs" | "kind" | "detail"> & Partial<LedgerEntry>,
+): string {
+  const { timeUs, actor, kind, fid, correlation, detail } = entry;
+  return JSON.stringify([timeUs, actor, kind, fid ?? null, correlation ?? 0, detail]);
+}
+
+function inWords(record: {
+  readonly timeUs?: number;
+  readonly kind: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+}): string {
+  const facts = Object.entries(record.detail).map(([key, value]) => `${key} ${String(value)}`);
+  return [`${((record.timeUs ?? 0) / 1000).toFixed(3)} ms`, record.kind, ...facts].join(" ");
+}
+
+/** Records that a VM's own threads made. */
+function isLedger(record: JournalRecord): boolean {
+  return record.ledgerSeq !== undefined && record.actor !== "machine";
+}
+
+function replayDeterministic(
+  records: readonly JournalRecord[],
+  recorded: RecordedRun,
+  guest: Guest,
+  options: ReplayOptions,
+): Result {
+  const expected = records.filter(isLedger);
+  const quiesce = records.filter(
+    ({ kind, detail }) => kind === "operator-command" && detail["command"] === "quiesce",
+  );
+  const machine = build(recorded.spec, guest);
+  let repeated = 0;
+  const notes: string[] = [];
+  const divergences: Divergence[] = [];
+  const compare = (entry: LedgerEntry): void => {
+    const wanted = expected[repeated];
+    if (wanted === undefined || divergences.length > 0) return;
+    if (canonical(entry) === canonical({ ...wanted, timeUs: wanted.timeUs ?? 0 } as LedgerEntry)) {
+      repeated += 1;
+      return;
+    }
+    const fid = wanted.fid === undefined ? {} : { fid: wanted.fid };
+    divergences.push({
+      seq: wanted.seq,
+      ...fid,
+      recorded: inWords(wanted),
+      replayed: inWords(entry),
+    });
+  };
+  const entries = new EntryStream(machine.vm, compare);
+  try {
+    let alive = true;
+    while (alive && repeated < expected.length && divergences.length === 0) {
+      if (machine.instructions() > options.maxInstructions) {
+        notes.push(tooLong(options));
+        break;
+      }
+      machine.step();
+      alive = commandOf(machine.vm) === COMMAND_RUN && stoppedOf(machine.vm) === VCPU_RUNNING;
+      entries.pump(machine.clock.nowUs());
+      const asked = quiesce[0]?.timeUs;
+      if (asked !== undefined && machine.clock.nowUs() >= asked) {
+        quiesce.shift();
+        machine.requestQuiesce();
+      }
+    }
+    entries.pump(Number.POSITIVE_INFINITY);
+    const wanted = expected[repeated];
+    if (!alive && divergences.length === 0 && wanted !== undefined) {
+      divergences.push({
+        seq: wanted.seq,
+        recorded: inWords(wanted),
+        replayed: "the guest has ended",
+      });
+    }
+  } finally {
+    machine.close();
+  }
+  return { repeated, divergences, notes };
+}
+
+/** One function's transitions: those recorded, and how many of them the replay has repeated. */
+interface Track {
+  readonly expected: readonly JournalRecord[];
+  repeated: number;
+  divergence: Divergence | undefined;
+}
+
+function replayThreads(
+  records: readonly JournalRecord[],
+  recorded: RecordedRun,
+  guest: Guest,
+  options: ReplayOptions,
+): Result {
+  const functions = recordedHosts(recorded.spec, records);
+  const spec: VmSpec = { ...recorded.spec, functions };
+  const tracks = new Map<number, Track>(
+    functions.map(({ fid }) => {
+      const expected = records.filter((record) => record.kind === "state" && record.fid === fid);
+      return [fid, { expected, repeated: 0, divergence: illegal(expected) }];
+    }),
+  );
+  const pace = recordedPace(records, LEAST_PACE);
+  const lateUs = lateStart(spec, guest, pace, records);
+  const events = hostEvents(spec, records).map((event) => ({
+    ...event,
+    timeUs: event.timeUs - lateUs,
+  }));
+  const machine = build(spec, guest, pace);
+  let guestActions = 0;
+  const ledger = new Ledger(machine.vm);
+  const notes: string[] = [];
+  const lastUs = Math.max(0, ...events.map(({ timeUs }) => timeUs));
+  let endUs = Number.POSITIVE_INFINITY;
+  try {
+    while (machine.clock.nowUs() < endUs && open(tracks)) {
+      if (machine.instructions() > options.maxInstructions) {
+        notes.push(tooLong(options));
+        break;
+      }
+      while (events[0] !== undefined && isDue(events[0], machine, guestActions))
+        play(events.shift(), machine);
+      if (events.length === 0 && endUs === Number.POSITIVE_INFINITY) {
+        endUs = Math.max(machine.clock.nowUs(), lastUs) + GRACE_US;
+      }
+      machine.step(horizonOf(events[0], machine));
+      for (const entry of ledger.drain()) {
+        if (isGuestAction(entry)) guestActions += 1;
+        follow(tracks, entry);
+      }
+      if (stoppedOf(machine.vm) !== VCPU_RUNNING || commandOf(machine.vm) !== COMMAND_RUN) break;
+    }
+  } finally {
+    machine.close();
+  }
+  const stopped = notes.length > 0;
+  let repeated = 0;
+  const divergences: Divergence[] = [];
+  for (const [fid, track] of tracks) {
+    repeated += track.repeated;
+    const missing = track.expected[track.repeated];
+    if (track.divergence !== undefined) divergences.push({ fid, ...track.divergence });
+    else if (missing !== undefined && !stopped) {
+      divergences.push({ fid, seq: missing.seq, recorded: inWords(missing), replayed: "nothing" });
+    }
+  }
+  return { repeated, divergences, notes };
+}
+
+/** Whether any function still has transitions to repeat. */
+function open(tracks: ReadonlyMap<number, Track>): boolean {
+  for (const { expected, repeated, divergence } of tracks.values()) {
+    if (divergence === undefined && repeated < expected.length) return true;
+  }
+  return false;
+}
+
+function illegal(expected: readonly JournalRecord[]): Divergence | undefined {
+  for (const record of expected) {
+    const why = illegalTransition(record);
+    if (why !== undefined) return { seq: record.seq, recorded: inWords(record), replayed: why };
+  }
+  return undefined;
+}
+
+/** How much later than here the recorded guest first acted: how long its threads took to start and to get warm. */
+function lateStart(
+  spec: VmSpec,
+  guest: Guest,
+  pace: number,
+  records: readonly JournalRecord[],
+): number {
+  const recordedUs = records.find(isGuestAction)?.timeUs ?? 0;
+  const machine = build(spec, guest, pace);
+  const ledger = new Ledger(machine.vm);
+  try {
+    while (machine.clock.nowUs() < recordedUs && stoppedOf(machine.vm) === VCPU_RUNNING) {
+      machine.step();
+      const first = ledger.drain().find(isGuestAction);
+      if (first !== undefined) return Math.max(0, recordedUs - first.timeUs);
+    }
+    return 0;
+  } finally {
+    machine.close();
+  }
+}
+
+function isDue(event: HostEvent, machine: DeterministicVm, guestActions: number): boolean {
+  const nowUs = machine.clock.nowUs();
+  if (nowUs < event.timeUs) return false;
+  // A guest that does other things than it did will be found out by what follows.
+  if (nowUs >= event.timeUs + PATIENCE_US) return true;
+  if (guestActions < event.guestActions) return false;
+  return machine.idle() || machine.instructions() >= event.instructions;
+}
+
+/** When the next event is due; one that waits for instructions is looked at again after each slice. */
+function horizonOf(event: HostEvent | undefined, machine: DeterministicVm): number | undefined {
+  return event === undefined || machine.clock.nowUs() >= event.timeUs ? undefined : event.timeUs;
+}
+
+function play(event: HostEvent | undefined, machine: DeterministicVm): void {
+  const what = event?.what;
+  switch (what?.type) {
+    case "raise":
+      machine.order({ kind: "raise", index: what.index, actions: what.actions });
+      return;
+    case "command": {
+      const block = (machine.vm.map.functionBlocks[what.index] as number) / 4;
+      store(machine.vm.words, block + FunctionBlock.recoveryCommand, what.command);
+      return;
+    }
+    case "policies":
+      for (const [index, policy] of what.policies.entries()) {
+        if (policy !== undefined) machine.setPolicy(index, policy);
+      }
+      return;
+    case "quiesce":
+      machine.requestQuiesce();
+      return;
+    default:
+      return;
+  }
+}
+
+function follow(tracks: ReadonlyMap<number, Track>, entry: LedgerEntry): void {
+  if (entry.kind !== "state" || entry.fid === undefined) return;
+  const track = tracks.get(entry.fid);
+  const wanted = track?.expected[track.repeated];
+  // More than was recorded is no difference: the recording ended before.
+  if (track === undefined || wanted === undefined || track.divergence !== undefined) return;
+  if (transition(entry.detail) === transition(wanted.detail)) track.repeated += 1;
+  else track.divergence = { seq: wanted.seq, recorded: inWords(wanted), replayed: inWords(entry) };
+}
+
+function transition({ from, to, event }: Readonly<Record<string, unknown>>): string {
+  return `${String(from)} ${String(to)} ${String(event)}`;
+}
