@@ -44,7 +44,7 @@ work() { # fid
       echo failed >"/run/$1/state"
       return
     fi
-    [ $((round % 16)) = 0 ] && say "fid=$1 round $round"
+    [ $((round % 4)) = 0 ] && say "fid=$1 round $round"
   done
   for sum in "/run/$1/sums/"*; do
     compare "$1" "/mnt/$1/${sum##*/}" "$(cat "$sum")" || echo failed >"/run/$1/state"

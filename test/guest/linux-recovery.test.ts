@@ -4,6 +4,7 @@
  * 7.2, 9 and 12.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hex } from "../../src/base/hex.ts";
 import { loadPolicy } from "../../src/recovery/index.ts";
 import { LinuxVm, linuxMissing, pciName } from "../support/linux-vm.ts";
 
@@ -27,11 +28,14 @@ describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, 
     });
     afterAll(() => guest.vm.stop());
 
-    it.each(RECOVERABLE)("code 0x%s: the guest resets the controller and resumes", async (pec) => {
-      await guest.recover(1, { type: "ccdf", pec });
-      const code = `Event 0x${pec.toString(16)} reports an error for PCI function 0x1`;
-      expect(guest.said(`zpci: ${pciName(1)}: ${code}`)).toHaveLength(1);
-    });
+    it.each(RECOVERABLE.map((pec) => ({ pec, code: hex(pec, 4) })))(
+      "code $code: the guest resets the controller and resumes",
+      async ({ pec }) => {
+        await guest.recover(1, { type: "ccdf", pec });
+        const code = `Event ${hex(pec)} reports an error for PCI function 0x1`;
+        expect(guest.said(`zpci: ${pciName(1)}: ${code}`)).toHaveLength(1);
+      },
+    );
 
     it("each recovery had the kernel's steps, in the kernel's words", () => {
       for (const step of [
@@ -44,11 +48,10 @@ describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, 
       }
     });
 
-    it.each(MEASUREMENT)("code 0x%s of the measurement block changes nothing", async (pec) => {
+    it("codes of the measurement block change nothing", async () => {
       const before = guest.recoveries(1);
-      const { notDelivered } = guest.function(0).books;
-      guest.raise(1, { type: "ccdf", pec });
-      await guest.until(() => guest.function(0).books.notDelivered.fmbCode > notDelivered.fmbCode);
+      guest.raise(1, ...MEASUREMENT.map((pec) => ({ type: "ccdf" as const, pec })));
+      await guest.until(() => guest.function(0).books.notDelivered.fmbCode === MEASUREMENT.length);
       await guest.progress(1);
       expect(guest.recoveries(1)).toBe(before);
     });
@@ -126,7 +129,7 @@ describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, 
     it("no acknowledged write is lost or changed, and the books close", async () => {
       const reports = await guest.finish();
       expect(reports.get(1)).toMatchObject({ state: "ok", corrupt: 0 });
-      expect(reports.get(1)?.checked).toBeGreaterThan(16);
+      expect(reports.get(1)?.checked).toBeGreaterThan(8);
       // It can no longer say what it has, and said nothing wrong before.
       expect(reports.get(2)).toMatchObject({ corrupt: 0 });
       expect(reports.get(3)).toMatchObject({ state: "ok", corrupt: 0 });

@@ -103,7 +103,7 @@ export class LinuxVm extends ControlledVm {
     await this.recovered(fid, before, resumed);
   }
 
-  /** Checked rounds of I/O that the guest logs (each sixteenth). */
+  /** Checked rounds of I/O that the guest logs (each fourth). */
   async progress(fid: number): Promise<void> {
     const before = this.said(`fid=${hex8(fid)} round`).length;
     await this.until(() => this.said(`fid=${hex8(fid)} round`).length > before);
