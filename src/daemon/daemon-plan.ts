@@ -35,7 +35,7 @@ export function loadDaemonConfig(file: string): LoadedConfig {
 }
 
 /** @throws ZmendError for an image, policy or CCDF file that is missing or wrong */
-function planDaemon(config: DaemonConfig, file: string): DaemonVmPlan[] {
+export function planDaemon(config: DaemonConfig, file: string): DaemonVmPlan[] {
   return config.vms.map((vm) => planVm(vm, dirname(resolve(file))));
 }
 

@@ -10,7 +10,7 @@ import { platformTraceRing } from "../shm/memory-map.ts";
 import { TraceWriter } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { PlatformUnit } from "./loops.ts";
-import { configOf, type VmSpec } from "./vm-spec.ts";
+import type { VmSpec } from "./vm-spec.ts";
 
 export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): PlatformUnit {
   const ram = new GuestRam(vm);
@@ -19,8 +19,8 @@ export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): Platfor
     vm,
     spec.functions,
     clock,
-    (index) =>
-      new ZpciDma(vm, ram, index, floating, translationOf(vm, index, configOf(spec, index))),
+    // The platform knows functions that were plugged later; the spec of the start does not.
+    (index, config) => new ZpciDma(vm, ram, index, floating, translationOf(vm, index, config)),
     new TraceWriter(vm, platformTraceRing(vm.map), clock),
   );
   const measurements = vm.map.functionBlocks.map(

@@ -488,6 +488,30 @@ describe("zmend daemon", () => {
     expect(daemon.stderr).toMatch(message);
   });
 
+  it("goes on when the journal's disk takes no more, counts the loss and shows it", async () => {
+    // A limit on the size of files stands for a full disk: the same write fails (EFBIG instead of ENOSPC).
+    const daemon = newDaemon(daemonConfig(["one"]));
+    daemon.launchUnder("ulimit -f 16");
+    await daemon.until(() => daemon.stdout.includes("\n"));
+    const lost = (report: StatusReport): boolean => report.daemon.journal.lost > 0;
+    let errors = 0;
+    for (;;) {
+      await daemon.ask("vm", "inject", "one", "1", "--pec", "0x3a", "--count", "200", "--stale");
+      errors += 200;
+      if (lost(await daemon.ask<StatusReport>("status"))) break;
+    }
+    const { stdout } = await daemon.zmend("status");
+    expect(stdout).toMatch(/^JOURNAL: \d+ records lost: /m);
+    const ready = JSON.parse(daemon.stdout.split("\n")[0] ?? "") as Ready;
+    expect(await (await fetch(ready.metrics)).text()).toMatch(/^zmend_journal_\w*lost\w* [1-9]/m);
+    const rows = await daemon.untilAsked<FunctionReport[]>(
+      ["function", "list", "one"],
+      (list) => list[0]?.errorsRaised === errors,
+    );
+    expect(rows[0]).toMatchObject({ state: "operational", open: 0 });
+    expect(await daemon.stop()).toBe(0);
+  });
+
   it("survives a wall clock that jumps by years", async () => {
     const jumps = join(import.meta.dirname, "../support/jumping-clock.mjs");
     const daemon = newDaemon(daemonConfig(["one"]), { NODE_OPTIONS: `--import=${jumps}` });

@@ -63,10 +63,23 @@ export class TestDaemon {
   }
 
   launch(...words: readonly string[]): void {
+    this.#launch(process.execPath, [zmendFile, ...this.#words(), ...words]);
+  }
+
+  /** Starts it after a shell command, for example one that sets a limit. */
+  launchUnder(command: string): void {
+    const script = `${command}; exec "$@"`;
+    this.#launch("bash", ["-c", script, "-", process.execPath, zmendFile, ...this.#words()]);
+  }
+
+  #words(): string[] {
+    return ["daemon", "--config", this.configFile, "--state-dir", this.state];
+  }
+
+  #launch(program: string, args: readonly string[]): void {
     this.stdout = "";
     this.stderr = "";
-    const args = ["daemon", "--config", this.configFile, "--state-dir", this.state, ...words];
-    const child = spawn(process.execPath, [zmendFile, ...args], {
+    const child = spawn(program, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: this.#env,
     });

@@ -57,7 +57,7 @@ export class SimPlatform {
   /** By function index; a slot without a function is undefined. */
   readonly #slots: (SimFunction | undefined)[];
   readonly #clock: Clock;
-  readonly #dmaFor: (index: number) => GuestDma;
+  readonly #dmaFor: (index: number, config: SimFunctionConfig) => GuestDma;
   readonly #trace: TraceWriter;
   readonly #bell: Doorbell;
   /** Error events whose FID no function has: one log line in the kernel, no other effect (3.2 step 2). */
@@ -67,7 +67,7 @@ export class SimPlatform {
     vm: VmMemory,
     configs: readonly SimFunctionConfig[],
     clock: Clock,
-    dmaFor: (index: number) => GuestDma,
+    dmaFor: (index: number, config: SimFunctionConfig) => GuestDma,
     trace: TraceWriter,
   ) {
     this.#vm = vm;
@@ -87,7 +87,7 @@ export class SimPlatform {
     const area = new HostArea(this.#vm, index);
     if (area.get(HostBlock.magic) !== HOST_MAGIC) prepareHostArea(this.#vm, index, config);
     const kernel = new HostKernel(area, config, this.#trace);
-    const bus = new BusMaster(area, config, kernel, this.#dmaFor(index), this.#trace);
+    const bus = new BusMaster(area, config, kernel, this.#dmaFor(index, config), this.#trace);
     const nvme = config.nvme === undefined ? undefined : new NvmeController(bus, config.nvme);
     const device = nvme ?? new DmaEngine(bus);
     const entry = {
