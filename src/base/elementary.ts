@@ -2,7 +2,7 @@
  * exp, log and their relatives from + - * / alone, so that every engine and every byte order gives the same
  * bits: ECMAScript leaves Math.exp, Math.log, Math.pow and `**` to the implementation, and engines differ in
  * the last bit. Lives in base because both the guest model and experiments draw from distributions.
- * Bounds (held by a property test): exp and log within 1 ulp of the true value, expm1 and log1p within 4 ulp,
+ * Bounds (held by property tests against V8): exp and log within 2 ulp, expm1 and log1p within 4 ulp,
  * pow within 3 + 2|y ln x| ulp, or 3 + 2|y| where y is whole and at most 64.
  * Source: the series of DLMF 4.6 and 4.2.19, argument reduction as in Muller, "Elementary Functions", ch. 11.
  * Hot: no allocation.
