@@ -108,16 +108,22 @@ export function systemPage(): string {
     ".SH DESCRIPTION",
     roff(
       "Runs a Linux kernel or a bare-metal image until it is switched off or stops in a disabled wait; its console is " +
-        "the terminal. Options and exit statuses are those of qemu-system-s390x(1).",
+        "the terminal, where Ctrl-A c changes to the monitor and back, Ctrl-A x ends the program and Ctrl-A h helps. " +
+        "Options and exit statuses are those of qemu-system-s390x(1); so is the protocol of its monitors.",
     ),
     ".SH OPTIONS",
     ...qemuOptions.flatMap((option) =>
       item("value" in option ? `-${option.name} ${option.value}` : `-${option.name}`, option.help),
     ),
     ".SH EXIT STATUS",
-    ...item("0", "the guest ended"),
-    ...item("1", "a bad option or image, or the guest's CPU is in check stop"),
-    ...item("130", "interrupted"),
+    ...item(
+      "0",
+      "the guest ended, or it was ended: quit on a monitor, Ctrl-A x, SIGTERM, SIGINT, SIGHUP",
+    ),
+    ...item(
+      "1",
+      "a bad option, image or host condition; the guest's CPU is in check stop; -action panic=exit-failure",
+    ),
     ".SH SEE ALSO",
     "\\fBzmend\\fR(1), \\fBqemu\\-system\\-s390x\\fR(1)",
   ]);

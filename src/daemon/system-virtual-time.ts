@@ -4,7 +4,7 @@ import { ZmendError } from "../base/errors.ts";
 import { VCPU_CHECK_STOP } from "../machine/loops.ts";
 import { DETERMINISTIC_EPOCH_MS } from "../machine/vm-spec.ts";
 import { runDeterministic } from "./deterministic-run.ts";
-import { EXIT_DONE, EXIT_INTERRUPTED } from "./failure.ts";
+import { EXIT_DONE } from "./failure.ts";
 import { outputStalled } from "./output.ts";
 import { checkStop, type SystemPlan, specOf } from "./system-run.ts";
 
@@ -43,7 +43,7 @@ export async function runInVirtualTime(plan: SystemPlan): Promise<number> {
   process.stderr.write(
     `${plan.program}: ${result.instructions} instructions in ${(result.timeUs / 1e6).toFixed(6)} s of virtual time, digest ${result.digest}\n`,
   );
-  if (interrupted) return EXIT_INTERRUPTED;
-  if (result.stopped === VCPU_CHECK_STOP) return checkStop(plan.program, result.pswAddress);
+  if (interrupted) process.stderr.write(`${plan.program}: terminated by a signal\n`);
+  else if (result.stopped === VCPU_CHECK_STOP) return checkStop(plan.program, result.pswAddress);
   return EXIT_DONE;
 }

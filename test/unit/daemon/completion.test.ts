@@ -36,7 +36,7 @@ describe("completion", () => {
   });
 
   it("offers files after an option that takes one", () => {
-    expect(offered("zmend", "daemon", "--config", "config/dem")).toEqual(["config/demo.yaml"]);
+    expect(offered("zmend", "daemon", "--config", "config/demo.")).toEqual(["config/demo.yaml"]);
   });
 
   it.each(["bash", "zsh", "fish"] as const)("for %s knows every command and option", (shell) => {
