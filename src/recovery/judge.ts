@@ -58,19 +58,19 @@ function budgets(effects: FunctionEffects, policy: Policy, clock: Clock): number
 function oneTooMany(words: FunctionWords, policy: Policy, nowMs: number): boolean {
   const count = policy.quarantineErrors;
   const next = words.get(Scratch.errorTimesNext) % count;
-  words.set(Scratch.errorTimes + next, nowMs + 1);
+  words.setTime(Scratch.errorTimes + 2 * next, nowMs + 1);
   words.set(Scratch.errorTimesNext, (next + 1) % count);
-  const oldest = words.get(Scratch.errorTimes + ((next + 1) % count));
+  const oldest = words.time(Scratch.errorTimes + 2 * ((next + 1) % count));
   return oldest !== 0 && nowMs + 1 - oldest <= policy.quarantineWithinMs;
 }
 
 /** Token bucket in thousandths of a token. */
 function takeToken(words: FunctionWords, policy: Policy, nowMs: number): boolean {
   const full = policy.stormTokens * 1000;
-  const since = words.get(Scratch.tokensAtMs);
+  const since = words.time(Scratch.tokensAtMs);
   const earned = since === 0 ? full : (nowMs + 1 - since) * policy.stormPerSecond;
   const tokens = Math.min(full, words.get(Scratch.tokensMilli) + earned);
-  words.set(Scratch.tokensAtMs, nowMs + 1);
+  words.setTime(Scratch.tokensAtMs, nowMs + 1);
   if (tokens < 1000) {
     words.set(Scratch.tokensMilli, Math.floor(tokens));
     return false;

@@ -5,6 +5,10 @@
 import { load, peek, poke, store } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import { QUARANTINE_ERRORS_MAX } from "./policy.ts";
+
+/** More than these and the guest is told to list everything anew (0x0306). */
+export const OWED_MAX = 4;
 
 /** `FunctionBlock.recoveryScratch`, 64 words. Written by the worker and, after its death, the supervisor. */
 export const Scratch = {
@@ -26,7 +30,7 @@ export const Scratch = {
   rung: 20,
   rungUses: 21,
   // Effects of the step under way: its cell in the compiled table + 1 (0 = all done), and the next effect
-  pendingCell: 17,
+  pendingCell: 31,
   pendingEffect: 18,
   // Host reset
   resetPurpose: 22, //   ResetPurpose
@@ -54,14 +58,24 @@ export const Scratch = {
   told: 39, //           generation + 1 of the error that the guest has been told of and not cleared; 0 = none
   // Token bucket
   tokensMilli: 40,
-  tokensAtMs: 41,
-  // Quarantine after N in T: times of the last errors, ms + 1
-  errorTimes: 48,
-  errorTimesNext: 56,
+  tokensAtMs: 62, //     a time of two words, ms + 1
+  // Quarantine after N in T: times of the last errors, two words each, ms + 1
+  errorTimesNext: 41,
+  errorTimes: 46, //     QUARANTINE_ERRORS_MAX of them
 } as const;
 
-/** More than these and the guest is told to list everything anew (0x0306). */
-export const OWED_MAX = 4;
+/** Words that are more than one word long, with their length; the rest are single. */
+export const scratchLengths: Readonly<Partial<Record<keyof typeof Scratch, number>>> = {
+  deadline: 2,
+  errorAt: 2,
+  pausedAt: 2,
+  resetAt: 2,
+  clearAt: 2,
+  drainAt: 2,
+  tokensAtMs: 2,
+  owed: OWED_MAX,
+  errorTimes: 2 * QUARANTINE_ERRORS_MAX,
+};
 
 export const STAGE_NONE = 0;
 export const STAGE_DUE = 1;

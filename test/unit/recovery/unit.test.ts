@@ -580,6 +580,35 @@ describe("policies", () => {
   });
 
   it.each([
+    ["an hour and a half", 1.5],
+    ["a month", 31 * 24],
+    ["a year", 365 * 24],
+  ])("quarantine, storm and the slow drain keep their times after %s of uptime", (_, hours) => {
+    const rig = new RecoveryRig();
+    rig.clock.us = hours * 3_600_000_000;
+    const limits = {
+      quarantine: { errors: 3, withinMs: 1000 },
+      storm: { tokens: 1, perSecond: 1 },
+    };
+    const unit = rig.unit({ policy: policy(limits) });
+    unit.step();
+    rig.raise(SERVAC);
+    rig.raise(SERVAC); //                               a storm: the only token is taken
+    settle(rig, unit);
+    expect(readBooks(rig.vm, 0).notDelivered.policy).toBe(1);
+    expect(unit.step()).toBeGreaterThan(rig.clock.us);
+    rig.clock.us += 2_000_000; //                       the first failure is out of the window
+    for (let n = 0; n < 2; n++) {
+      rig.raise(SERVAC);
+      settle(rig, unit);
+    }
+    expect(rig.stateName).toBe("operational");
+    rig.raise(SERVAC);
+    settle(rig, unit);
+    expect(rig.stateName).toBe("quarantined");
+  });
+
+  it.each([
     ["in place", true],
     ["by reset", false],
   ])(
