@@ -59,6 +59,11 @@ export class VirtualClock implements Clock {
   advanceTo(timeUs: number): void {
     if (timeUs > this.#nowUs) this.#nowUs = timeUs;
   }
+
+  /** Time 0 of another run; whoever remembers a time of before must be told. */
+  restart(): void {
+    this.#nowUs = 0;
+  }
 }
 
 /** Wall-clock milliseconds since 1970, for the guest's TOD clock and log records only. */

@@ -28,9 +28,15 @@ import { ModifyFunctionControls, StoreFunctionControls } from "./zpci/mpcifc.ts"
 import { type RaiseError, RefreshTranslations } from "./zpci/rpcit.ts";
 import { SetInterruptionControls } from "./zpci/sic.ts";
 
+export { EventQueue } from "./css/events.ts";
+export { conditionCode, statusOf } from "./outcome.ts";
+export { disableFunction, enableFunction } from "./zpci/clp-set.ts";
+export { deconfigureFunction } from "./zpci/configure.ts";
 export { ZpciDma } from "./zpci/dma.ts";
-export type { HostParts } from "./zpci/function.ts";
+export { FunctionTable, type HostParts, ZpciFunction } from "./zpci/function.ts";
+export { prove } from "./zpci/load-store.ts";
 export { Measurement } from "./zpci/measurement.ts";
+export { modifyFunction } from "./zpci/mpcifc.ts";
 export type { RaiseError } from "./zpci/rpcit.ts";
 export {
   type FunctionIdentity,

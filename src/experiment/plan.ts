@@ -2,6 +2,8 @@
  * An experiment with everything resolved: plain data that travels to workers and stands in the ledger's header.
  * `schema.ts` makes it from YAML; trials, statistics and report read it.
  */
+import type { Distribution } from "../base/distribution.ts";
+import type { KernelName, StageName } from "../guest-model/index.ts";
 import type { Policy } from "../recovery/index.ts";
 import type { MetricName } from "./metrics.ts";
 import type { Scenario } from "./scenario.ts";
@@ -25,8 +27,10 @@ export type PlannedGuest =
   | {
       readonly label: string;
       readonly kind: "model";
-      readonly kernel: string;
+      readonly kernel: KernelName;
       readonly driver: string;
+      /** Stage times that replace the driver's own (`zmend experiment fit`). */
+      readonly times?: Readonly<Partial<Record<StageName, Distribution>>>;
     }
   | {
       readonly label: string;

@@ -103,7 +103,7 @@ export class EventQueue {
     if (this.#counts(slot)) owner.count(FunctionBlock.superseded);
     const generation = peek(this.#vm.words, slot + Lane.generation);
     const correlation = peek(this.#vm.words, slot + Lane.correlation);
-    const pec = this.#pec(slot);
+    const pec = this.pec(slot);
     owner.trace.write(
       TraceKind.notDelivered,
       owner.index,
@@ -132,7 +132,7 @@ export class EventQueue {
     return (kind & 0xff) === CcdfKind.error && ((kind >>> 8) & CcdfFlag.repeat) === 0;
   }
 
-  #pec(slot: number): number {
+  pec(slot: number): number {
     return this.#vm.view.getUint16((slot + Lane.body) * 4 + pecOffset);
   }
 
@@ -152,7 +152,7 @@ export class EventQueue {
     if (owner === undefined) return;
     const fid = owner.get(FunctionBlock.fid);
     if (this.contentCode(slot) === CcdfKind.availability) {
-      if (this.#pec(slot) === AvailabilityPec.MANY_CHANGED) return;
+      if (this.pec(slot) === AvailabilityPec.MANY_CHANGED) return;
       if (view.getInt32(at + CcdfErr.fields.fid.offset) !== fid) return;
     }
     view.setUint32(at + CcdfErr.fields.fh.offset, owner.handle());
@@ -164,7 +164,7 @@ export class EventQueue {
     const owner = this.#functions.all[this.#chosen];
     const ring = this.#rings[this.#chosen];
     if (owner === undefined || ring === undefined) return;
-    const pec = this.#pec(slot);
+    const pec = this.pec(slot);
     const correlation = peek(this.#vm.words, slot + Lane.correlation);
     if (this.#counts(slot)) owner.count(FunctionBlock.fetchedByGuest);
     // Before the worker hears of it, so that the timeline shows the cause before its effect.

@@ -37,8 +37,9 @@ export function setFunction(functions: FunctionTable, blocks: ClpBlocks): number
   if (target === undefined) return ClpResponse.invalidHandle;
   const askedBefore = target.phaseBusy(FunctionBlock.resetPhase);
   let code: number = ClpResponse.handleNotValidForOperation;
-  if (operation === OC_ENABLE) code = enable(target, fh, view.getUint8(request.ndas.offset));
-  else if (operation === OC_DISABLE) code = disable(target, fh);
+  if (operation === OC_ENABLE)
+    code = enableFunction(target, fh, view.getUint8(request.ndas.offset));
+  else if (operation === OC_DISABLE) code = disableFunction(target, fh);
   else return code;
   const done = code === ClpResponse.ok;
   if (done) view.setUint32(blocks.at + ClpSetFunctionResponse.fields.fh.offset, target.handle());
@@ -47,7 +48,8 @@ export function setFunction(functions: FunctionTable, blocks: ClpBlocks): number
   return code;
 }
 
-function enable(target: ZpciFunction, fh: number, ndas: number): number {
+/** @param ndas DMA spaces asked for @returns response code; the new handle stands in the function */
+export function enableFunction(target: ZpciFunction, fh: number, ndas: number): number {
   if (ndas === 0) return ClpResponse.invalidDmaSpace;
   if (ndas > 1) return ClpResponse.insufficientResources;
   if ((fh & FH_ENABLE) !== 0) return ClpResponse.handleNotValidForOperation;
@@ -70,7 +72,8 @@ function enable(target: ZpciFunction, fh: number, ndas: number): number {
   return ClpResponse.ok;
 }
 
-function disable(target: ZpciFunction, fh: number): number {
+/** @returns response code */
+export function disableFunction(target: ZpciFunction, fh: number): number {
   if ((fh & FH_ENABLE) === 0) return ClpResponse.handleNotValidForOperation;
   for (let attempt = 0; attempt < STATE_TRIES; attempt++) {
     const seen = target.stateWord();

@@ -125,7 +125,7 @@ export class LoadStore implements InterceptHandler {
 }
 
 /** First good load after enable and register-IOAT: the function answers again (design.md 5). */
-function prove(target: ZpciFunction): void {
+export function prove(target: ZpciFunction): void {
   if (target.state() !== FunctionState.ENABLED || !target.canPost()) return;
   target.set(FunctionBlock.proofPending, 0);
   target.post(RequestKind.guestProof, 0);

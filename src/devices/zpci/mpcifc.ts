@@ -145,10 +145,7 @@ export class ModifyFunctionControls implements InterceptHandler {
     this.#copy(target, F.pba.offset, FunctionBlock.pbaHigh, FunctionBlock.pbaLow, ~0xfff);
     this.#copy(target, F.pal.offset, FunctionBlock.palHigh, FunctionBlock.palLow, -1, 0xfff);
     this.#copy(target, F.iota.offset, FunctionBlock.iotaHigh, FunctionBlock.iotaLow);
-    target.setRegistered(FIB_IOAT);
-    target.set(FunctionBlock.proofPending, 1);
-    target.post(RequestKind.guestRegisterIoat, 0);
-    return CC0;
+    return accept(target);
   }
 
   #pins(target: ZpciFunction): boolean {
@@ -218,6 +215,39 @@ export class ModifyFunctionControls implements InterceptHandler {
   ): void {
     target.set(highWord, this.#view.getUint32(offset));
     target.set(lowWord, (this.#view.getUint32(offset + 4) & mask) | ones);
+  }
+}
+
+/** The translation's words are written: it holds, and the first good load will prove it. */
+function accept(target: ZpciFunction): number {
+  target.setRegistered(FIB_IOAT);
+  target.set(FunctionBlock.proofPending, 1);
+  target.post(RequestKind.guestRegisterIoat, 0);
+  return CC0;
+}
+
+/**
+ * The operation without a FIB, for a guest that is a model: states, registrations and requests are the same, what
+ * the FIB would hold stays 0. @returns an outcome (`outcome.ts`)
+ */
+export function modifyFunction(target: ZpciFunction, operation: number): number {
+  const cell = cellOf(rows[operation] ?? stateTable.otherOperation, target.state());
+  if (cell !== GO) return cell;
+  switch (operation) {
+    case ModifyOperation.registerInterrupts:
+      if (target.registered(FIB_INTERRUPTS)) return SEQUENCE;
+      target.setRegistered(FIB_INTERRUPTS);
+      return CC0;
+    case ModifyOperation.deregisterInterrupts:
+      return deregister(target, FIB_INTERRUPTS);
+    case ModifyOperation.registerIoat:
+      if (target.registered(FIB_IOAT)) return SEQUENCE;
+      return target.canPost() ? accept(target) : CC2;
+    case ModifyOperation.resetError:
+    case ModifyOperation.resetBlock:
+      return clear(target, operation);
+    default:
+      return CC0;
   }
 }
 

@@ -1,0 +1,576 @@
+/**
+ * Hot file. One virtual machine of a trial in virtual time: the recovery machines and the zPCI devices are the real
+ * ones over a VM's memory, only the CPU is missing; the host and the guest are models. Each turn does what is due,
+ * in a fixed order: arrivals, host, recovery machines, guest, operator. Times are whole microseconds.
+ *
+ * A recovery machine that waits for nothing is not woken for its slow drain: with nothing in the host's queue that
+ * drain reads nothing. Its phase is kept, so that an event whose signal was lost is found when it would have been.
+ */
+
+import { VirtualClock } from "../../base/clock.ts";
+import { type Distribution, Stream } from "../../base/distribution.ts";
+import { plugFunction } from "../../devices/index.ts";
+import {
+  type DriverVariant,
+  GuestModel,
+  type GuestTimes,
+  type GuestWatcher,
+  type Instruction,
+  type KernelFlavour,
+  Mark,
+  stages,
+} from "../../guest-model/index.ts";
+import { type Policy, RecoveryUnit, Scratch, State } from "../../recovery/index.ts";
+import { load, peek, store } from "../../shm/atomics.ts";
+import { FunctionBlock, RecoveryCommand, VmBlock, WORK_COMMAND } from "../../shm/blocks.ts";
+import { ChannelReport } from "../../shm/channel-report.ts";
+import { Doorbell } from "../../shm/doorbell.ts";
+import { FloatingInterrupts } from "../../shm/floating.ts";
+import {
+  planMemory,
+  platformTraceRing,
+  recoveryTraceRing,
+  vcpuTraceRing,
+} from "../../shm/memory-map.ts";
+import { TraceWriter } from "../../shm/trace.ts";
+import { createVmMemory, type VmMemory } from "../../shm/vm-memory.ts";
+import type { FaultSource, Scenario } from "../scenario.ts";
+import { FunctionArrivals, Purpose, streamOf } from "./arrivals.ts";
+import type { Books } from "./books.ts";
+import { Health, HostModel } from "./host-model.ts";
+import { MachinePort } from "./machine-port.ts";
+import { type Meter, Phase } from "./meter.ts";
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** Bytes of guest storage: the model needs none, the plan wants some. */
+const RAM_BYTES = 65536;
+/** Passes of a recovery machine at one moment; more means that it does not come to rest. */
+const SETTLE_MAX = 64;
+/** Turns at one moment of virtual time. */
+const TURNS_AT_ONE_TIME_MAX = 100_000;
+
+/** Someone who decides instead of the policy's tables (policy modules). */
+export interface Decider {
+  /** Before a recovery machine is stepped; may change the policy's decision fields. */
+  before(index: number, world: World): void;
+}
+
+export interface WorldOptions {
+  readonly scenario: Scenario;
+  readonly policy: Policy;
+  readonly kernel: KernelFlavour;
+  readonly driver: DriverVariant;
+  /** Two words that name seed, repetition and scenario. */
+  readonly seedA: number;
+  readonly seedB: number;
+  readonly meter: Meter;
+  readonly books: Books;
+  readonly decider?: Decider | undefined;
+  /** Writes down the guest's instructions. */
+  readonly record?: ((instruction: Instruction) => void) | undefined;
+  /** Called after every turn, for a time line. */
+  readonly turn?: ((world: World) => void) | undefined;
+}
+
+/** The trial cannot go on: a model or a machine does not come to rest. */
+export class TrialFault extends Error {
+  override readonly name = "TrialFault";
+}
+
+export class World implements GuestTimes, GuestWatcher {
+  readonly vm: VmMemory;
+  readonly clock = new VirtualClock();
+  readonly #options: WorldOptions;
+  readonly #functions: number;
+  readonly #meter: Meter;
+  readonly #traces: readonly TraceWriter[];
+  readonly #blocks: readonly number[];
+  readonly #controlBytes: number;
+  readonly #stateSeen: Uint8Array;
+  readonly #unitDue: Float64Array;
+  /** Next slow drain of a machine that was left to sleep. */
+  readonly #slowDue: Float64Array;
+  readonly #operatorDue: Float64Array;
+  /** An administrator in the guest is to bring the function back: as soon as the guest and the machine allow. */
+  readonly #admin: Uint8Array;
+  readonly #events: Int32Array;
+  readonly #hostDraws: readonly Stream[];
+  readonly #guestDraws: readonly Stream[];
+  readonly #times: readonly Distribution[];
+  readonly #eventDraws = new Stream();
+  readonly #operatorDraws = new Stream();
+  #hosts: HostModel[] = [];
+  #units: RecoveryUnit[] = [];
+  #arrivals: FunctionArrivals[] = [];
+  #guest: GuestModel;
+  #floating: FloatingInterrupts;
+  #number = 0;
+  #operations = 0;
+  #stopped = false;
+  #restartUs = NEVER;
+  falseQuarantines = 0;
+  vmStops = 0;
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.#meter = options.meter;
+    const functions = options.scenario.functionsPerGuest;
+    this.#functions = functions;
+    this.vm = createVmMemory(
+      planMemory({
+        vcpuCount: 1,
+        functionCount: functions,
+        ramBytes: RAM_BYTES,
+        vcpuBytes: 4096,
+        hostBytes: 4,
+      }),
+    );
+    const { map } = this.vm;
+    this.#controlBytes = map.traceRings[0] as number;
+    this.#blocks = map.functionBlocks.map((offset) => offset / 4);
+    this.#traces = [
+      new TraceWriter(this.vm, platformTraceRing(map), this.clock),
+      new TraceWriter(this.vm, vcpuTraceRing(map, 0), this.clock),
+      ...map.functionBlocks.map(
+        (_, index) => new TraceWriter(this.vm, recoveryTraceRing(map, index), this.clock),
+      ),
+    ];
+    this.#stateSeen = new Uint8Array(functions);
+    this.#unitDue = new Float64Array(functions);
+    this.#slowDue = new Float64Array(functions);
+    this.#operatorDue = new Float64Array(functions);
+    this.#admin = new Uint8Array(functions);
+    this.#events = new Int32Array(functions);
+    this.#hostDraws = this.#blocks.map(() => new Stream());
+    this.#guestDraws = this.#blocks.map(() => new Stream());
+    this.#times = stages.map((stage) => options.driver.times[stage]);
+    const built = this.#build();
+    this.#guest = built.guest;
+    this.#floating = built.floating;
+  }
+
+  get guest(): GuestModel {
+    return this.#guest;
+  }
+
+  host(index: number): HostModel {
+    return this.#hosts[index] as HostModel;
+  }
+
+  unit(index: number): RecoveryUnit {
+    return this.#units[index] as RecoveryUnit;
+  }
+
+  /** Word of a function's block. */
+  word(index: number, word: number): number {
+    return load(this.vm.words, (this.#blocks[index] as number) + word);
+  }
+
+  // Building --------------------------------------------------------------------------------------------
+
+  #build(): { guest: GuestModel; floating: FloatingInterrupts } {
+    const { vm, clock } = this;
+    const { scenario, kernel, driver, policy, record } = this.#options;
+    vm.bytes.fill(0, 0, this.#controlBytes);
+    vm.bytes.fill(0, vm.map.vcpuAreas[0] as number, (vm.map.vcpuAreas[0] as number) + 4096);
+    const floating = new FloatingInterrupts(vm);
+    const report = new ChannelReport(vm, floating);
+    report.reset();
+    this.#hosts = this.#blocks.map(
+      (_, index) =>
+        new HostModel(vm, index, scenario.host, this.#hostDraws[index] as Stream, () =>
+          clock.nowUs(),
+        ),
+    );
+    const port = new MachinePort(vm, this.#hosts, report, this.#traces[1] as TraceWriter, clock);
+    for (let index = 0; index < this.#functions; index++) {
+      plugFunction(vm, index, { fid: 0x100 + index, uid: index + 1 }, noRegions);
+    }
+    this.#units = this.#blocks.map(
+      (_, index) =>
+        new RecoveryUnit({
+          vm,
+          index,
+          host: this.#hosts[index] as HostModel,
+          policy,
+          clock,
+          trace: this.#traces[2 + index] as TraceWriter,
+          channelReport: report,
+          floating,
+        }),
+    );
+    const guest = new GuestModel(kernel, driver, this.#functions, port, this, this, record);
+    return { guest, floating };
+  }
+
+  /** The VM starts: functions are opened, enabled and proved before anything else happens. */
+  #boot(nowUs: number): void {
+    this.#unitDue.fill(NEVER);
+    this.#slowDue.fill(NEVER);
+    this.#admin.fill(0);
+    this.#stateSeen.fill(State.operational);
+    for (let index = 0; index < this.#functions; index++) {
+      this.#step(index, nowUs);
+      const runs = this.host(index).health !== Health.gone && this.#guest.boot(index);
+      this.#settle(index);
+      if (runs) this.#back(index, nowUs);
+      else this.#lose(index, nowUs);
+    }
+  }
+
+  #restart(nowUs: number): void {
+    this.#options.books.add(this.vm, this.#stopped);
+    const health = this.#hosts.map((host) => host.health);
+    const built = this.#build();
+    this.#guest = built.guest;
+    this.#floating = built.floating;
+    this.#hosts.forEach((host, index) => {
+      host.health = health[index] === Health.gone ? Health.gone : Health.good;
+    });
+    this.#stopped = false;
+    this.#restartUs = NEVER;
+    this.#boot(nowUs);
+  }
+
+  // A trial ---------------------------------------------------------------------------------------------
+
+  /** Runs guest number `number` from 0 to the scenario's end; its sums are in the meter and the books. */
+  run(number: number): void {
+    this.start(number);
+    while (this.turn()) {
+      // until the end
+    }
+    this.finish();
+  }
+
+  start(number: number): void {
+    const { scenario, seedA, seedB } = this.#options;
+    if (this.#number !== 0 || this.clock.nowUs() !== 0) {
+      this.clock.restart();
+      const built = this.#build();
+      this.#guest = built.guest;
+      this.#floating = built.floating;
+    }
+    this.#number = number;
+    this.#events.fill(0);
+    this.#operatorDue.fill(NEVER);
+    for (let index = 0; index < this.#functions; index++) {
+      const guest = streamOf(Purpose.guest, this.#owner(index));
+      (this.#guestDraws[index] as Stream).key(seedA, seedB, guest, -1);
+      const host = streamOf(Purpose.host, this.#owner(index));
+      (this.#hostDraws[index] as Stream).key(seedA, seedB, host, -1);
+    }
+    this.#operations = 0;
+    this.#stopped = false;
+    this.#restartUs = NEVER;
+    const first = number * this.#functions;
+    this.#arrivals = this.#blocks.map(
+      (_, index) => new FunctionArrivals(scenario.sources, seedA, seedB, number, first + index),
+    );
+    this.#meter.begin();
+    this.#boot(0);
+  }
+
+  /** Does what is due next. False when nothing is before the scenario's end. */
+  turn(): boolean {
+    const dueUs = this.#dueUs();
+    if (!(dueUs < this.#options.scenario.horizonUs)) return false;
+    if (dueUs > this.clock.nowUs()) {
+      this.clock.advanceTo(dueUs);
+      this.#turns = 0;
+    } else if (++this.#turns > TURNS_AT_ONE_TIME_MAX) {
+      throw new TrialFault(`the trial does not come to rest at ${dueUs} us`);
+    }
+    const nowUs = this.clock.nowUs();
+    for (let index = 0; index < this.#functions; index++) {
+      while ((this.#arrivals[index] as FunctionArrivals).nextUs <= nowUs) this.#arrive(index);
+      if (this.host(index).dueUs <= nowUs) this.host(index).due();
+      this.#settle(index);
+    }
+    if (this.#floating.claimMachineCheck()) this.#guest.machineCheck(nowUs);
+    if (this.#guest.nextUs <= nowUs && !this.#stopped) {
+      this.#guest.step(nowUs);
+      for (let index = 0; index < this.#functions; index++) this.#settle(index);
+    }
+    this.#operate(nowUs);
+    this.#options.turn?.(this);
+    return true;
+  }
+  #turns = 0;
+
+  finish(): void {
+    this.#options.books.add(this.vm, this.#stopped);
+    this.#meter.end(this.#options.scenario.horizonUs);
+  }
+
+  #dueUs(): number {
+    let due = this.#restartUs;
+    for (let index = 0; index < this.#functions; index++) {
+      const arrival = (this.#arrivals[index] as FunctionArrivals).nextUs;
+      if (arrival < due) due = arrival;
+      const operator = this.#operatorDue[index] as number;
+      if (operator < due) due = operator;
+      if (this.#stopped) continue;
+      const host = (this.#hosts[index] as HostModel).dueUs;
+      if (host < due) due = host;
+      const unit = this.#unitDue[index] as number;
+      if (unit < due) due = unit;
+    }
+    const guest = this.#guest.nextUs;
+    return !this.#stopped && guest < due ? guest : due;
+  }
+
+  // Faults ----------------------------------------------------------------------------------------------
+
+  #owner(index: number): number {
+    return this.#number * this.#functions + index;
+  }
+
+  #arrive(index: number): void {
+    const source = (this.#arrivals[index] as FunctionArrivals).take();
+    const ordinal = this.#events[index] as number;
+    this.#events[index] = ordinal + 1;
+    if (this.#stopped) return; // nobody listens to the hardware of a stopped VM
+    const { seedA, seedB } = this.#options;
+    const owner = this.#owner(index);
+    const draws = this.#eventDraws.key(seedA, seedB, streamOf(Purpose.event, owner), ordinal);
+    const pec = pick(source, draws.unit());
+    const stale = draws.chance(source.stale);
+    const signal = !draws.chance(source.lostSignal);
+    const host = this.host(index);
+    const before = host.health;
+    if (before === Health.good && !stale) {
+      (this.#hostDraws[index] as Stream).key(seedA, seedB, streamOf(Purpose.host, owner), ordinal);
+      (this.#guestDraws[index] as Stream).key(
+        seedA,
+        seedB,
+        streamOf(Purpose.guest, owner),
+        ordinal,
+      );
+    }
+    host.raise(pec, stale, signal);
+    const nowUs = this.clock.nowUs();
+    if (host.health !== Health.good && this.#meter.up(index)) this.#meter.fails(index, nowUs);
+    if (!signal) this.#findLate(index, nowUs);
+  }
+
+  /** The ERR signal was lost: the slow drain finds the event at its next time. */
+  #findLate(index: number, nowUs: number): void {
+    const sleeping = this.#slowDue[index] as number;
+    if (sleeping === NEVER || this.#unitDue[index] !== NEVER || !this.host(index).pending) return;
+    const every = this.#options.policy.slowDrainUs;
+    const missed = sleeping > nowUs ? 0 : Math.ceil((nowUs - sleeping) / every);
+    this.#unitDue[index] = sleeping + missed * every;
+  }
+
+  // Recovery machines -----------------------------------------------------------------------------------
+
+  /** Steps the machine while it is rung or due. */
+  #settle(index: number): void {
+    const nowUs = this.clock.nowUs();
+    const summary = (this.#blocks[index] as number) + FunctionBlock.workerSummary;
+    for (let n = 0; n < SETTLE_MAX; n++) {
+      if (this.#stopped || this.unit(index).ended) return;
+      const due = (this.#unitDue[index] as number) <= nowUs;
+      if (!due && load(this.vm.words, summary) === 0) return;
+      this.#step(index, nowUs);
+      this.#guest.answered(nowUs);
+    }
+    throw new TrialFault(`the recovery machine of function ${index} does not come to rest`);
+  }
+
+  #step(index: number, nowUs: number): void {
+    const unit = this.unit(index);
+    this.#options.decider?.before(index, this);
+    const wake = unit.step();
+    if (load(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command) !== 0) {
+      this.#stop(nowUs);
+      return;
+    }
+    const state = unit.state;
+    if (state !== this.#stateSeen[index]) this.#changed(index, state, nowUs);
+    const host = this.host(index);
+    this.#slowDue[index] = wake;
+    if (host.busy) this.#unitDue[index] = this.#deadlineOf(index);
+    else this.#unitDue[index] = quiet[state] === 1 && !host.pending ? NEVER : wake;
+  }
+
+  /**
+   * The state's deadline. A machine whose host is at work asks it every `pollMs`; the answer is "not yet" until the host
+   * rings, so only the deadline can come first.
+   */
+  #deadlineOf(index: number): number {
+    const at = (this.#blocks[index] as number) + FunctionBlock.recoveryScratch + Scratch.deadline;
+    const low = peek(this.vm.words, at) >>> 0;
+    const us = (peek(this.vm.words, at + 1) >>> 0) * 0x1_0000_0000 + low;
+    return us === 0 ? NEVER : us;
+  }
+
+  #changed(index: number, state: number, nowUs: number): void {
+    this.#stateSeen[index] = state;
+    if (this.#meter.unnoticed(index)) this.#meter.enters(index, Phase.notify, nowUs);
+    const broken = this.host(index).health === Health.gone;
+    switch (state) {
+      case State.quarantined:
+      case State.unplugging:
+        if (!broken && !this.#meter.lost(index)) this.falseQuarantines += 1;
+        this.#lose(index, nowUs);
+        return;
+      case State.failed:
+      case State.detached:
+        this.#lose(index, nowUs);
+    }
+  }
+
+  #stop(nowUs: number): void {
+    this.#stopped = true;
+    this.vmStops += 1;
+    const { operator } = this.#options.scenario;
+    for (let index = 0; index < this.#functions; index++) {
+      this.#meter.stops(index, nowUs);
+      this.#meter.loses(index);
+    }
+    const draws = this.#operatorDraw(0);
+    if (operator.restartVmUs !== undefined) {
+      this.#restartUs = nowUs + Math.round(draws.draw(operator.restartVmUs));
+    }
+  }
+
+  // Guest -----------------------------------------------------------------------------------------------
+
+  delayUs(index: number, stage: number): number {
+    return Math.round((this.#guestDraws[index] as Stream).draw(this.#times[stage] as Distribution));
+  }
+
+  mark(index: number, mark: number): void {
+    const nowUs = this.clock.nowUs();
+    switch (mark) {
+      case Mark.fetched:
+        return this.#meter.enters(index, Phase.guest, nowUs);
+      case Mark.resetAsked:
+        return this.#meter.enters(index, Phase.reset, nowUs);
+      case Mark.resetGranted:
+        return this.#meter.enters(index, Phase.restore, nowUs);
+      case Mark.proved:
+        return this.#meter.enters(index, Phase.resume, nowUs);
+      case Mark.resumed:
+        return this.#back(index, nowUs);
+      default:
+        return this.#lose(index, nowUs);
+    }
+  }
+
+  #back(index: number, nowUs: number): void {
+    this.#operatorDue[index] = NEVER;
+    this.#meter.resumes(index, nowUs);
+  }
+
+  // Operators -------------------------------------------------------------------------------------------
+
+  #operatorDraw(index: number): Stream {
+    const { seedA, seedB } = this.#options;
+    this.#operations += 1;
+    const owner = streamOf(Purpose.operator, this.#owner(index));
+    return this.#operatorDraws.key(seedA, seedB, owner, this.#operations);
+  }
+
+  /** Out of service: an operator is told, and comes when the scenario says so. */
+  #lose(index: number, nowUs: number): void {
+    // A guest that gives up a function which works (boot, removal) is as much of a loss as any other.
+    this.#meter.stops(index, nowUs);
+    this.#meter.loses(index);
+    if (this.#operatorDue[index] !== NEVER) return;
+    const { repairUs } = this.#options.scenario.operator;
+    if (repairUs === undefined) return;
+    this.#operatorDue[index] = nowUs + Math.round(this.#operatorDraw(index).draw(repairUs));
+  }
+
+  #operate(nowUs: number): void {
+    if (this.#restartUs <= nowUs) this.#restart(nowUs);
+    for (let index = 0; index < this.#functions; index++) {
+      if ((this.#operatorDue[index] as number) <= nowUs) this.#repair(index, nowUs);
+      if (this.#admin[index] === 1) this.#administrate(index, nowUs);
+    }
+  }
+
+  #repair(index: number, nowUs: number): void {
+    this.#operatorDue[index] = NEVER;
+    const host = this.host(index);
+    host.repair();
+    if (this.#stopped) return; // the hardware is new when the VM starts again
+    if (this.#guest.hung) {
+      this.#restart(nowUs); // nothing else frees the kernel's event thread
+      return;
+    }
+    const state = this.unit(index).state;
+    if (state === State.detached)
+      this.#plugAgain(index); // the guest's kernel brings it up by itself
+    else {
+      const away = state === State.failed || state === State.quarantined;
+      if (away) this.#command(index, RecoveryCommand.release);
+      this.#admin[index] = 1;
+    }
+    this.#settle(index);
+  }
+
+  #command(index: number, command: number): void {
+    const block = this.#blocks[index] as number;
+    store(this.vm.words, block + FunctionBlock.recoveryCommand, command);
+    new Doorbell(
+      this.vm.words,
+      block + FunctionBlock.workerSleeping,
+      block + FunctionBlock.workerSummary,
+    ).ring(WORK_COMMAND);
+  }
+
+  /** The function is there again; a new worker serves it, for the old one's life has ended. */
+  #plugAgain(index: number): void {
+    this.#command(index, RecoveryCommand.hostBack);
+    const { vm, clock } = this;
+    const floating = this.#floating;
+    this.#units[index] = new RecoveryUnit({
+      vm,
+      index,
+      host: this.host(index),
+      policy: this.#options.policy,
+      clock,
+      trace: this.#traces[2 + index] as TraceWriter,
+      channelReport: new ChannelReport(vm, floating),
+      floating,
+    });
+  }
+
+  /** In the guest: sysfs recover, once the kernel and the recovery machine have nothing else to do. */
+  #administrate(index: number, nowUs: number): void {
+    if (this.#meter.up(index)) {
+      this.#admin[index] = 0;
+      return;
+    }
+    if (this.#stopped || !this.#guest.idle) return;
+    if (this.unit(index).state !== State.operational) {
+      if (quiet[this.unit(index).state] === 1) this.#admin[index] = 0; // lost again: the next visit
+      return;
+    }
+    this.#admin[index] = 0;
+    this.#guest.administrate(index, nowUs);
+  }
+}
+
+const noRegions = { load: () => 0, store: () => 0, valueHigh: 0, valueLow: 0 };
+
+/** States in which a machine waits for nobody: only an event, a command or the guest brings it on. */
+const quiet = new Uint8Array(16);
+for (const state of [State.operational, State.quarantined, State.failed, State.detached]) {
+  quiet[state] = 1;
+}
+
+function pick(source: FaultSource, unit: number): number {
+  const { pecs } = source;
+  let left = unit;
+  for (let n = 0; n < pecs.length - 1; n++) {
+    const row = pecs[n] as { pec: number; weight: number };
+    if (left < row.weight) return row.pec;
+    left -= row.weight;
+  }
+  return pecs[pecs.length - 1]?.pec ?? 0;
+}
