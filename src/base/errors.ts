@@ -11,6 +11,8 @@ export const errorCatalogue = {
   CCDF_FILE_INVALID: { exit: 2 },
   POLICY_INVALID: { exit: 2 },
   SNAPSHOT_INVALID: { exit: 2 },
+  EXPERIMENT_INVALID: { exit: 2 },
+  LEDGER_INVALID: { exit: 2 },
   NOT_ENOUGH_MEMORY: { exit: 3 },
   ENVIRONMENT: { exit: 3 },
   /** What was asked for does not go in the state that the VM is in. */

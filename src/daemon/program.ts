@@ -9,6 +9,7 @@ import { registerAbi } from "./abi.ts";
 import { registerCompletion } from "./completion.ts";
 import { registerDaemon } from "./daemon.ts";
 import type { DemoOptions } from "./demo.ts";
+import { registerExperiment } from "./experiment.ts";
 import { registerFunction } from "./function.ts";
 import { registerJournal } from "./journal.ts";
 import { registerPolicy } from "./policy.ts";
@@ -33,6 +34,7 @@ export function createProgram(): Command {
   registerFunction(program);
   registerPolicy(program);
   registerStatus(program);
+  registerExperiment(program);
   registerJournal(program);
   registerReplay(program);
   registerAbi(program);

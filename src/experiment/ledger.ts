@@ -11,9 +11,16 @@ import type { Plan } from "./plan.ts";
 export const LEDGER_VERSION = 1;
 export const LEDGER_KIND = "zmend-experiment";
 
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
+
 export interface LedgerHeader {
   readonly ledger: typeof LEDGER_KIND;
   readonly version: number;
+  /** The file holds the trials whose number is `index` modulo `count`; absent = all. */
+  readonly shard?: Shard;
   /** Everything that the trials depend on, resolved: the ledger alone is enough to run them again. */
   readonly plan: Plan;
 }
@@ -51,6 +58,8 @@ export interface DoneTrial extends TrialIdentity {
 export interface FailedTrial extends TrialIdentity {
   readonly status: "failed";
   readonly reason: string;
+  /** A policy module overran its time: its further trials are not run. */
+  readonly withdraws?: true;
 }
 
 export type TrialRow = DoneTrial | FailedTrial;
@@ -78,6 +87,11 @@ export function binLowUs(bin: number): number {
 /** What a bin's times are taken for, seconds: its middle. */
 export function binSeconds(bin: number): number {
   return (binLowUs(bin) + binLowUs(bin + 1)) / 2e6;
+}
+
+export function headerOf(plan: Plan, shard?: Shard): LedgerHeader {
+  const base = { ledger: LEDGER_KIND, version: LEDGER_VERSION } as const;
+  return shard === undefined ? { ...base, plan } : { ...base, shard, plan };
 }
 
 // Lines -----------------------------------------------------------------------------------------------------

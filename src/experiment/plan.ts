@@ -4,7 +4,7 @@
  */
 import type { Distribution } from "../base/distribution.ts";
 import type { KernelName, StageName } from "../guest-model/index.ts";
-import type { Policy } from "../recovery/index.ts";
+import type { Policy } from "../recovery/policy.ts";
 import type { MetricName } from "./metrics.ts";
 import type { Scenario } from "./scenario.ts";
 

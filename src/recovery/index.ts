@@ -12,6 +12,7 @@ export {
   parsePolicy,
   policyNames,
   policySchema,
+  readPolicy,
 } from "./policy-file.ts";
 export { repairAfterDeath } from "./repair.ts";
 export {

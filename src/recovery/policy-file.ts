@@ -117,11 +117,23 @@ export function policyNames(): string[] {
     .sort();
 }
 
+/** The text of a policy and the name to show for it in messages. */
+export interface PolicyText {
+  readonly text: string;
+  readonly file: string;
+}
+
 /**
  * A shipped policy by name, or a YAML file by its path (anything with a slash or a YAML ending).
  * @throws ZmendError POLICY_INVALID in one sentence per problem
  */
 export function loadPolicy(nameOrFile: string): Policy {
+  const { text, file } = readPolicy(nameOrFile);
+  return parsePolicy(text, file);
+}
+
+/** As `loadPolicy`, without looking at what the text says. */
+export function readPolicy(nameOrFile: string): PolicyText {
   const isPath = nameOrFile.includes("/") || /\.ya?ml$/.test(nameOrFile);
   if (!isPath) {
     const names = policyNames();
@@ -154,5 +166,5 @@ export function loadPolicy(nameOrFile: string): Policy {
       { cause: error },
     );
   }
-  return parsePolicy(text, shown);
+  return { text, file: shown };
 }

@@ -1,7 +1,7 @@
 /** One trial: every guest of the scenario under one policy, in virtual time, on one thread; and its ledger line. */
 import { Stream } from "../../base/distribution.ts";
 import { drivers, type Instruction, kernels } from "../../guest-model/index.ts";
-import type { Policy } from "../../recovery/index.ts";
+import type { Policy } from "../../recovery/policy.ts";
 import { binLowUs, type DoneTrial, type Histogram, type TrialRow } from "../ledger.ts";
 import type { MetricName } from "../metrics.ts";
 import { coordinatesOf, type Plan, type PlannedGuest, type TrialCoordinates } from "../plan.ts";

@@ -20,7 +20,11 @@ import {
   Mark,
   stages,
 } from "../../guest-model/index.ts";
-import { type Policy, RecoveryUnit, Scratch, State } from "../../recovery/index.ts";
+import type { Policy } from "../../recovery/policy.ts";
+// Not through its index: a worker would load the parsers of policy files too.
+import { RecoveryUnit } from "../../recovery/unit.ts";
+import { State } from "../../recovery/vocabulary.ts";
+import { Scratch } from "../../recovery/words.ts";
 import { load, peek, store } from "../../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand, VmBlock, WORK_COMMAND } from "../../shm/blocks.ts";
 import { ChannelReport } from "../../shm/channel-report.ts";

@@ -40,6 +40,8 @@ describe("the catalogue", () => {
     CCDF_FILE_INVALID: 2,
     POLICY_INVALID: 2,
     SNAPSHOT_INVALID: 2,
+    EXPERIMENT_INVALID: 2,
+    LEDGER_INVALID: 2,
     NOT_ENOUGH_MEMORY: 3,
     ENVIRONMENT: 3,
     STATE_REFUSED: 1,

@@ -1,0 +1,420 @@
+/**
+ * `zmend experiment`: which recovery policy should a fleet run? Options, progress and exit statuses; what an experiment
+ * is stands in `src/experiment`, loaded when a subcommand runs.
+ */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Plan } from "../experiment/plan.ts";
+import type { RunResult, TrialSource } from "../experiment/runner/run.ts";
+import { driverNames } from "../guest-model/drivers.ts";
+import { type KernelName, kernelNames } from "../guest-model/kernels.ts";
+import { ProgressLine } from "./experiment-progress.ts";
+import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
+
+interface RunOptions {
+  readonly policy?: readonly string[];
+  readonly set?: Readonly<Record<string, string>>;
+  readonly repetitions?: number;
+  readonly seed?: number;
+  readonly out?: string;
+  readonly jobs?: number;
+  readonly shard?: { readonly index: number; readonly count: number };
+  readonly queue?: string;
+  readonly resume?: boolean;
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
+
+function whole(least: number, most: number, what: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < least || value > most) {
+      throw new InvalidArgumentError(`${what} is a whole number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}
+
+function setting(
+  text: string,
+  before: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
+  const split = text.indexOf("=");
+  if (split < 1) throw new InvalidArgumentError("a setting is written NAME=VALUE.");
+  return { ...before, [text.slice(0, split)]: text.slice(split + 1) };
+}
+
+function shard(text: string): { index: number; count: number } {
+  const match = /^(\d{1,6})\/(\d{1,6})$/.exec(text);
+  const index = Number(match?.[1]);
+  const count = Number(match?.[2]);
+  if (match === null || count < 1 || index >= count) {
+    throw new InvalidArgumentError("a shard is written i/n with i from 0 to n-1.");
+  }
+  return { index, count };
+}
+
+function pec(text: string): number {
+  const value = /^0x[0-9a-f]{1,4}$/i.test(text) ? Number(text) : 0;
+  if (value === 0) throw new InvalidArgumentError("a PEC is written as 0x003a.");
+  return value;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+async function planFrom(file: string, options: RunOptions): Promise<Plan> {
+  const { loadExperiment } = await import("../experiment/experiment-file.ts");
+  return loadExperiment(file, {
+    set: options.set ?? {},
+    repetitions: options.repetitions,
+    seed: options.seed,
+    policies: options.policy,
+    confirmed: options.yes,
+  });
+}
+
+/** SIGINT and SIGTERM end the run in order; a second one ends the process at once. */
+function interruption(): { signal: AbortSignal; done: () => void } {
+  const controller = new AbortController();
+  const stop = (): void => controller.abort();
+  process.once("SIGINT", stop);
+  process.once("SIGTERM", stop);
+  return {
+    signal: controller.signal,
+    done: () => {
+      process.off("SIGINT", stop);
+      process.off("SIGTERM", stop);
+    },
+  };
+}
+
+interface OpenSource extends TrialSource {
+  close(): Promise<void>;
+}
+
+async function openSource(plan: Plan, file: string, options: RunOptions): Promise<OpenSource> {
+  const { readExperiment } = await import("../experiment/experiment-file.ts");
+  if (options.queue !== undefined) {
+    const { QueueSource } = await import("../experiment/runner/queue.ts");
+    return QueueSource.open(options.queue, plan);
+  }
+  const { TrialPool } = await import("../experiment/runner/pool.ts");
+  const folder = readExperiment(file).folder;
+  return new TrialPool({ plan, folder }, options.jobs);
+}
+
+async function run(file: string, options: RunOptions): Promise<number> {
+  const plan = await planFrom(file, options);
+  const { OutputFolder, LEDGER_FILE } = await import("../experiment/runner/output.ts");
+  const { runPlan } = await import("../experiment/runner/run.ts");
+  const folder = OutputFolder.take(options.out ?? `zmend-${plan.name}`, options.resume === true);
+  const { signal, done } = interruption();
+  const progress = new ProgressLine();
+  let source: OpenSource | undefined;
+  let result: RunResult;
+  try {
+    source = await openSource(plan, file, options);
+    result = await runPlan({
+      plan,
+      file: folder.file(LEDGER_FILE),
+      shard: options.shard,
+      resume: options.resume,
+      source,
+      signal,
+      progress: (state) => progress.show(state),
+    });
+  } finally {
+    done();
+    progress.end();
+    await source?.close();
+    folder.release();
+  }
+  if (result.interrupted) {
+    process.stderr.write(
+      `zmend: Interrupted; ${result.trials} trials are kept in ${folder.path}, --resume goes on.\n`,
+    );
+    return EXIT_INTERRUPTED;
+  }
+  if (options.shard !== undefined) return shardDone(folder.path, result, options);
+  const { finish } = await import("../experiment/runner/results.ts");
+  await finish(folder);
+  report(folder.path, result, options);
+  return EXIT_DONE;
+}
+
+function shardDone(path: string, result: RunResult, options: RunOptions): number {
+  const { digest, trials, failed: failedTrials } = result;
+  if (options.json === true) print(JSON.stringify({ digest, trials, failedTrials }));
+  else {
+    print(`${trials} trials of shard ${options.shard?.index}/${options.shard?.count} in ${path}`);
+    print("'zmend experiment merge OUT IN…' puts the shards together");
+  }
+  return EXIT_DONE;
+}
+
+function report(path: string, result: RunResult, options: RunOptions): void {
+  const { digest, trials, failed: failedTrials } = result;
+  if (options.json === true) {
+    print(JSON.stringify({ digest, trials, failedTrials }));
+    return;
+  }
+  print(
+    `${trials} trials${failedTrials > 0 ? `, ${failedTrials} of them failed` : ""}, in ${path}`,
+  );
+  print(`ledger sha256 ${digest}`);
+}
+
+async function list(options: { readonly json?: boolean }): Promise<number> {
+  const { experimentNames, loadExperiment } = await import("../experiment/experiment-file.ts");
+  const { trialsPerRepetition } = await import("../experiment/plan.ts");
+  const rows = experimentNames().map((name) => {
+    const plan = loadExperiment(name);
+    return { name, trials: trialsPerRepetition(plan) * plan.repetitions, question: plan.question };
+  });
+  if (options.json === true) print(JSON.stringify(rows));
+  else {
+    const width = Math.max(...rows.map(({ name }) => name.length));
+    for (const { name, question } of rows) print(`${name.padEnd(width)}  ${question}`);
+  }
+  return EXIT_DONE;
+}
+
+async function showPlan(file: string, options: RunOptions): Promise<number> {
+  const plan = await planFrom(file, options);
+  const { trialsPerRepetition } = await import("../experiment/plan.ts");
+  const first = plan.points[0];
+  const shown = {
+    name: plan.name,
+    question: plan.question,
+    seed: plan.seed,
+    trials: trialsPerRepetition(plan) * plan.repetitions,
+    repetitions: plan.repetitions,
+    ...(plan.stop === undefined ? {} : { stop: plan.stop }),
+    points: plan.points.map(({ label }) => label),
+    scenarios: first?.scenarios.map(({ name }) => name) ?? [],
+    guests: plan.guests.map(({ label }) => label),
+    policies: first?.policies.map(({ label }) => label) ?? [],
+    metrics: plan.metrics,
+  };
+  if (options.json === true) {
+    print(JSON.stringify(shown));
+    return EXIT_DONE;
+  }
+  print(`${shown.name}: ${shown.question}`);
+  const { stop } = plan;
+  const until =
+    stop === undefined ? "" : `, fewer once ${stop.metric} is known to within ${stop.narrowerThan}`;
+  print(
+    `${shown.trials} trials: ${shown.repetitions} repetitions of each combination${until}; seed ${shown.seed}`,
+  );
+  print(`scenarios  ${shown.scenarios.join(", ")}`);
+  print(`guests     ${shown.guests.join(", ")}`);
+  print(`policies   ${shown.policies.join(", ")}`);
+  if (plan.points.length > 1) print(`sweep      ${shown.points.join("; ")}`);
+  print(`decides    ${shown.metrics[0]}`);
+  return EXIT_DONE;
+}
+
+async function merge(out: string, inputs: readonly string[], options: RunOptions): Promise<number> {
+  const { OutputFolder, LEDGER_FILE } = await import("../experiment/runner/output.ts");
+  const { mergeLedgers } = await import("../experiment/runner/merge.ts");
+  const { finish } = await import("../experiment/runner/results.ts");
+  const { existsSync, statSync } = await import("node:fs");
+  const { join } = await import("node:path");
+  const files = inputs.map((input) =>
+    existsSync(input) && statSync(input).isDirectory() ? join(input, LEDGER_FILE) : input,
+  );
+  const folder = OutputFolder.take(out, false);
+  try {
+    const result = mergeLedgers(folder.file(LEDGER_FILE), files);
+    await finish(folder);
+    report(folder.path, result, options);
+  } finally {
+    folder.release();
+  }
+  return EXIT_DONE;
+}
+
+interface VerifyOptions {
+  readonly sample?: number;
+  readonly jobs?: number;
+  readonly modules?: string;
+  readonly json?: boolean;
+}
+
+async function verify(file: string, options: VerifyOptions): Promise<number> {
+  const { verifyLedger } = await import("../experiment/runner/verify.ts");
+  const { readHeader } = await import("../experiment/runner/ledger-file.ts");
+  const { TrialPool } = await import("../experiment/runner/pool.ts");
+  const { plan } = readHeader(file);
+  const { signal, done } = interruption();
+  const pool = new TrialPool({ plan, folder: options.modules ?? process.cwd() }, options.jobs);
+  try {
+    const found = await verifyLedger({ file, sample: options.sample, source: pool, signal });
+    const same = found.different.length === 0;
+    if (options.json === true) print(JSON.stringify({ ...found, verified: same }));
+    else if (same) {
+      print(`${found.compared} of ${found.trials} trials run again: every line is the same`);
+      print(`ledger sha256 ${found.digest}`);
+    } else {
+      print(
+        `${found.compared} of ${found.trials} trials run again: other lines for trial ${found.different.join(", ")}`,
+      );
+    }
+    if (signal.aborted) return EXIT_INTERRUPTED;
+    return same ? EXIT_DONE : EXIT_FAILED;
+  } finally {
+    done();
+    await pool.close();
+  }
+}
+
+interface WorkerOptions {
+  readonly queue: string;
+  readonly jobs?: number;
+  readonly modules?: string;
+}
+
+async function worker(options: WorkerOptions): Promise<number> {
+  const { serveQueue } = await import("../experiment/runner/queue.ts");
+  const { signal, done } = interruption();
+  try {
+    const folder = options.modules ?? process.cwd();
+    await serveQueue(options.queue, { threads: options.jobs, folder, signal });
+  } finally {
+    done();
+  }
+  return EXIT_DONE;
+}
+
+interface SequenceOptions {
+  readonly kernel: KernelName;
+  readonly driver: string;
+  readonly pec: number;
+  readonly clearError?: boolean;
+  readonly json?: boolean;
+}
+
+async function sequence(options: SequenceOptions): Promise<number> {
+  const { recoverySequence } = await import("../experiment/sequence.ts");
+  const list = recoverySequence(options);
+  if (options.json === true) {
+    print(JSON.stringify(list));
+    return EXIT_DONE;
+  }
+  for (const { name, operation, space, offset, length, pec, response, cc, status } of list) {
+    const words: string[] = [name];
+    if (operation !== undefined) words.push(String(operation));
+    if (offset !== undefined) {
+      words.push(`${space === 15 ? "config" : `bar${space}`} 0x${offset.toString(16)}/${length}`);
+    }
+    if (pec !== undefined) words.push(`pec 0x${pec.toString(16).padStart(4, "0")}`);
+    if (response !== undefined) words.push(`-> 0x${response.toString(16).padStart(4, "0")}`);
+    else if (cc !== undefined) words.push(`-> cc ${cc}${status ? `, status ${status}` : ""}`);
+    print(words.join(" "));
+  }
+  return EXIT_DONE;
+}
+
+/** Adds the options that say what is run. */
+function planOptions(command: Command): Command {
+  return command
+    .option(
+      "--policy <name>",
+      "this policy instead of the file's (a name, a YAML file or an ES module); repeatable",
+      (value: string, before: readonly string[] = []) => [...before, value],
+    )
+    .option(
+      "--set <name=value>",
+      "another value for one of the file's parameters; repeatable",
+      setting,
+    )
+    .option(
+      "--repetitions <n>",
+      "instead of the file's",
+      whole(1, 1_000_000_000, "the number of repetitions"),
+    )
+    .option("--seed <n>", "instead of the file's", whole(0, Number.MAX_SAFE_INTEGER, "a seed"))
+    .option("--yes", "run as many trials as it takes, even more than a million");
+}
+
+const jobs = (): Option =>
+  new Option("--jobs <n>", "threads, instead of one per core").argParser(
+    whole(1, 1024, "the number of threads"),
+  );
+
+function ending(work: Promise<number>): Promise<void> {
+  return work.then((status) => {
+    process.exitCode = status;
+  });
+}
+
+export function registerExperiment(program: Command): void {
+  const experiment = program
+    .command("experiment")
+    .description(
+      "compare recovery policies: faults x policies x guests, reproducible from one seed",
+    )
+    .exitOverride();
+  planOptions(experiment.command("run <file>"))
+    .description("run an experiment: a shipped one by its name, or a YAML file")
+    .option("--out <dir>", "folder for ledger, results and report (default zmend-NAME)")
+    .option("--shard <i/n>", "only the i-th of n parts, from 0; 'merge' puts them together", shard)
+    .option("--queue <url>", "hand the trials to 'experiment worker's through Redis")
+    .option("--resume", "go on with what --out has")
+    .addOption(jobs())
+    .option("--json", "print {digest, trials, failedTrials}")
+    .exitOverride()
+    .action((file: string, options: RunOptions) => ending(run(file, options)));
+  experiment
+    .command("list")
+    .description("the shipped experiments and their questions")
+    .option("--json", "print JSON")
+    .exitOverride()
+    .action((options: { json?: boolean }) => ending(list(options)));
+  planOptions(experiment.command("plan <file>"))
+    .description("say what a run would do, without running it")
+    .option("--json", "print JSON")
+    .exitOverride()
+    .action((file: string, options: RunOptions) => ending(showPlan(file, options)));
+  experiment
+    .command("verify <ledger>")
+    .description("run trials of a ledger again and compare byte for byte")
+    .option(
+      "--sample <n>",
+      "about so many trials instead of all",
+      whole(1, 1_000_000_000, "a sample"),
+    )
+    .option("--modules <dir>", "folder that the plan's policy modules are relative to")
+    .addOption(jobs())
+    .option("--json", "print JSON")
+    .exitOverride()
+    .action((file: string, options: VerifyOptions) => ending(verify(file, options)));
+  experiment
+    .command("merge <out> <in...>")
+    .description("put the shards of a run together: folders or ledgers")
+    .option("--json", "print {digest, trials, failedTrials}")
+    .exitOverride()
+    .action((out: string, inputs: string[], options: RunOptions) =>
+      ending(merge(out, inputs, options)),
+    );
+  experiment
+    .command("worker")
+    .description("run trials for runs with --queue, until interrupted")
+    .requiredOption("--queue <url>", "Redis: redis://HOST:PORT, or a Unix socket's path")
+    .option("--modules <dir>", "folder that the plans' policy modules are relative to")
+    .addOption(jobs())
+    .exitOverride()
+    .action((options: WorkerOptions) => ending(worker(options)));
+  experiment
+    .command("sequence")
+    .description("print the zPCI instructions of one recovery of the model guest, STCRW to STCRW")
+    .addOption(new Option("--kernel <version>", "flavour").choices([...kernelNames]).default("7.3"))
+    .addOption(new Option("--driver <name>", "driver").choices([...driverNames]).default("nvme"))
+    .option("--pec <code>", "the error's PEC", pec, 0x3a)
+    .option("--clear-error", "the host can clear the error in place")
+    .option("--json", "print JSON")
+    .exitOverride()
+    .action((options: SequenceOptions) => ending(sequence(options)));
+}
