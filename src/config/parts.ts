@@ -133,7 +133,39 @@ export const functionShape = {
   resetMs: milliseconds.default(2).describe("how long a reset of the function takes"),
 };
 
-/** The keys of a fault: when (exactly one of two) and what (exactly one of five). */
+const range = z
+  .strictObject({ from: z.number().int().min(0), to: z.number().int().min(0).optional() })
+  .refine((value) => value.to === undefined || value.to >= value.from, "to must not be below from");
+const chance = z.number().min(0.00001).max(1);
+const forMs = z.strictObject({ forMs: z.number().min(0.001).max(1e9).optional() });
+const lost = z.number().int().min(1).max(1_000_000);
+
+/** Keys that say when a fault comes, and keys that say what it is: exactly one of each. */
+export const faultWhen = [
+  "atMs",
+  "afterAccesses",
+  "afterTransfers",
+  "bar",
+  "dmaAt",
+  "perAccess",
+  "perTransfer",
+] as const;
+export const faultWhat = [
+  "ccdf",
+  "pec",
+  "dma",
+  "storm",
+  "allOnes",
+  "blockedDma",
+  "linkDown",
+  "lostStores",
+  "lostInterrupts",
+  "lostSignals",
+  "unplug",
+  "plug",
+] as const;
+
+/** The keys of a fault. */
 export const faultShape = {
   atMs: milliseconds.optional().describe("when: this long after the VM's start"),
   afterAccesses: z
@@ -142,6 +174,22 @@ export const faultShape = {
     .min(1)
     .optional()
     .describe("when: at this load or store of the guest"),
+  afterTransfers: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe("when: at this DMA transfer of the device"),
+  bar: range.optional().describe("when: at an access of the guest to these offsets of BAR 0"),
+  dmaAt: range.optional().describe("when: at a DMA transfer that touches these addresses"),
+  perAccess: chance
+    .optional()
+    .describe("when: at each load or store of the guest with this chance"),
+  perTransfer: chance.optional().describe("when: at each DMA transfer with this chance"),
+  times: z
+    .union([z.number().int().min(1), z.literal("always")])
+    .optional()
+    .describe("how often; once when it is not said"),
   ccdf: z
     .string()
     .optional()
@@ -153,6 +201,34 @@ export const faultShape = {
     .literal("translation")
     .optional()
     .describe("what: the next DMA goes to an address that the guest has not mapped"),
+  storm: z
+    .strictObject({
+      pec: z.number().int().min(1).max(0xffff),
+      count: z.number().int().min(1).max(10_000),
+      everyMs: z.number().min(0.001).max(1e9),
+    })
+    .optional()
+    .describe("what: so many error events, one after the other"),
+  allOnes: forMs
+    .optional()
+    .describe(
+      "what: loads give ones and stores are lost, without an event; without forMs until a reset",
+    ),
+  blockedDma: forMs
+    .optional()
+    .describe(
+      "what: DMA and interrupts do not pass, without an event; without forMs until a reset",
+    ),
+  linkDown: forMs
+    .optional()
+    .describe("what: out of reach, then event 0x003a; without forMs for good, with event 0x003b"),
+  lostStores: lost
+    .optional()
+    .describe("what: so many of the guest's next stores (doorbells) are lost"),
+  lostInterrupts: lost
+    .optional()
+    .describe("what: so many of the device's next interrupts are lost"),
+  lostSignals: lost.optional().describe("what: so many of the host's next error signals are lost"),
   unplug: z
     .enum(["request", "surprise"])
     .optional()
@@ -163,17 +239,7 @@ export const faultShape = {
     .describe("what: the function is there (again), and the guest finds it like that"),
 };
 
-export interface FaultStep {
-  readonly atMs?: number | undefined;
-  readonly afterAccesses?: number | undefined;
-  readonly ccdf?: string | undefined;
-  readonly pec?: number | undefined;
-  readonly faddr?: number | undefined;
-  readonly stale?: boolean | undefined;
-  readonly dma?: "translation" | undefined;
-  readonly unplug?: "request" | "surprise" | undefined;
-  readonly plug?: "configured" | "standby" | undefined;
-}
+export type FaultStep = z.output<z.ZodObject<typeof faultShape>>;
 
 /** Exactly one "when", exactly one "what". */
 export const faultCheck: z.core.CheckFn<FaultStep> = (context) => {
@@ -181,12 +247,10 @@ export const faultCheck: z.core.CheckFn<FaultStep> = (context) => {
   const report = (message: string): void => {
     context.issues.push({ code: "custom", input: value, message });
   };
-  const { ccdf, pec, dma, unplug, plug } = value;
-  const kinds = [ccdf, pec, dma, unplug, plug].filter((entry) => entry !== undefined);
-  if (kinds.length !== 1) report("needs exactly one of ccdf, pec, dma, unplug and plug");
-  if ((value.atMs === undefined) === (value.afterAccesses === undefined)) {
-    report("needs exactly one of atMs and afterAccesses");
-  }
+  const said = (keys: readonly (keyof FaultStep)[]): number =>
+    keys.filter((key) => value[key] !== undefined).length;
+  if (said(faultWhat) !== 1) report(`needs exactly one of ${faultWhat.join(", ")}`);
+  if (said(faultWhen) !== 1) report(`needs exactly one of ${faultWhen.join(", ")}`);
 };
 
 /** Adds one problem; the path is relative to the value that is being checked. */

@@ -129,6 +129,26 @@ function isMove({ action }: FaultRule): boolean {
 }
 
 function countEvents(sum: number, rule: FaultRule): number {
-  if (isMove(rule)) return sum;
-  return sum + (rule.action.type === "burst" ? rule.action.ccdfs.length : 1);
+  const { when, action, times } = rule;
+  // By address and chance nobody knows beforehand; the run ends when all is quiet.
+  if ((when.atUs ?? when.afterAccesses ?? when.afterTransfers) === undefined) return sum;
+  return (
+    sum + eventsOf(action) * (typeof times === "number" && when.atUs === undefined ? times : 1)
+  );
+}
+
+/** Errors that an action raises for certain, sooner or later. */
+function eventsOf(action: FaultRule["action"]): number {
+  switch (action.type) {
+    case "burst":
+      return action.ccdfs.length;
+    case "storm":
+      return action.count;
+    case "ccdf":
+    case "dma":
+    case "linkDown":
+      return 1;
+    default:
+      return 0;
+  }
 }

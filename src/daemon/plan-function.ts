@@ -4,6 +4,7 @@
  */
 import {
   defaultTiming,
+  type FaultAction,
   type FaultRule,
   hostDialectNames,
   type NvmeInput,
@@ -86,17 +87,52 @@ function hostOf(entry: FunctionEntry, overrides: FunctionOverrides): SimFunction
 }
 
 function faultRules(step: FaultStep): FaultRule[] {
-  const atUs = (step.atMs ?? 0) * 1000;
-  const when = step.afterAccesses === undefined ? { atUs } : { afterAccesses: step.afterAccesses };
-  if (step.dma !== undefined) return [{ when, action: { type: "dma", kind: step.dma } }];
-  if (step.unplug !== undefined) return [{ when, action: { type: "unplug", how: step.unplug } }];
-  if (step.plug !== undefined) return [{ when, action: { type: "plug", as: step.plug } }];
-  if (step.pec !== undefined) {
-    const { pec, faddr = 0, stale = false } = step;
-    return [{ when, action: { type: "ccdf", pec, faddr, stale } }];
-  }
+  const when = triggerOf(step);
+  const times = step.times === undefined ? {} : { times: step.times };
+  const action = actionOf(step);
+  if (action !== undefined) return [{ when, action, ...times }];
+  const atUs = when.atUs;
   return loadCcdfSequence(step.ccdf ?? "").map((timed) => ({
-    when: step.afterAccesses === undefined ? { atUs: atUs + timed.atUs } : when,
+    when: atUs === undefined ? when : { atUs: atUs + timed.atUs },
     action: timed.action,
+    ...times,
   }));
+}
+
+function triggerOf(step: FaultStep): FaultRule["when"] {
+  const { afterAccesses, afterTransfers, bar, dmaAt, perAccess, perTransfer } = step;
+  if (afterAccesses !== undefined) return { afterAccesses };
+  if (afterTransfers !== undefined) return { afterTransfers };
+  if (bar !== undefined) return { bar: rangeOf(bar) };
+  if (dmaAt !== undefined) return { dma: rangeOf(dmaAt) };
+  if (perAccess !== undefined) return { perAccess };
+  if (perTransfer !== undefined) return { perTransfer };
+  return { atUs: (step.atMs ?? 0) * 1000 };
+}
+
+function rangeOf({ from, to }: { from: number; to?: number | undefined }) {
+  return to === undefined ? { from } : { from, to };
+}
+
+/** Undefined for a CCDF sequence, which is several. */
+function actionOf(step: FaultStep): FaultAction | undefined {
+  const { storm, allOnes, blockedDma, linkDown, lostStores, lostInterrupts, lostSignals } = step;
+  const during = ({ forMs }: { forMs?: number | undefined }) =>
+    forMs === undefined ? {} : { forUs: Math.max(1, Math.round(forMs * 1000)) };
+  if (step.dma !== undefined) return { type: "dma", kind: step.dma };
+  if (step.unplug !== undefined) return { type: "unplug", how: step.unplug };
+  if (step.plug !== undefined) return { type: "plug", as: step.plug };
+  if (storm !== undefined) {
+    const everyUs = Math.max(1, Math.round(storm.everyMs * 1000));
+    return { type: "storm", pec: storm.pec, count: storm.count, everyUs };
+  }
+  if (allOnes !== undefined) return { type: "allOnes", ...during(allOnes) };
+  if (blockedDma !== undefined) return { type: "blockedDma", ...during(blockedDma) };
+  if (linkDown !== undefined) return { type: "linkDown", ...during(linkDown) };
+  if (lostStores !== undefined) return { type: "lostStores", count: lostStores };
+  if (lostInterrupts !== undefined) return { type: "lostInterrupts", count: lostInterrupts };
+  if (lostSignals !== undefined) return { type: "lostSignals", count: lostSignals };
+  if (step.pec === undefined) return undefined;
+  const { pec, faddr = 0, stale = false } = step;
+  return { type: "ccdf", pec, faddr, stale };
 }

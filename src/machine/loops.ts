@@ -51,6 +51,7 @@ export type PlatformOrder =
   /** Answer: `SimPlatform.armedFaults`. */
   | { readonly kind: "armed"; readonly index: number }
   /** Answer: the problems, empty when all rules were armed. */
+  | { readonly kind: "arm"; readonly index: number; readonly rules: unknown }
   | { readonly kind: "arm-nvme"; readonly index: number; readonly rules: unknown }
   /** Answer: how many rules fired. */
   | { readonly kind: "fire"; readonly name: string }
@@ -143,6 +144,8 @@ export class PlatformUnit {
         return undefined;
       case "armed":
         return this.#platform.armedFaults(order.index);
+      case "arm":
+        return this.#platform.armFaults(order.index, order.rules);
       case "arm-nvme":
         return this.#platform.armNvmeFaults(order.index, order.rules);
       case "fire":

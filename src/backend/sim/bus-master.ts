@@ -11,7 +11,7 @@ import type { TraceWriter } from "../../shm/trace.ts";
 import { buildAccessFault } from "./ccdf-builder.ts";
 import type { SimFunctionConfig } from "./config.ts";
 import { MSIX_CONTROL, MSIX_ENABLE, MSIX_FUNCTION_MASK } from "./config-space.ts";
-import { Hardware, type HostArea, HostBlock, MSIX_VECTORS_MAX } from "./host-area.ts";
+import { Hardware, type HostArea, HostBlock, Impaired, MSIX_VECTORS_MAX } from "./host-area.ts";
 import type { HostKernel } from "./host-kernel.ts";
 
 const PAGE = 4096n;
@@ -20,6 +20,8 @@ const MSI_VECTOR_MASK = 0x7ff;
 
 export class BusMaster {
   readonly area: HostArea;
+  /** Told of each transfer before it begins: the fault script may have something for it. */
+  onTransfer: ((address: number, length: number) => void) | undefined;
   readonly #config: SimFunctionConfig;
   readonly #kernel: HostKernel;
   readonly #dma: GuestDma;
@@ -40,9 +42,13 @@ export class BusMaster {
     this.#trace = trace;
   }
 
-  /** DMA and MSI are blocked in every state but NORMAL. */
+  /** DMA and MSI are blocked in every state but NORMAL, and while something is in the way. */
   get passes(): boolean {
-    return this.area.get(HostBlock.hardware) === Hardware.NORMAL;
+    const { area } = this;
+    return (
+      area.get(HostBlock.hardware) === Hardware.NORMAL &&
+      (area.get(HostBlock.impaired) & Impaired.DMA) === 0
+    );
   }
 
   /**
@@ -51,6 +57,9 @@ export class BusMaster {
    */
   transfer(address: bigint, window: Uint8Array, toGuest: boolean): number {
     const area = this.area;
+    if (!this.passes) return DMA_REFUSED;
+    this.onTransfer?.(Number(address), window.length);
+    // What it met may have put the function into error.
     if (!this.passes) return DMA_REFUSED;
     const sabotage = area.get(HostBlock.dmaSabotage);
     if (sabotage > 0) {
@@ -112,6 +121,11 @@ export class BusMaster {
   signal(vector: number): void {
     const area = this.area;
     if (!this.passes || !this.#enabled() || vector >= MSIX_VECTORS_MAX) return;
+    const lost = area.get(HostBlock.lostInterrupts);
+    if (lost > 0) {
+      area.set(HostBlock.lostInterrupts, lost - 1);
+      return;
+    }
     if (this.#masked(vector)) {
       or(area.words, area.host + HostBlock.msixPending + (vector >>> 5), 1 << (vector & 31));
     } else this.#send(vector);

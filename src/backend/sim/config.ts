@@ -7,6 +7,8 @@
 
 import { CcdfErr } from "../../abi/ccdf.ts";
 import { type ErrorDialect, errorDialect, hostInterfaces } from "../../abi/zpci-err.ts";
+import { ZmendError } from "../../base/errors.ts";
+import { type PlugForm, pciFaultProblems, type UnplugForm } from "./fault-plan.ts";
 import { type NvmeConfig, type NvmeInput, nvmeConfig } from "./nvme/config.ts";
 
 /** One architected error event. FH and FID are the host's current ones unless said otherwise. */
@@ -23,33 +25,61 @@ export interface CcdfSpec {
   readonly literal?: boolean;
 }
 
-export const unplugForms = ["request", "surprise"] as const;
-export type UnplugForm = (typeof unplugForms)[number];
-/** What the guest finds the function to be. */
-export const plugForms = ["configured", "standby"] as const;
-export type PlugForm = (typeof plugForms)[number];
-
 export type FaultAction =
   | ({ readonly type: "ccdf" } & CcdfSpec)
   /** Several events stored under one queue lock. */
   | { readonly type: "burst"; readonly ccdfs: readonly CcdfSpec[] }
   /** The function's next DMA goes to an address that the guest has not mapped. */
   | { readonly type: "dma"; readonly kind: "translation" }
+  /** So many events, one after the other. */
+  | {
+      readonly type: "storm";
+      readonly pec: number;
+      readonly count: number;
+      readonly everyUs: number;
+    }
+  /** Loads give ones and stores go nowhere, without an event; for a time, or until the function is reset. */
+  | { readonly type: "allOnes"; readonly forUs?: number }
+  /** DMA and MSI do not pass, without an event; for a time, or until the function is reset. */
+  | { readonly type: "blockedDma"; readonly forUs?: number }
+  /** The function is out of reach; event 0x003a when the link is up again, 0x003b at once when it never will be. */
+  | { readonly type: "linkDown"; readonly forUs?: number }
+  /** The next stores to BARs are lost: doorbells that do not ring. */
+  | { readonly type: "lostStores"; readonly count?: number }
+  | { readonly type: "lostInterrupts"; readonly count?: number }
+  /** The host stores errors and does not signal them. */
+  | { readonly type: "lostSignals"; readonly count?: number }
   /** The host asks for the function, or takes it. */
   | { readonly type: "unplug"; readonly how: UnplugForm }
   /** A function that is not there appears. */
   | { readonly type: "plug"; readonly as: PlugForm };
 
-/** Exactly one key counts, in this order. Accesses are the guest's BAR loads and stores since the start. */
+/** Addresses from `from` to `to`, both included; without `to` one address. */
+export interface FaultRange {
+  readonly from: number;
+  readonly to?: number;
+}
+
+/** Exactly one key. Accesses are the guest's BAR loads and stores since the start, transfers the device's. */
 export interface FaultTrigger {
   readonly atUs?: number;
   readonly afterAccesses?: number;
+  readonly afterTransfers?: number;
   readonly command?: string;
+  /** An access of the guest to these offsets of BAR 0. */
+  readonly bar?: FaultRange;
+  /** A transfer of the device that touches these addresses. */
+  readonly dma?: FaultRange;
+  /** By chance, at each access or transfer. */
+  readonly perAccess?: number;
+  readonly perTransfer?: number;
 }
 
 export interface FaultRule {
   readonly when: FaultTrigger;
   readonly action: FaultAction;
+  /** How often it fires; by default once, by command always. Counts and chances begin anew each time. */
+  readonly times?: number | "always";
 }
 
 export interface SimPinning {
@@ -136,6 +166,8 @@ export interface SimFunctionConfig {
   /** Errno values (positive) that the first resets answer, one each; 0 lets a reset be. */
   readonly resetFailures: readonly number[];
   readonly faults: readonly FaultRule[];
+  /** Of the generator behind `perAccess` and `perTransfer`. */
+  readonly faultSeed: number;
 }
 
 /** The handle and FID of `vfio-zpci-7.3-rc7.json`. */
@@ -151,8 +183,9 @@ function timeUs(value: unknown, fallback: number): number {
 }
 
 /**
- * Fills in defaults and brings every number into its range; unusable rules are left out.
- * @throws ZmendError CONFIG_INVALID for an NVMe controller that cannot be built or whose fault plan is malformed
+ * Fills in defaults and brings every number into its range.
+ * @throws ZmendError CONFIG_INVALID for a malformed fault plan, all problems at once, and for an NVMe controller that
+ * cannot be built
  */
 export function simFunctionConfig(
   input: Omit<Partial<SimFunctionConfig>, "host" | "nvme"> & {
@@ -162,6 +195,13 @@ export function simFunctionConfig(
   },
   index = 0,
 ): SimFunctionConfig {
+  const problems = input.faults === undefined ? [] : pciFaultProblems(input.faults);
+  if (problems.length > 0) {
+    const fid = `0x${(input.fid >>> 0).toString(16)}`;
+    throw new ZmendError("CONFIG_INVALID", `Faults of function ${fid}: ${problems.join("; ")}`, {
+      problems,
+    });
+  }
   const profile = input.profile === "recorded" ? "recorded" : "plain";
   const handle =
     input.hostHandle ?? (profile === "recorded" ? RECORDED_HANDLE : 0x80020001 + (index & 0xfff));
@@ -200,7 +240,8 @@ export function simFunctionConfig(
     resetFailures: list(input.resetFailures).filter(
       (errno) => Number.isInteger(errno) && errno >= 0 && errno < 4096,
     ),
-    faults: list(input.faults).filter(usable),
+    faults: list(input.faults),
+    faultSeed: Number.isSafeInteger(input.faultSeed) ? (input.faultSeed ?? 0) : input.fid >>> 0,
   };
 }
 
@@ -235,13 +276,4 @@ export function dialectOf(config: SimFunctionConfig): ErrorDialect {
 
 function list<T>(value: readonly T[] | undefined): readonly T[] {
   return Array.isArray(value) ? value : [];
-}
-
-function usable(rule: FaultRule): boolean {
-  const { atUs, afterAccesses, command } = rule?.when ?? {};
-  const triggered =
-    (typeof atUs === "number" && Number.isFinite(atUs) && atUs >= 0) ||
-    (Number.isInteger(afterAccesses) && (afterAccesses ?? 0) >= 1) ||
-    typeof command === "string";
-  return triggered && typeof rule.action === "object" && rule.action !== null;
 }

@@ -8,7 +8,7 @@ import { CcdfErr } from "../../abi/ccdf.ts";
 import { TestFunction } from "../../abi/test-function.ts";
 import { alignUp } from "../../base/bits.ts";
 import { HOST_PENDING_POSTED_MAX } from "../../base/limits.ts";
-import { add, load, store } from "../../shm/atomics.ts";
+import { add, exchange, load, store } from "../../shm/atomics.ts";
 import { FunctionBlock, VmBlock } from "../../shm/blocks.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
@@ -86,6 +86,16 @@ export const HostBlock = wordBlock([
   "!accesses",
   "!accessTrigger", //   0 = none
   "triggerBreaks", //    1 = that access puts the hardware into error
+  "watchFrom", //        offsets of BAR 0 whose accesses are counted; watchTo + 1, 0 = none
+  "watchEnd",
+  "watchBreaks",
+  "watchHits", //        V counts, P exchanges to 0
+  // Impairment (impairment.ts). P; V takes lost stores
+  "impaired", //         Impaired
+  "impairedUntil:6",
+  "!lostStores", //      how many of the next BAR stores are lost
+  "lostInterrupts",
+  "lostSignals",
   // Function's registers in the order of TestRegister. V; P status and counters
   "!registers:12",
   "dmaPending", //       V sets, P takes
@@ -128,6 +138,16 @@ export const Hardware = {
   RESETTING: 4,
   /** No such function: as ERROR, until it is plugged. */
   ABSENT: 5,
+} as const;
+
+/** Bits of `impaired`. */
+export const Impaired = {
+  /** Loads give ones, stores go nowhere. */
+  ONES: 1,
+  /** DMA and MSI do not pass. */
+  DMA: 2,
+  /** No reset succeeds: the function is out of reach. */
+  LINK: 4,
 } as const;
 
 /** `errorState`: the kernel's pci_channel_state. */
@@ -191,6 +211,14 @@ export class HostArea {
 
   set(word: number, value: number): void {
     store(this.words, this.host + word, value);
+  }
+
+  exchange(word: number, value: number): number {
+    return exchange(this.words, this.host + word, value);
+  }
+
+  add(word: number, amount: number): void {
+    add(this.words, this.host + word, amount);
   }
 
   /** Adds to a counter of the function's books. */

@@ -189,6 +189,11 @@ export class HostKernel {
   #signal(count: number): void {
     const area = this.#area;
     if (count === 0 || area.get(HostBlock.errArmed) !== 1) return;
+    const lost = area.get(HostBlock.lostSignals);
+    if (lost > 0) {
+      area.set(HostBlock.lostSignals, lost - 1);
+      return;
+    }
     add(area.words, area.block + FunctionBlock.errSignals, count);
     area.workerBell.ring(WORK_ERR);
   }

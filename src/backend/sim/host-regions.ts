@@ -31,6 +31,7 @@ import {
   Hardware,
   HostArea,
   HostBlock,
+  Impaired,
   MSIX_VECTORS_MAX,
   PLATFORM_ACCESS,
   PLATFORM_DMA,
@@ -95,7 +96,7 @@ export class SimHostRegions implements HostRegions {
     } else {
       for (let i = 0; i < length; i++) this.#shiftIn(this.#byteAt(offset + i));
     }
-    this.#countAccess();
+    this.#countAccess(offset, length);
     return 0;
   }
 
@@ -103,11 +104,11 @@ export class SimHostRegions implements HostRegions {
     if (!validRange(offset, length)) return -EINVAL;
     if (space === CONFIG_SPACE) return this.#storeConfig(offset, length, high, low);
     if (space !== 0 || offset + length > this.#barBytes) return -EINVAL;
-    if (this.#passes()) {
+    if (this.#passes() && !this.#storeLost()) {
       if (offset < this.#registerBytes) this.#storeRegisters(offset, length, high, low);
       else this.#storeBytes(offset, length, high, low);
     }
-    this.#countAccess();
+    this.#countAccess(offset, length);
     return 0;
   }
 
@@ -115,7 +116,15 @@ export class SimHostRegions implements HostRegions {
   #passes(): boolean {
     // A snapshot: an access that reads it a moment before the hardware breaks came before that.
     const hardware = peek(this.#words, this.#host + HostBlock.hardware);
-    return hardware === Hardware.NORMAL || hardware === Hardware.BLOCKED;
+    if (hardware !== Hardware.NORMAL && hardware !== Hardware.BLOCKED) return false;
+    return (peek(this.#words, this.#host + HostBlock.impaired) & Impaired.ONES) === 0;
+  }
+
+  /** One of the stores that a fault plan lets get lost. */
+  #storeLost(): boolean {
+    const at = this.#host + HostBlock.lostStores;
+    const lost = peek(this.#words, at);
+    return lost > 0 && compareExchange(this.#words, at, lost, lost - 1) === lost;
   }
 
   #ones(length: number): void {
@@ -135,19 +144,29 @@ export class SimHostRegions implements HostRegions {
     this.valueLow = (this.valueLow << 8) | byte;
   }
 
-  #countAccess(): void {
+  #countAccess(offset: number, length: number): void {
     const words = this.#words;
     const host = this.#host;
     const accesses = host + HostBlock.accesses;
-    if (peek(words, host + HostBlock.accessTrigger) === 0) {
+    const end = peek(words, host + HostBlock.watchEnd);
+    if (peek(words, host + HostBlock.accessTrigger) === 0 && end === 0) {
       // Nobody waits for a count: vCPUs, which take turns, are its only writers.
       poke(words, accesses, (peek(words, accesses) + 1) | 0);
       return;
     }
     const count = (add(words, accesses, 1) + 1) | 0;
-    if (count !== load(words, host + HostBlock.accessTrigger)) return;
-    if (load(words, host + HostBlock.triggerBreaks) === 1) {
-      const hardware = host + HostBlock.hardware;
+    const trigger = load(words, host + HostBlock.accessTrigger);
+    if (trigger !== 0 && count === trigger) this.#fault(HostBlock.triggerBreaks);
+    if (offset >= end || offset + length <= peek(words, host + HostBlock.watchFrom)) return;
+    add(words, host + HostBlock.watchHits, 1);
+    this.#fault(HostBlock.watchBreaks);
+  }
+
+  /** An access that a rule waits for; `breaks`: the word that says whether it puts the hardware into error. */
+  #fault(breaks: number): void {
+    const words = this.#words;
+    if (load(words, this.#host + breaks) === 1) {
+      const hardware = this.#host + HostBlock.hardware;
       if (compareExchange(words, hardware, Hardware.NORMAL, Hardware.ERROR) === Hardware.BLOCKED) {
         compareExchange(words, hardware, Hardware.BLOCKED, Hardware.ERROR);
       }

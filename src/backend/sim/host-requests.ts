@@ -11,7 +11,14 @@ import { WORK_HOST } from "../../shm/blocks.ts";
 import { otherInstance } from "./ccdf-builder.ts";
 import type { SimFunctionConfig } from "./config.ts";
 import type { SimDevice } from "./device.ts";
-import { ErrorState, Hardware, type HostArea, HostBlock, PLATFORM_REQUEST } from "./host-area.ts";
+import {
+  ErrorState,
+  Hardware,
+  type HostArea,
+  HostBlock,
+  Impaired,
+  PLATFORM_REQUEST,
+} from "./host-area.ts";
 import { clearHardware, type HostKernel } from "./host-kernel.ts";
 
 const ENABLE_BIT = 0x80000000;
@@ -70,6 +77,7 @@ export class HostRequests {
   #refusal(nowUs: number): number {
     const area = this.#area;
     if (this.#kernel.deviceLocked(nowUs)) return -EAGAIN;
+    if ((area.get(HostBlock.impaired) & Impaired.LINK) !== 0) return -EIO;
     // A function that is being unbound has its state lock held until it is closed (3.11).
     if (this.#kernel.stateLocked(nowUs) || area.get(HostBlock.leaving) === 1) return -EIO;
     const used = area.get(HostBlock.resetFailuresUsed);
@@ -114,6 +122,7 @@ export class HostRequests {
     }
     for (let word = 0; word < 4; word++) area.set(HostBlock.msixPending + word, 0);
     this.#device.reset();
+    area.set(HostBlock.impaired, 0);
     area.setTime(HostBlock.resetEndLow, 0);
     area.set(HostBlock.peFrozen, 0);
     area.set(HostBlock.hardware, Hardware.NORMAL);

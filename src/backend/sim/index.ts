@@ -14,6 +14,7 @@ export {
   simFunctionConfig,
 } from "./config.ts";
 export { completeInterruptedGet, GET_STEPS } from "./error-queue.ts";
+export { pciFaultProblems, plugForms, unplugForms } from "./fault-plan.ts";
 export { HOST_AREA_BYTES, HOST_LAYOUT, prepareHostArea } from "./host-area.ts";
 export { SimHostFunction } from "./host-function.ts";
 export { SimHostRegions } from "./host-regions.ts";

@@ -18,10 +18,12 @@ import { buildCcdf, ccdfFid, ccdfPec, severity, specsOf } from "./ccdf-builder.t
 import type { FaultAction, FaultRule, SimFunctionConfig } from "./config.ts";
 import type { SimDevice } from "./device.ts";
 import { DmaEngine } from "./dma-engine.ts";
+import { pciFaultProblems } from "./fault-plan.ts";
 import { FaultScript, type FaultScriptState } from "./fault-script.ts";
 import { Hardware, HOST_MAGIC, HostArea, HostBlock, prepareHostArea } from "./host-area.ts";
 import { HostKernel } from "./host-kernel.ts";
 import { HostRequests } from "./host-requests.ts";
+import { Impairment } from "./impairment.ts";
 import { NvmeController, type NvmeControllerState } from "./nvme/controller.ts";
 import type { ArmedFault } from "./nvme/faults.ts";
 import { Presence } from "./presence.ts";
@@ -34,6 +36,7 @@ interface SimFunction {
   readonly kernel: HostKernel;
   readonly requests: HostRequests;
   readonly presence: Presence;
+  readonly impairment: Impairment;
   readonly device: SimDevice;
   /** The same as `device` where it is an NVMe controller. */
   readonly nvme: NvmeController | undefined;
@@ -90,16 +93,23 @@ export class SimPlatform {
     const bus = new BusMaster(area, config, kernel, this.#dmaFor(index, config), this.#trace);
     const nvme = config.nvme === undefined ? undefined : new NvmeController(bus, config.nvme);
     const device = nvme ?? new DmaEngine(bus);
-    const entry = {
+    const entry: SimFunction = {
       area,
       config,
-      script: new FaultScript(config.faults),
+      script: new FaultScript(config.faults, config.faultSeed),
+      impairment: new Impairment(area),
       kernel,
       requests: new HostRequests(area, config, kernel, device),
       presence: new Presence(area, config, device),
       device,
       nvme,
       asked: [],
+    };
+    bus.onTransfer = (address, length) => {
+      const nowUs = this.#clock.nowUs();
+      for (const action of entry.script.onTransfer(address, length)) {
+        this.#carryOut(entry, action, nowUs);
+      }
     };
     this.#armAccessTrigger(entry);
     return entry;
@@ -135,16 +145,18 @@ export class SimPlatform {
   /** Clock time at which something becomes due by itself; Infinity when nothing will. */
   nextEventUs(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const { script, kernel, requests, presence, device, area, asked } of this.#functions()) {
+    for (const entry of this.#functions()) {
+      const { script, kernel, requests, presence, impairment, device, area, asked } = entry;
       next = Math.min(next, kernel.nextEventUs(), requests.nextEventUs(), device.nextEventUs());
-      next = Math.min(next, presence.nextEventUs());
+      next = Math.min(next, presence.nextEventUs(), impairment.nextEventUs());
       // A disabled function raises no errors: its script waits for the end of the reset.
       if (area.get(HostBlock.hardware) === Hardware.RESETTING) continue;
       next = Math.min(next, script.nextTimeUs());
       const count = script.nextCount();
       // The count may have been passed before it was armed: then nobody rings.
       const passed = count !== 0 && area.get(HostBlock.accesses) >>> 0 >= count;
-      if (passed || asked.length > 0) return 0;
+      const watched = area.get(HostBlock.watchHits) > 0;
+      if (passed || watched || asked.length > 0) return 0;
     }
     return next;
   }
@@ -175,6 +187,18 @@ export class SimPlatform {
   armedFaults(index: number): { readonly pci: readonly FaultRule[]; readonly nvme: ArmedFault[] } {
     const entry = this.#slots[index];
     return { pci: entry?.script.list() ?? [], nvme: entry?.nvme?.faults.list() ?? [] };
+  }
+
+  /** Arms faults of a function: all of them, or none when one is malformed. Returns the problems. */
+  armFaults(index: number, rules: unknown): string[] {
+    const entry = this.#slots[index];
+    if (entry === undefined) return [`no function stands in slot ${index}`];
+    const problems = pciFaultProblems(rules);
+    if (problems.length > 0) return problems;
+    const accesses = entry.area.get(HostBlock.accesses) >>> 0;
+    entry.script.add(rules as readonly FaultRule[], accesses, this.#clock.nowUs());
+    this.#armAccessTrigger(entry);
+    return [];
   }
 
   /**
@@ -257,7 +281,8 @@ export class SimPlatform {
 
   #runScript(entry: SimFunction, nowUs: number): boolean {
     const { area, script, asked } = entry;
-    let worked = false;
+    let worked = this.#endImpairments(entry, nowUs);
+    asked.push(...script.onWatchHits(area.exchange(HostBlock.watchHits, 0)));
     for (let count = 0; count < ACTIONS_PER_STEP_MAX; count++) {
       if (area.get(HostBlock.hardware) === Hardware.RESETTING) return worked;
       const accesses = area.get(HostBlock.accesses) >>> 0;
@@ -270,14 +295,49 @@ export class SimPlatform {
     return worked;
   }
 
+  /** A link that is up again tells so by an event. */
+  #endImpairments({ area, config, kernel, impairment }: SimFunction, nowUs: number): boolean {
+    const pec = impairment.step(nowUs);
+    if (pec === 0) return false;
+    kernel.report([buildCcdf({ pec }, area.get(HostBlock.handle) >>> 0, config.fid)]);
+    return true;
+  }
+
   #carryOut(entry: SimFunction, action: FaultAction, nowUs: number): void {
-    const { area, config, kernel, presence } = entry;
-    if (action.type === "unplug") return presence.leave(action.how, nowUs);
-    if (action.type === "plug") return presence.comeBack(action.as);
-    if (action.type === "dma") {
-      area.set(HostBlock.dmaSabotage, area.get(HostBlock.dmaSabotage) + 1);
-      return;
+    const { area, presence, impairment, script } = entry;
+    switch (action.type) {
+      case "unplug":
+        return presence.leave(action.how, nowUs);
+      case "plug":
+        return presence.comeBack(action.as);
+      case "dma":
+        return area.add(HostBlock.dmaSabotage, 1);
+      case "lostStores":
+        return area.add(HostBlock.lostStores, action.count ?? 1);
+      case "lostInterrupts":
+        return area.add(HostBlock.lostInterrupts, action.count ?? 1);
+      case "lostSignals":
+        return area.add(HostBlock.lostSignals, action.count ?? 1);
+      case "storm":
+        for (let n = 0; n < action.count; n++) {
+          script.later(nowUs + n * action.everyUs, { type: "ccdf", pec: action.pec });
+        }
+        return;
+      case "allOnes":
+      case "blockedDma":
+      case "linkDown": {
+        const pec = impairment.begin(action.type, action.forUs, nowUs);
+        if (pec !== 0) this.#report(entry, { type: "ccdf", pec });
+        return;
+      }
+      case "ccdf":
+      case "burst":
+        return this.#report(entry, action);
     }
+  }
+
+  /** Events, each to the function that it names. */
+  #report({ area, config, kernel }: SimFunction, action: FaultAction): void {
     const handle = area.get(HostBlock.handle) >>> 0;
     const batch = specsOf(action).map((spec) => buildCcdf(spec, handle, config.fid));
     const own = batch.filter((ccdf) => ccdfFid(ccdf) === config.fid);
@@ -289,12 +349,17 @@ export class SimPlatform {
   #armAccessTrigger({ area, config, script }: SimFunction): void {
     const count = script.nextCount();
     const handle = area.get(HostBlock.handle) >>> 0;
-    const breaks = script
-      .actionsAt(count)
-      .flatMap((action) => specsOf(action))
-      .filter((spec) => spec.stale !== true && spec.literal !== true)
-      .some((spec) => severity(ccdfPec(buildCcdf(spec, handle, config.fid))) !== "none");
-    area.set(HostBlock.triggerBreaks, breaks ? 1 : 0);
+    const breaks = (action: FaultAction): boolean =>
+      action.type === "linkDown" ||
+      specsOf(action)
+        .filter((spec) => spec.stale !== true && spec.literal !== true)
+        .some((spec) => severity(ccdfPec(buildCcdf(spec, handle, config.fid))) !== "none");
+    area.set(HostBlock.triggerBreaks, script.actionsAt(count).some(breaks) ? 1 : 0);
     area.set(HostBlock.accessTrigger, count);
+    const watch = script.watch();
+    const action = script.watchAction();
+    area.set(HostBlock.watchBreaks, action !== undefined && breaks(action) ? 1 : 0);
+    area.set(HostBlock.watchFrom, watch?.from ?? 0);
+    area.set(HostBlock.watchEnd, watch === undefined ? 0 : watch.to + 1);
   }
 }

@@ -7,8 +7,9 @@
 import { add } from "../../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand, WORK_COMMAND, WORK_REQ } from "../../shm/blocks.ts";
 import { otherInstance } from "./ccdf-builder.ts";
-import type { PlugForm, SimFunctionConfig, UnplugForm } from "./config.ts";
+import type { SimFunctionConfig } from "./config.ts";
 import type { SimDevice } from "./device.ts";
+import type { PlugForm, UnplugForm } from "./fault-plan.ts";
 import { ErrorState, Hardware, type HostArea, HostBlock, powerOn } from "./host-area.ts";
 
 /** Linux's vfio_unregister_group_dev asks again after this. */

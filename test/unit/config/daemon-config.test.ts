@@ -105,7 +105,7 @@ vms:
     [
       "a fault that says nothing of when",
       `${minimal}    functions: [{ fid: 1, uid: 1, faults: [{ pec: 0x3a }] }]\n`,
-      /faults\[0\]: needs exactly one of atMs and afterAccesses$/,
+      /faults\[0\]: needs exactly one of atMs, afterAccesses, afterTransfers, bar, dmaAt, perAccess, perTransfer$/,
     ],
     [
       "a host's interface that is unknown",

@@ -135,7 +135,7 @@ describe("demo config", () => {
   it("refuses a step that says two things", () => {
     const text = `${minimal}sequence:\n  - { atMs: 1, function: 1, pec: 1, dma: translation }\n`;
     expect(messageOf(text)).toBe(
-      "x.yaml:6: sequence[0]: needs exactly one of ccdf, pec, dma, unplug and plug",
+      "x.yaml:6: sequence[0]: needs exactly one of ccdf, pec, dma, storm, allOnes, blockedDma, linkDown, lostStores, lostInterrupts, lostSignals, unplug, plug",
     );
   });
 

@@ -4,6 +4,17 @@
  * CC.EN).
  */
 import { NvmeAdmin, NvmeIo } from "../../../abi/nvme.ts";
+import {
+  actionProblems,
+  boolean,
+  type Fields,
+  fieldProblems,
+  integer,
+  isObject,
+  optional,
+  text,
+  timesProblems,
+} from "../plan-checks.ts";
 
 /** Names of commands in triggers, with queue and opcode. */
 const admin = Object.entries(NvmeAdmin).map(([name, opcode]) => [name, { io: false, opcode }]);
@@ -51,14 +62,7 @@ export interface NvmeFaultRule {
 export const CORRUPT_BYTES_MAX = 4096;
 const US_MAX = 1e12;
 
-type Check = (value: unknown) => boolean;
-const integer =
-  (min: number, max: number): Check =>
-  (value) =>
-    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
-const text: Check = (value) => typeof value === "string" && value !== "";
-
-const triggerKeys: Record<keyof NvmeFaultTrigger, readonly [Check, string]> = {
+const triggerKeys = {
   queue: [(value) => value === "admin" || value === "io", '"admin" or "io"'],
   command: [
     (value) => typeof value === "string" && Object.hasOwn(faultCommands, value),
@@ -74,13 +78,13 @@ const triggerKeys: Record<keyof NvmeFaultTrigger, readonly [Check, string]> = {
     "a number from 0 to 1",
   ],
   onCommand: [text, "a name"],
-};
+} as const satisfies Record<keyof NvmeFaultTrigger, Fields[string]>;
 
-const actionKeys: Record<NvmeFaultAction["type"], Record<string, readonly [Check, string]>> = {
+const actionKeys: Record<NvmeFaultAction["type"], Fields> = {
   delay: { us: [integer(1, US_MAX), "1 or more microseconds"] },
   status: {
     status: [integer(1, 0x7ff), "a status from 0x001 to 0x7ff"],
-    "doNotRetry?": [(value) => typeof value === "boolean", "true or false"],
+    "doNotRetry?": [boolean, "true or false"],
   },
   drop: {},
   corrupt: { "bytes?": [integer(1, CORRUPT_BYTES_MAX), `1 to ${CORRUPT_BYTES_MAX}`] },
@@ -99,9 +103,7 @@ function ruleProblems(rule: unknown, path: string): string[] {
     .filter((key) => key !== "when" && key !== "action" && key !== "times")
     .map((key) => `${path}.${key}: unknown key`);
   const { when, action, times } = rule;
-  if (times !== undefined && times !== "always" && !integer(1, Number.MAX_SAFE_INTEGER)(times)) {
-    problems.push(`${path}.times: expected 1 or more, or "always"`);
-  }
+  problems.push(...timesProblems(times, path));
   if (!isObject(when)) problems.push(`${path}.when: expected an object`);
   else {
     problems.push(...fieldProblems(when, optional(triggerKeys), `${path}.when`));
@@ -110,41 +112,6 @@ function ruleProblems(rule: unknown, path: string): string[] {
     }
   }
   if (!isObject(action)) problems.push(`${path}.action: expected an object`);
-  else problems.push(...actionProblems(action, `${path}.action`));
+  else problems.push(...actionProblems(action, actionKeys, `${path}.action`));
   return problems;
-}
-
-function actionProblems(action: Record<string, unknown>, path: string): string[] {
-  const { type, ...fields } = action;
-  if (typeof type !== "string" || !Object.hasOwn(actionKeys, type)) {
-    return [`${path}.type: expected one of ${Object.keys(actionKeys).join(", ")}`];
-  }
-  return fieldProblems(fields, actionKeys[type as NvmeFaultAction["type"]], path);
-}
-
-/** `table` keys that end in "?" may be missing. */
-function fieldProblems(
-  value: Record<string, unknown>,
-  table: Record<string, readonly [Check, string]>,
-  path: string,
-): string[] {
-  const problems: string[] = [];
-  for (const [spec, [check, expected]] of Object.entries(table)) {
-    const key = spec.replace("?", "");
-    const found = value[key];
-    if (found === undefined && spec.endsWith("?")) continue;
-    if (!check(found)) problems.push(`${path}.${key}: expected ${expected}`);
-  }
-  for (const key of Object.keys(value)) {
-    if (!(key in table) && !(`${key}?` in table)) problems.push(`${path}.${key}: unknown key`);
-  }
-  return problems;
-}
-
-function optional<T>(table: Record<string, T>): Record<string, T> {
-  return Object.fromEntries(Object.entries(table).map(([key, value]) => [`${key}?`, value]));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Hardware, HostBlock } from "../../../../src/backend/sim/host-area.ts";
-import { type FaultRule, simFunctionConfig } from "../../../../src/backend/sim/index.ts";
+import {
+  type FaultRule,
+  pciFaultProblems,
+  simFunctionConfig,
+} from "../../../../src/backend/sim/index.ts";
 import { instant, SimHost } from "../../../support/sim-host.ts";
 
 function host(faults: readonly FaultRule[]): SimHost {
@@ -110,7 +114,7 @@ describe("several functions", () => {
 });
 
 describe("a hostile fault script", () => {
-  it("of any JSON never throws", () => {
+  it("of any JSON is refused as a whole or never throws", () => {
     const json = fc.jsonValue();
     const rule = fc.record({ when: json, action: json });
     const nearly = fc.record({
@@ -124,11 +128,25 @@ describe("a hostile fault script", () => {
         fc.record({ type: fc.constant("ccdf"), ccdf: json, pec: json, faddr: json, stale: json }),
         fc.record({ type: fc.constant("burst"), ccdfs: json }),
         fc.record({ type: fc.constant("dma"), kind: json }),
+        fc.record({ type: fc.constantFrom("allOnes", "blockedDma", "linkDown", "lostStores") }),
+        fc.record({ type: fc.constant("ccdf"), pec: fc.integer({ min: 1, max: 0xffff }) }),
+        fc.record({
+          type: fc.constant("storm"),
+          pec: fc.constantFrom(2, 0x3b),
+          count: fc.integer({ min: 1, max: 40 }),
+          everyUs: fc.constantFrom(1, 1000),
+        }),
       ),
     });
     fc.assert(
       fc.property(fc.array(fc.oneof(rule, nearly), { maxLength: 5 }), (faults) => {
-        const sim = host(faults as unknown as FaultRule[]);
+        const refused = pciFaultProblems(faults).length > 0;
+        const build = (): SimHost => host(faults as unknown as FaultRule[]);
+        if (refused) {
+          expect(build).toThrow("Faults of function 0x2: faults[");
+          return;
+        }
+        const sim = build();
         access(sim);
         sim.platform.command("x");
         sim.settle();
@@ -149,6 +167,6 @@ describe("a hostile fault script", () => {
     expect(config.fid).toBe(0xffffffff);
     expect(config.hostHandle).toBe(0x80000001);
     expect(config.timing).toEqual({ deviceLockUs: 400, stateLockUs: 0, resetUs: 1e12 });
-    expect(config.resetFailures).toEqual([11]);
+    expect(config.resetFailures).toEqual([0, 11]); // 0: that one succeeds
   });
 });
