@@ -43,10 +43,12 @@ const functionSchema = z.strictObject({
   id: name.optional().describe("the device's id in QMP and commands; fn-FID without it"),
   ...functionShape,
   policy: z.string().optional().describe("recovery policy of this function, instead of the VM's"),
-  plugged: z
+  present: z
     .boolean()
     .default(true)
-    .describe("false: not there at the start, 'zmend function plug' brings it"),
+    .describe(
+      "false: not there at the start; a fault with plug, or 'zmend function plug', brings it",
+    ),
   faults: z
     .array(z.strictObject(faultShape).check(faultCheck))
     .default([])
@@ -98,13 +100,29 @@ const vmSchema = z
       .max(3_600_000)
       .default(0)
       .describe("pause before this VM starts with the daemon"),
+    uidChecking: z.boolean().default(true).describe("whether the guest may take UIDs for unique"),
+    functionSlots: z
+      .number()
+      .int()
+      .min(0)
+      .max(FUNCTIONS_MAX)
+      .optional()
+      .describe("places for functions; four more than functions has entries without this"),
     restart: restartSchema.prefault({}).describe("when a VM that ended by itself is started again"),
     functions: z.array(functionSchema).max(FUNCTIONS_MAX).default([]).describe("its PCI functions"),
   })
   .check((context) => {
     const vm = context.value;
     const report = reporter(context);
-    duplicates(vm.functions, ["fid", "uid", "id"], "functions", report);
+    duplicates(
+      vm.functions,
+      vm.uidChecking ? ["fid", "uid", "id"] : ["fid", "id"],
+      "functions",
+      report,
+    );
+    if (vm.functionSlots !== undefined && vm.functionSlots < vm.functions.length) {
+      report(["functionSlots"], `${vm.functions.length} functions need as many places`);
+    }
     if ((vm.fixture === undefined) === (vm.kernel === undefined)) {
       report([], "needs exactly one of fixture and kernel");
     }

@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { checkDisks } from "../backend/sim/index.ts";
 import { wallClockMs } from "../base/clock.ts";
 import { hex } from "../base/hex.ts";
+import { FUNCTIONS_MAX } from "../base/limits.ts";
 import { type DaemonConfig, type DaemonVm, readDaemonConfig } from "../config/daemon-config.ts";
 import { checkCapacity, demandOf } from "../control/daemon/capacity.ts";
 import type { PlannedFunction, VmPlan } from "../control/daemon/managed-vm.ts";
@@ -78,6 +79,9 @@ function planVm(vm: DaemonVm, folder: string): DaemonVmPlan {
   };
 }
 
+/** Room for functions that operators plug later. */
+const SPARE_SLOTS = 4;
+
 function plannedFunctions(vm: DaemonVm): PlannedFunction[] {
   return vm.functions.map((entry, index) => ({
     id: entry.id ?? `fn-${hex(entry.fid, 8).slice(2)}`,
@@ -87,18 +91,22 @@ function plannedFunctions(vm: DaemonVm): PlannedFunction[] {
 }
 
 function specOf(vm: DaemonVm, all: readonly PlannedFunction[], folder: string): VmSpec {
-  const plugged = vm.functions.flatMap((entry, index) => {
+  // What is neither there nor brought by its fault plan waits for an operator, outside the machine.
+  const placed = vm.functions.flatMap((entry, index) => {
     const planned = all[index];
-    return entry.plugged && planned !== undefined ? [{ entry, planned }] : [];
+    const comes = entry.present || entry.faults.some((fault) => fault.plug !== undefined);
+    return comes && planned !== undefined ? [{ entry, planned }] : [];
   });
   return {
     name: vm.name,
     ramBytes: vm.memory,
     cpuModel: vm.cpu,
-    functions: plugged.map(({ planned }) => planned.config),
-    functionIds: plugged.map(({ planned }) => planned.id),
+    functions: placed.map(({ planned }) => planned.config),
+    functionIds: placed.map(({ planned }) => planned.id),
+    functionSlots: vm.functionSlots ?? Math.min(FUNCTIONS_MAX, all.length + SPARE_SLOTS),
+    uidChecking: vm.uidChecking,
     policy: policyAt(vm.policy, folder),
-    policies: plugged.map(({ entry }) =>
+    policies: placed.map(({ entry }) =>
       entry.policy === undefined ? undefined : policyAt(entry.policy, folder),
     ),
     epochMs: wallClockMs(),

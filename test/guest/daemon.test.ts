@@ -214,6 +214,18 @@ describe("a running daemon", () => {
     expect((await fetch(ready.page)).status).toBe(200);
   });
 
+  it("takes a function away from its guest, and brings it back", async () => {
+    const { stdout, stderr } = await daemon.zmend("function", "unplug", "beta", "beta-1");
+    expect([stdout, stderr]).toEqual(["beta 0x00000002 (beta-1): unplugged\n", ""]);
+    const rows = await daemon.ask<FunctionReport[]>("function", "list", "beta");
+    expect(rows.map((row) => row.id)).toEqual(["beta-0"]);
+    await daemon.ask("function", "plug", "beta", "2");
+    await daemon.untilAsked<FunctionReport[]>(
+      ["function", "list", "beta"],
+      (list) => list.length === 2 && list[1]?.state === "operational",
+    );
+  });
+
   it("resets a VM", async () => {
     expect((await daemon.ask<VmReport>("vm", "reset", "beta")).state).toBe("running");
     expect(daemon.logged("VM was reset")).toMatchObject([{ vm: "beta", byGuest: false }]);

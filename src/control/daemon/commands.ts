@@ -224,7 +224,7 @@ export function daemonCommands(options: CommandsOptions): ControlCommands {
       const target = supervisor.find(args.vm);
       requireLife(target, "take a function");
       const { id, fid, config } = plannedFunction(target, args.function);
-      await target.control.plug(id, config);
+      await target.control.plug(id, { ...config, present: true });
       done(target, "function-plug", {}, fid);
       return { vm: target.name, id, fid: hex(fid, 8), plugged: true };
     }),

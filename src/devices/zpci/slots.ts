@@ -109,7 +109,8 @@ export function identityProblem(
   }
   for (let index = 0; index < vm.map.functionCount; index++) {
     const base = blockOf(vm, index);
-    if (index === except || load(vm.words, base + FunctionBlock.guestHandle) === 0) continue;
+    // A function that has gone for good keeps its words until its place is taken: it may come back under its own FID.
+    if (index === except || slotIsFree(vm, index)) continue;
     if (load(vm.words, base + FunctionBlock.fid) === (fid | 0)) {
       return `fid ${hexOf(fid)} is already taken`;
     }
