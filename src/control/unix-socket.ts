@@ -3,7 +3,7 @@
  * is replaced, one that somebody answers on is not. Source of the bound: unix(7), sun_path has 108 bytes with the 0.
  */
 import { lstatSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { ZmendError } from "../base/errors.ts";
 
 export const SOCKET_PATH_MAX_BYTES = 107;
@@ -11,13 +11,13 @@ export const SOCKET_PATH_MAX_BYTES = 107;
 const PROBE_MS = 1000;
 
 /** @throws ZmendError ENVIRONMENT when the system cannot take a path of this length */
-export function checkSocketPath(path: string): void {
+export function checkSocketPath(path: string, remedy = "choose a shorter one"): void {
   const bytes = new TextEncoder().encode(path).length;
   if (bytes <= SOCKET_PATH_MAX_BYTES) return;
   throw new ZmendError(
     "ENVIRONMENT",
     `Socket path ${path} has ${bytes} bytes, a Unix socket's may have ${SOCKET_PATH_MAX_BYTES}; ` +
-      "choose a shorter one (--state-dir).",
+      `${remedy}.`,
     { path, bytes },
   );
 }
@@ -46,15 +46,25 @@ export async function listenUnix(
   path: string,
   onConnection: (socket: Socket) => void,
 ): Promise<Server> {
+  const server = createServer(onConnection);
+  await listenPrivately(server, { path });
+  return server;
+}
+
+/** The same for a server that is there already. */
+export async function listenPrivately(
+  server: Server,
+  options: ListenOptions & { readonly path: string },
+): Promise<void> {
+  const { path } = options;
   checkSocketPath(path);
   await clearPath(path);
-  const server = createServer(onConnection);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       // Node binds before `listen` returns: the socket is private from its first moment.
       const umask = process.umask(0o177);
-      server.listen(path, () => {
+      server.listen(options, () => {
         server.off("error", reject);
         resolve();
       });
@@ -69,7 +79,6 @@ export async function listenUnix(
       { cause: error },
     );
   }
-  return server;
 }
 
 async function clearPath(path: string): Promise<void> {

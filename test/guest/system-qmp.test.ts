@@ -248,7 +248,7 @@ describe("zmend-system-s390x with a monitor", () => {
   it.each([
     [
       ["-qmp", "unix:/nowhere/q.sock,server=on,wait=off"],
-      /there is no folder \/nowhere; create it first/,
+      /Socket \/nowhere\/q\.sock cannot be made \(\w+\); check the folder's existence/,
     ],
     [
       ["-chardev", "socket,id=c,fd=9,server=on,wait=off", "-mon", "c"],

@@ -64,7 +64,8 @@ export class StateDir {
    */
   static async open(folder: string, vms: readonly string[]): Promise<StateDir> {
     const paths = statePaths(folder);
-    for (const path of [paths.control, ...vms.map(paths.qmp)]) checkSocketPath(path);
+    for (const path of [paths.control, ...vms.map(paths.qmp)])
+      checkSocketPath(path, "choose a shorter one (--state-dir)");
     makeFolder(paths.root);
     makeFolder(join(paths.root, "qmp"));
     if (await socketAnswers(paths.control)) throw inUse(paths.root, readPid(paths.pidFile));

@@ -7,7 +7,18 @@ import { command } from "../command.ts";
 import { cpuFeatures } from "../cpu-features.ts";
 import { QmpError } from "../errors.ts";
 import { CPU_PATH, CPU_TYPE, MACHINE_TYPE, MACHINE_VERSIONED } from "../machine-type.ts";
-import { any, arrayOf, bool, enumeration, int, optional, str, struct, union } from "../schema.ts";
+import {
+  any,
+  arrayOf,
+  bool,
+  enumeration,
+  int,
+  optional,
+  type Static,
+  str,
+  struct,
+  union,
+} from "../schema.ts";
 import { protocolVersion } from "../version.ts";
 
 const versionType = struct({
@@ -51,6 +62,48 @@ const cpuInfo = union(
   { s390x: cpuInfoS390 },
 );
 
+/** An entry of query-qmp-schema: the schema's own type (qmp.md 5). */
+const schemaInfo = union(
+  {
+    name: str,
+    "meta-type": enumeration([
+      "builtin",
+      "enum",
+      "array",
+      "object",
+      "alternate",
+      "command",
+      "event",
+    ]),
+    features: optional(arrayOf(str)),
+  },
+  "meta-type",
+  {
+    builtin: struct({
+      "json-type": enumeration([
+        "string",
+        "number",
+        "int",
+        "boolean",
+        "null",
+        "object",
+        "array",
+        "value",
+      ]),
+    }),
+    enum: struct({ members: arrayOf(struct({ name: str })), values: arrayOf(str) }),
+    array: struct({ "element-type": str }),
+    object: struct({
+      members: arrayOf(struct({ name: str, type: str, default: optional(any) })),
+      tag: optional(str),
+      variants: optional(arrayOf(struct({ case: str, type: str }))),
+    }),
+    alternate: struct({ members: arrayOf(struct({ type: str })) }),
+    command: struct({ "arg-type": str, "ret-type": str, "allow-oob": optional(bool) }),
+    event: struct({ "arg-type": str }),
+  },
+);
+
 const cpuModelInfo = struct({ name: str, props: optional(any) });
 
 export const queryCommands = [
@@ -69,8 +122,9 @@ export const queryCommands = [
   command({
     name: "query-qmp-schema",
     summary: "types of all commands and events",
-    returns: arrayOf(any),
-    run: (_, { host }) => host.schema() as unknown as readonly unknown[],
+    returns: arrayOf(schemaInfo),
+    // It is made once, as the text that is sent.
+    run: (_, { host }) => host.schema() as unknown as readonly Static<typeof schemaInfo>[],
   }),
   command({
     name: "query-name",

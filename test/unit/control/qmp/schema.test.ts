@@ -78,6 +78,13 @@ describe("query-qmp-schema", () => {
     expect(typed.length).toBeGreaterThan(50);
   });
 
+  it("is true to the type that it has in itself", () => {
+    const row = commandTable.find(({ name }) => name === "query-qmp-schema");
+    expect(row?.returns.check(JSON.parse(JSON.stringify(entries)), "")).toHaveLength(
+      entries.length,
+    );
+  });
+
   it("describes every command and event of the tables, with one type for no arguments", () => {
     const named = (meta: string): string[] =>
       entries.filter((entry) => entry["meta-type"] === meta).map((entry) => String(entry["name"]));
