@@ -60,7 +60,37 @@ export const VcpuHeader = wordBlock([
   "!sleeping", //  doorbell word of an enabled wait
   "!instructionsLow", // instructions executed, updated when run() returns
   "instructionsHigh",
+  "exits:31", //     how often the CPU left its generated code, by `exitKinds` (vCPU only)
 ]);
+
+/**
+ * Why a vCPU leaves its generated code: first the ends of `run()` in the order of `VcpuExit`, then instructions carried
+ * out elsewhere. The index is the word in `VcpuHeader.exits`; append only.
+ */
+export const exitKinds = [
+  "budget",
+  "wait",
+  "disabled-wait",
+  "check-stop",
+  "power-off",
+  "reset",
+  "command",
+  "clp",
+  "pcilg",
+  "pcistg",
+  "pcistb",
+  "rpcit",
+  "mpcifc",
+  "stpcifc",
+  "sic",
+  "servc",
+  "chsc",
+  "stcrw",
+  "subchannel", // the other instructions of the channel subsystem
+  "control", //    system instructions: control registers, timers, translation
+  "slow", //       decimal and binary floating point, long operands
+] as const;
+export type ExitKind = (typeof exitKinds)[number];
 
 export const PENDING_FLOATING = 1;
 export const PENDING_COMMAND = 2;

@@ -9,7 +9,7 @@ import type { Books } from "../../machine/books.ts";
 import { type FunctionStatus, runStates, type VmControl } from "../../machine/vm-control.ts";
 import { states } from "../../recovery/index.ts";
 import { load } from "../../shm/atomics.ts";
-import { FunctionBlock, VcpuHeader } from "../../shm/blocks.ts";
+import { exitKinds, FunctionBlock, VcpuHeader } from "../../shm/blocks.ts";
 import { ringDepth, ringLost } from "../../shm/ring.ts";
 import type { JournalStatus } from "../journal/index.ts";
 
@@ -130,6 +130,15 @@ function* instructions({ vm }: VmControl): Generator<Sample> {
   }
 }
 
+function* exits({ vm }: VmControl): Generator<Sample> {
+  for (const [index, area] of vm.map.vcpuAreas.entries()) {
+    for (const [n, kind] of exitKinds.entries()) {
+      const value = load(vm.words, area / 4 + VcpuHeader.exits + n) >>> 0;
+      yield { labels: { vcpu: `${index}`, kind }, value };
+    }
+  }
+}
+
 export const metricTable: readonly MetricRow[] = [
   {
     name: "zmend_build_info",
@@ -151,6 +160,13 @@ export const metricTable: readonly MetricRow[] = [
     help: "Guest instructions executed.",
     labels: ["vm", "vcpu"],
     read: (sources) => eachVm(sources, instructions),
+  },
+  {
+    name: "zmend_vcpu_exits_total",
+    type: "counter",
+    help: "How often a vCPU left its generated code: ends of a slice, and instructions carried out elsewhere. Wraps at 2^32.",
+    labels: ["vm", "vcpu", "kind"],
+    read: (sources) => eachVm(sources, exits),
   },
   {
     name: "zmend_trace_records_lost_total",

@@ -2,8 +2,12 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ZmendError } from "../../../../src/base/errors.ts";
 import { CCDF_RING_SLOTS } from "../../../../src/base/limits.ts";
 import { createMetrics, type Metrics, metricTable } from "../../../../src/control/metrics/index.ts";
+import { DeterministicVm } from "../../../../src/machine/deterministic-vm.ts";
+import { readFixture } from "../../../../src/machine/fixtures.ts";
+import { VCPU_RUNNING } from "../../../../src/machine/loops.ts";
+import { bootVm } from "../../../../src/machine/parts.ts";
 import { store } from "../../../../src/shm/atomics.ts";
-import { FunctionBlock, VcpuHeader } from "../../../../src/shm/blocks.ts";
+import { exitKinds, FunctionBlock, VcpuHeader } from "../../../../src/shm/blocks.ts";
 import { RingProducer, ringDepth } from "../../../../src/shm/ring.ts";
 import { type Exposition, type Family, parseExposition } from "../../../support/exposition.ts";
 import { VmControlDouble } from "../../../support/vm-control-double.ts";
@@ -158,6 +162,22 @@ describe("metrics", () => {
     expect(value(found, "zmend_ring_depth", { ring: "ccdf" })).toBe(3);
     while (ring.reserve() >= 0) ring.publish();
     expect(ringDepth(words, at, CCDF_RING_SLOTS)).toBe(CCDF_RING_SLOTS);
+  });
+
+  it("count a guest's exits by kind: as many SERVCs as hello needs, and its end", async () => {
+    const double = new VmControlDouble("hello", []);
+    const machine = new DeterministicVm(double.spec, () => {});
+    const { image, file } = readFixture("hello");
+    bootVm(machine.vm, image, file);
+    while (machine.stopped() === VCPU_RUNNING) machine.step();
+    const control = Object.assign(double, { vm: machine.vm });
+    const found = await families(withVms([control]));
+    const exits = (kind: string): number | undefined =>
+      value(found, "zmend_vcpu_exits_total", { vm: "hello", vcpu: "0", kind });
+    expect(exits("servc")).toBeGreaterThan(2);
+    expect((exits("power-off") ?? 0) + (exits("disabled-wait") ?? 0)).toBe(1);
+    expect(exits("pcilg")).toBe(0);
+    expect(exitKinds.length).toBeLessThanOrEqual(31);
   });
 
   it("show what a journal has lost, and nothing of a journal that is not there", async () => {
