@@ -199,6 +199,7 @@ export function parseDevices(options: DeviceOptions): QemuDevices {
         checkDisks([config]);
         return config;
       },
+      released: (id) => drives.release(id),
     },
     ...(consoleEnd === undefined ? {} : { console: consoleEnd }),
   };
@@ -325,6 +326,11 @@ class DriveBay {
     }
     const { file, readOnly } = drive;
     return { file, ...(readOnly ? { readOnly } : {}), blockBytes: size === "4096" ? 4096 : 512 };
+  }
+
+  /** The device `owner` is gone. */
+  release(owner: string): void {
+    for (const [drive, device] of this.#used) if (device === owner) this.#used.delete(drive);
   }
 
   blocks(): BlockNode[] {

@@ -38,6 +38,8 @@ export interface DeviceCatalogue {
     properties: Readonly<Record<string, unknown>>,
     identity: Identity,
   ) => SimFunctionConfig;
+  /** The device is gone, or never came: what it had is free again. */
+  readonly released?: (id: string) => void;
 }
 
 const zpci: DeviceModel = {

@@ -132,7 +132,9 @@ class ControlServer implements QmpServer {
     };
     const rules: EndRules = { panic: "pause", staysAfterShutdown: true, ...options.endRules };
     const vmEvents =
-      control === undefined ? undefined : new VmEvents(control, devices, recent, this.host, rules);
+      control === undefined
+        ? undefined
+        : new VmEvents(control, devices, this.host.catalogue, recent, this.host, rules);
     this.#unsubscribe = control?.on((event) => vmEvents?.take(event)) ?? (() => {});
   }
 

@@ -1,6 +1,7 @@
 /** What a VM tells, as QMP's events. Order and data: qmp.md 4. */
 import { Cpu, CpuState } from "../../cpu/index.ts";
 import type { VmControl, VmEvent } from "../../machine/vm-control.ts";
+import type { DeviceCatalogue } from "./device-catalogue.ts";
 import type { Devices } from "./devices.ts";
 import type { EventName, ShutdownReason } from "./event-table.ts";
 import type { RecentEntries } from "./recent-entries.ts";
@@ -22,6 +23,7 @@ export interface EventTarget {
 export class VmEvents {
   readonly #control: VmControl;
   readonly #devices: Devices;
+  readonly #catalogue: DeviceCatalogue;
   readonly #recent: RecentEntries;
   readonly #target: EventTarget;
   readonly #rules: EndRules;
@@ -30,12 +32,14 @@ export class VmEvents {
   constructor(
     control: VmControl,
     devices: Devices,
+    catalogue: DeviceCatalogue,
     recent: RecentEntries,
     target: EventTarget,
     rules: EndRules,
   ) {
     this.#control = control;
     this.#devices = devices;
+    this.#catalogue = catalogue;
     this.#recent = recent;
     this.#target = target;
     this.#rules = rules;
@@ -57,6 +61,7 @@ export class VmEvents {
         return;
       }
       case "device-deleted":
+        this.#catalogue.released?.(event.id);
         return this.#deleted(event.id, event.fid);
       case "unplug-failed":
         this.#devices.stayed(event.id);

@@ -76,6 +76,23 @@ describe("-device", () => {
     ]);
   });
 
+  it("plugged later takes a drive that no device has, and gives it back when it goes", () => {
+    const { catalogue, blocks } = parse(`-drive if=none,id=d0,file=DISK,format=raw`);
+    const plug = (id: string, properties: object) =>
+      catalogue.functionOf("nvme", id, { serial: "s", ...properties }, { fid: 7, uid: 8 });
+    expect(plug("n1", { drive: "d0" })).toMatchObject({
+      fid: 7,
+      uid: 8,
+      device: "nvme",
+      nvme: { serial: "s", namespaces: [{ file: disk, blockBytes: 512 }] },
+    });
+    expect(blocks()).toEqual([{ id: "d0", file: disk, readOnly: false, device: "n1" }]);
+    expect(() => plug("n2", { drive: "d0" })).toThrow("Drive 'd0' is already in use");
+    catalogue.released?.("n1");
+    expect(plug("n2", { drive: "d0" })).toMatchObject({ fid: 7 });
+    expect(() => plug("n3", {})).toThrow("it has no disk");
+  });
+
   it("sclpconsole names its chardev", () => {
     expect(parse("-device sclpconsole,chardev=c0").console).toBe("c0");
     expect(parse("").console).toBeUndefined();

@@ -250,8 +250,12 @@ async function addDevice(
   if (model.bus !== "PCI") throw new QmpError(`Device '${driver}' does not support hotplugging`);
   const identity = host.devices.identityFor(id ?? "");
   const name = id ?? host.devices.idOf(identity.fid);
-  const config = host.catalogue.functionOf(driver, name, properties, identity);
-  await control.plug(name, config);
+  try {
+    await control.plug(name, host.catalogue.functionOf(driver, name, properties, identity));
+  } catch (error) {
+    host.catalogue.released?.(name);
+    throw error;
+  }
 }
 
 const INTEGER_MAX: Readonly<Record<string, number>> = { uint16: 0xffff, uint32: 0xffffffff };
