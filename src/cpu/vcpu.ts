@@ -26,6 +26,7 @@ import { Cpu, type CpuState, PswBit, STOP_CHECK, STOP_NONE, STOP_RESET } from ".
 import { systemInstructions } from "./system/index.ts";
 import { buildSystemHalf, type SystemHalf } from "./system-half.ts";
 import { Program } from "./table/body.ts";
+import { opcodeKey } from "./table/row.ts";
 import { todOfUnixMs } from "./timing.ts";
 
 /** How `run` ended. */
@@ -74,7 +75,20 @@ export interface VcpuOptions {
   readonly module?: WebAssembly.Module;
   /** Told when the channel-report machine check has been taken. */
   readonly machineCheckTaken?: () => void;
+  /**
+   * Told the first time that an opcode ends in an operation exception because this CPU does not have it: the
+   * instruction's six bytes, left-aligned (junk behind a shorter one is zero), and its address.
+   */
+  readonly notImplemented?: (
+    high: number,
+    low: number,
+    addressHigh: number,
+    addressLow: number,
+  ) => void;
 }
+
+/** Opcodes 00xx are no instructions: kernels use them for breakpoints and to mark what must not be reached. */
+const FIRST_OPCODE = 0x01;
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -134,7 +148,7 @@ export class Vcpu {
       (facility) => this.model.has(facility),
       (key) => this.#handlerOfKey.get(key) ?? 0,
     );
-    this.#installHandlers(options.intercepts);
+    this.#installHandlers(options.intercepts, options.notImplemented);
     this.#calls = new HostCalls({
       vm,
       area: this.#area,
@@ -284,12 +298,23 @@ export class Vcpu {
   }
 
   /** Handler 0 is the operation exception. */
-  #installHandlers(intercepts: InterceptTable): void {
+  #installHandlers(
+    intercepts: InterceptTable,
+    notImplemented: VcpuOptions["notImplemented"],
+  ): void {
     const { context, guest, interrupts, dat } = this.system;
     const state = this.#state;
+    const told = new Set<number>();
     this.#handlers.push(() => {
       state.setI32(Cpu.programCode, Program.operation);
       state.setI32(Cpu.nullify, 0);
+      if (notImplemented === undefined) return;
+      const high = state.i32(Cpu.instructionHigh);
+      const low = state.i32(Cpu.instructionLow);
+      const key = opcodeKey(high, low);
+      if (high >>> 24 < FIRST_OPCODE || told.has(key)) return;
+      told.add(key);
+      notImplemented(high, low, state.high(Core.startAddress), state.low(Core.startAddress));
     });
     const install = (key: number, kind: ExitKind, handler: () => void): void => {
       const count = this.#header + VcpuHeader.exits + exitKinds.indexOf(kind);

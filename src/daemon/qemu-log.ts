@@ -17,8 +17,12 @@ export class RunLog {
   }
 
   event(event: VmEvent): void {
-    if (event.type === "entry" && this.#items.has("events")) {
-      this.#write(`${ledgerLine(event.entry)}\n`);
+    if (event.type !== "entry") return;
+    const { entry } = event;
+    if (this.#items.has("events")) this.#write(`${ledgerLine(entry)}\n`);
+    if (this.#items.has("unimp") && entry.kind === "not-implemented") {
+      const { instruction, address } = entry.detail;
+      this.#write(`instruction ${instruction} at ${address} is not implemented\n`);
     }
   }
 

@@ -38,7 +38,7 @@ export const logItems = {
   events: "each line of the ledger, as JSON",
   stats: "instructions, time and errors of the run, at its end",
   guest_errors: "accepted: nothing is written",
-  unimp: "accepted: nothing is written",
+  unimp: "instructions that this CPU does not have, the first time each: bytes and address",
 } as const;
 export type LogItem = keyof typeof logItems;
 

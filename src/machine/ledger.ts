@@ -155,6 +155,14 @@ const rows: Readonly<Record<number, KindRow>> = {
     actor: "recovery",
     detail: ([durationUs]) => ({ durationUs }),
   },
+  [TraceKind.notImplemented]: {
+    kind: "not-implemented",
+    actor: "guest",
+    detail: ([first, last, low, high]) => ({
+      instruction: instructionBytes(first, last),
+      address: address(high, low),
+    }),
+  },
 };
 
 export class Ledger {
@@ -253,6 +261,12 @@ function ccdfOf({ body: [pec, fh, low, high], more }: TraceRecord, fid: number):
 
 function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Hexadecimal bytes of an instruction, as many as its first two bits say. */
+function instructionBytes(first: number, last: number): string {
+  const digits = [4, 8, 8, 12][first >>> 30];
+  return (hex(first, 8).slice(2) + hex(last, 8).slice(2)).slice(0, digits);
 }
 
 function address(high: number, low: number): string {

@@ -88,6 +88,22 @@ function smallMode(g: Generator): void {
   g.pswMask = g.mode === 31 ? PSW_31 : PSW_24;
 }
 
+/** All rounding modes, no traps; half of the numbers of one size, so that sums have many bits. */
+function bfpSetup(g: Generator): void {
+  g.fpc = g.below(4);
+  g.fpr.forEach((bits, n) => {
+    if (g.chance(50)) return;
+    const [fractionBits, bias] = g.rng.pick([
+      [52n, 1023],
+      [55n, 127], // a short number in bits 0-31
+      [48n, 16383], // the left half of an extended one
+    ] as const);
+    const sign = BigInt(g.below(2)) << 63n;
+    const exponent = BigInt(bias - 30 + g.below(60)) << fractionBits;
+    g.fpr[n] = sign | exponent | BigInt.asUintN(Number(fractionBits), bits);
+  });
+}
+
 export const families: readonly Family[] = [
   {
     name: "registers",
@@ -385,9 +401,7 @@ export const families: readonly Family[] = [
   {
     name: "bfp",
     what: "binary floating point",
-    setup: (g) => {
-      g.fpc = g.below(4);
-    },
+    setup: bfpSetup,
     steps: [
       [3, rows("bfpShort")],
       [3, rows("bfpLong")],
@@ -395,7 +409,6 @@ export const families: readonly Family[] = [
       [3, rows("bfpConvert")],
       [1, rows("fpMoves")],
     ],
-    optional: true,
   },
 ];
 

@@ -28,6 +28,16 @@ export const notGenerated: readonly NotGenerated[] = [
     instructions: ["bassm", "bsm", "cpya", "cuse", "iac", "ipk", "lmd", "sac", "trte", "trtre"],
     reason: "not implemented: operation exception",
   },
+  {
+    instructions: ["mdeb", "mdebr", "mxdb", "mxdbr"],
+    reason:
+      "MULTIPLY to the next longer format takes the first operand's register as if it were in the " +
+      "long format already: wrong product; test/unit/cpu/bfp.test.ts has these",
+  },
+  {
+    instructions: ["ltebr", "ltdbr", "ltxbr"],
+    reason: "a signaling NaN is loaded as it is: no invalid operation, not made quiet",
+  },
 ];
 
 /**
@@ -38,6 +48,18 @@ export const QEMU_MODE = "singlestep";
 
 /** Forms of instructions that the generators avoid, for the record. */
 export const notGeneratedForms: readonly NotGenerated[] = [
+  {
+    instructions: ["binary floating point"],
+    reason:
+      "an IEEE exception whose mask is one suppresses the instruction where a trap delivers its " +
+      "result and condition code, and the DXC never says 'incremented'; so all masks are zero",
+  },
+  {
+    instructions: ["c.f.br", "c.g.br", "cl..br", "fi.br"],
+    reason:
+      "rounding method 3 belongs to facility 37, which neither has; QEMU carries it out instead of " +
+      "a specification exception; so M3 is never 3",
+  },
   {
     instructions: ["rnsbg", "rosbg", "rxsbg"],
     reason: "with the test bit (bit 0 of I3) QEMU aborts: tcg fatal error",

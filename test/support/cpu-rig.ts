@@ -1,6 +1,13 @@
 /** A vCPU with nothing around it: code and data at chosen addresses, PSW set by hand, stepped by tests. */
 import { VirtualClock } from "../../src/base/clock.ts";
-import { Cpu, type CpuModelName, CpuState, VCPU_AREA_BYTES, Vcpu } from "../../src/cpu/index.ts";
+import {
+  Cpu,
+  type CpuModelName,
+  CpuState,
+  VCPU_AREA_BYTES,
+  Vcpu,
+  type VcpuOptions,
+} from "../../src/cpu/index.ts";
 import type { InterceptTable } from "../../src/ports/guest-cpu.ts";
 import { FloatingInterrupts } from "../../src/shm/floating.ts";
 import { GuestRam } from "../../src/shm/guest-ram.ts";
@@ -25,6 +32,7 @@ export interface RigOptions {
   readonly ramBytes?: number;
   readonly model?: CpuModelName;
   readonly intercepts?: InterceptTable;
+  readonly notImplemented?: VcpuOptions["notImplemented"];
 }
 
 export const MASK_64_HIGH = 0x00000001;
@@ -47,6 +55,7 @@ export function cpuRig(options: RigOptions = {}): CpuRig {
     floating,
     clock,
     model: options.model ?? "zmend",
+    ...(options.notImplemented === undefined ? {} : { notImplemented: options.notImplemented }),
   });
   vcpu.reset();
   const state = new CpuState(vm, 0);

@@ -50,6 +50,22 @@ describe("the ledger", () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
+  it("shows as many bytes of an instruction that is not implemented as it has", () => {
+    const { ledger, vcpu } = setup();
+    const write = (high: number, low: number): void =>
+      vcpu.write(TraceKind.notImplemented, -1, 0, 0, high, low, 0x1234, 0x3ff);
+    write(0x01ff0000, 0);
+    write(0xb9ab0012, 0);
+    write(0xe7000000 | 0, 0x00440000);
+    expect(ledger.drain().map((entry) => entry.detail["instruction"])).toEqual([
+      "01ff",
+      "b9ab0012",
+      "e70000000044",
+    ]);
+    write(0xb9ab0012, 0);
+    expect(ledger.drain()[0]?.detail["address"]).toBe("0x000003ff00001234");
+  });
+
   it("turns any record, whatever its body says, into an entry of plain facts", () => {
     const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
     fc.assert(
