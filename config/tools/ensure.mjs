@@ -33,6 +33,7 @@ const tasks = {
   build: () => 0,
   test: () => test(args),
   check: () => run(...biome(["ci", "."])) || run(...tsc(["--noEmit"])) || test([]),
+  "experiment:smoke": () => experimentSmoke(),
   bench: () => run(...node("dist/test/bench/main.js", args)),
   oracle: () => run(...node("dist/test/oracle/main.js", args)),
   "replay:zpci": () => run(...node("dist/test/replay/main.js", args)),
@@ -149,4 +150,13 @@ function say(text) {
 function fail(status, text) {
   say(text);
   process.exit(status);
+}
+
+/** The smoke experiment, whose digest the README prints. */
+function experimentSmoke() {
+  const out = mkdtempSync(join(tmpdir(), "zmend-smoke-"));
+  const words = ["dist/src/daemon/zmend.js", "experiment", "run", "smoke", "--out", out, ...args];
+  const status = run(...node(words[0], words.slice(1)));
+  rmSync(out, { recursive: true, force: true });
+  return status;
 }

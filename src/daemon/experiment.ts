@@ -138,9 +138,21 @@ async function run(file: string, options: RunOptions): Promise<number> {
   }
   if (options.shard !== undefined) return shardDone(folder.path, result, options);
   const { finish } = await import("../experiment/runner/results.ts");
-  await finish(folder);
-  report(folder.path, result, options);
+  const command = commandLine(file, options);
+  const verdict = await finish({ folder, plan, digest: result.digest, command });
+  report(folder.path, result, verdict, options);
   return EXIT_DONE;
+}
+
+/** The command as a reader would repeat it: no folder of this machine, no number of threads. */
+function commandLine(file: string, options: RunOptions): string {
+  const words = ["zmend experiment run", file.replace(/^.*\//, "")];
+  for (const [name, value] of Object.entries(options.set ?? {}))
+    words.push(`--set ${name}=${value}`);
+  for (const policy of options.policy ?? []) words.push(`--policy ${policy.replace(/^.*\//, "")}`);
+  if (options.repetitions !== undefined) words.push(`--repetitions ${options.repetitions}`);
+  if (options.seed !== undefined) words.push(`--seed ${options.seed}`);
+  return words.join(" ");
 }
 
 function shardDone(path: string, result: RunResult, options: RunOptions): number {
@@ -153,12 +165,13 @@ function shardDone(path: string, result: RunResult, options: RunOptions): number
   return EXIT_DONE;
 }
 
-function report(path: string, result: RunResult, options: RunOptions): void {
+function report(path: string, result: RunResult, verdict: string, options: RunOptions): void {
   const { digest, trials, failed: failedTrials } = result;
   if (options.json === true) {
-    print(JSON.stringify({ digest, trials, failedTrials }));
+    print(JSON.stringify({ digest, trials, failedTrials, verdict }));
     return;
   }
+  print(verdict);
   print(
     `${trials} trials${failedTrials > 0 ? `, ${failedTrials} of them failed` : ""}, in ${path}`,
   );
@@ -219,6 +232,7 @@ async function showPlan(file: string, options: RunOptions): Promise<number> {
 async function merge(out: string, inputs: readonly string[], options: RunOptions): Promise<number> {
   const { OutputFolder, LEDGER_FILE } = await import("../experiment/runner/output.ts");
   const { mergeLedgers } = await import("../experiment/runner/merge.ts");
+  const { readHeader } = await import("../experiment/runner/ledger-file.ts");
   const { finish } = await import("../experiment/runner/results.ts");
   const { existsSync, statSync } = await import("node:fs");
   const { join } = await import("node:path");
@@ -228,8 +242,10 @@ async function merge(out: string, inputs: readonly string[], options: RunOptions
   const folder = OutputFolder.take(out, false);
   try {
     const result = mergeLedgers(folder.file(LEDGER_FILE), files);
-    await finish(folder);
-    report(folder.path, result, options);
+    const { plan } = readHeader(folder.file(LEDGER_FILE));
+    const command = `zmend experiment run ${plan.name}`;
+    const verdict = await finish({ folder, plan, digest: result.digest, command });
+    report(folder.path, result, verdict, options);
   } finally {
     folder.release();
   }
@@ -364,7 +380,7 @@ export function registerExperiment(program: Command): void {
     .option("--queue <url>", "hand the trials to 'experiment worker's through Redis")
     .option("--resume", "go on with what --out has")
     .addOption(jobs())
-    .option("--json", "print {digest, trials, failedTrials}")
+    .option("--json", "print {digest, trials, failedTrials, verdict}")
     .exitOverride()
     .action((file: string, options: RunOptions) => ending(run(file, options)));
   experiment
@@ -394,7 +410,7 @@ export function registerExperiment(program: Command): void {
   experiment
     .command("merge <out> <in...>")
     .description("put the shards of a run together: folders or ledgers")
-    .option("--json", "print {digest, trials, failedTrials}")
+    .option("--json", "print {digest, trials, failedTrials, verdict}")
     .exitOverride()
     .action((out: string, inputs: string[], options: RunOptions) =>
       ending(merge(out, inputs, options)),

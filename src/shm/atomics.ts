@@ -114,6 +114,16 @@ export function wait(words: Int32Array, index: number, expected: number, timeout
   Atomics.wait(words, index, flip(expected), timeoutMs);
 }
 
+/** Atomic on a sole thread too: words that it shares after all, with a thread that decides for its trials. */
+export function loadShared(words: Int32Array, index: number): number {
+  return flip(Atomics.load(words, index));
+}
+
+/** As `loadShared`. */
+export function storeShared(words: Int32Array, index: number, value: number): void {
+  Atomics.store(words, index, flip(value));
+}
+
 export function notify(words: Int32Array, index: number): void {
   Atomics.notify(words, index);
 }

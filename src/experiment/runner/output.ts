@@ -9,6 +9,8 @@ import { ZmendError } from "../../base/errors.ts";
 export const LEDGER_FILE = "ledger.jsonl";
 export const PARQUET_FILE = "results.parquet";
 export const SUMMARY_FILE = "summary.json";
+export const HTML_FILE = "report.html";
+export const MARKDOWN_FILE = "report.md";
 const LOCK_FILE = "run.lock";
 
 function alive(pid: number): boolean {

@@ -1,8 +1,42 @@
-/** What is made of a finished ledger: results.parquet. */
+/** What is made of a finished ledger: results.parquet, summary.json, report.html and report.md. Their bytes repeat. */
+import { writeFileSync } from "node:fs";
+import { zmendVersion } from "../../base/version.ts";
+import type { Plan } from "../plan.ts";
+import { renderReport } from "../report/index.ts";
+import { summarise } from "../summary.ts";
 import { readRows } from "./ledger-file.ts";
-import { LEDGER_FILE, type OutputFolder, PARQUET_FILE } from "./output.ts";
+import {
+  HTML_FILE,
+  LEDGER_FILE,
+  MARKDOWN_FILE,
+  type OutputFolder,
+  PARQUET_FILE,
+  SUMMARY_FILE,
+} from "./output.ts";
 import { writeParquet } from "./parquet.ts";
 
-export async function finish(folder: OutputFolder): Promise<void> {
-  await writeParquet(folder.file(PARQUET_FILE), readRows(folder.file(LEDGER_FILE)));
+export interface ResultOptions {
+  readonly folder: OutputFolder;
+  readonly plan: Plan;
+  /** SHA-256 of the ledger. */
+  readonly digest: string;
+  /** The command as a reader would repeat it. */
+  readonly command: string;
+}
+
+/** @returns the verdict */
+export async function finish(options: ResultOptions): Promise<string> {
+  const { folder, plan } = options;
+  const ledger = folder.file(LEDGER_FILE);
+  await writeParquet(folder.file(PARQUET_FILE), readRows(ledger));
+  const analysis = await summarise(readRows(ledger), plan);
+  writeFileSync(folder.file(SUMMARY_FILE), `${JSON.stringify(analysis.summary, null, 2)}\n`);
+  const { html, markdown } = await renderReport(analysis, {
+    version: zmendVersion(),
+    command: options.command,
+    ledgerSha256: options.digest,
+  });
+  writeFileSync(folder.file(HTML_FILE), html);
+  writeFileSync(folder.file(MARKDOWN_FILE), markdown);
+  return analysis.summary.verdict;
 }

@@ -1,13 +1,18 @@
 /** Runs trials of one plan by number, and turns whatever happens into a ledger line. Thread: any, one trial at a time. */
 import { type FailedTrial, ledgerText, type TrialRow } from "../ledger.ts";
-import { coordinatesOf, type Plan } from "../plan.ts";
+import { coordinatesOf, type Plan, type PlannedPolicy } from "../plan.ts";
+import { PolicyModule, PolicyModuleOverrun } from "./policy-module.ts";
 import { identityOf, runModelTrial } from "./trial.ts";
 
 export class TrialRunner {
   readonly #plan: Plan;
+  readonly #folder: string;
+  readonly #modules = new Map<PlannedPolicy, PolicyModule>();
 
-  constructor(plan: Plan, _folder: string) {
+  /** @param folder that the plan's policy modules are relative to */
+  constructor(plan: Plan, folder: string) {
     this.#plan = plan;
+    this.#folder = folder;
   }
 
   /** The ledger's line of trial `trial`; a trial that fails is one too. */
@@ -16,15 +21,39 @@ export class TrialRunner {
   }
 
   row(trial: number): TrialRow {
+    const at = coordinatesOf(this.#plan, trial);
+    const planned = this.#plan.points[at.point]?.policies[at.policy];
     try {
-      return runModelTrial(this.#plan, trial);
+      return runModelTrial(this.#plan, trial, this.#module(planned));
     } catch (error) {
-      return this.#failed(trial, error instanceof Error ? error.message : String(error));
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!(error instanceof PolicyModuleOverrun)) return this.#failed(trial, reason);
+      this.#drop(planned);
+      return { ...this.#failed(trial, reason), withdraws: true };
     }
+  }
+
+  /** The policy's thread; one for all trials of this runner, or until it overruns. */
+  #module(planned: PlannedPolicy | undefined): PolicyModule | undefined {
+    if (planned?.module === undefined) return undefined;
+    const found = this.#modules.get(planned) ?? new PolicyModule(planned, this.#folder);
+    this.#modules.set(planned, found);
+    return found;
+  }
+
+  #drop(planned: PlannedPolicy | undefined): void {
+    if (planned === undefined) return;
+    void this.#modules.get(planned)?.close();
+    this.#modules.delete(planned);
   }
 
   #failed(trial: number, reason: string): FailedTrial {
     const identity = identityOf(this.#plan, coordinatesOf(this.#plan, trial));
     return { ...identity, status: "failed", reason: reason.replace(/\s+/g, " ").trim() };
+  }
+
+  /** Ends the threads of policy modules. */
+  async close(): Promise<void> {
+    for (const module of this.#modules.values()) await module.close();
   }
 }

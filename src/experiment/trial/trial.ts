@@ -78,7 +78,11 @@ export function modelWorld(options: ModelWorldOptions): ModelWorld {
 }
 
 /** Runs trial `trial` of the plan with the model guest. */
-export function runModelTrial(plan: Plan, trial: number, decider?: Decider): TrialRow {
+export function runModelTrial(
+  plan: Plan,
+  trial: number,
+  decider?: Decider & { readonly policy: Policy },
+): TrialRow {
   const at = coordinatesOf(plan, trial);
   const point = plan.points[at.point];
   const scenario = point?.scenarios[at.scenario];
@@ -89,7 +93,7 @@ export function runModelTrial(plan: Plan, trial: number, decider?: Decider): Tri
   }
   const parts = modelWorld({
     scenario,
-    policy: planned.policy,
+    policy: decider?.policy ?? planned.policy,
     guest,
     seed: plan.seed,
     repetition: at.repetition,

@@ -410,6 +410,11 @@ export class World implements GuestTimes, GuestWatcher {
     return us === 0 ? NEVER : us;
   }
 
+  /** The state's deadline has come: the machine is about to take the policy's next step. */
+  deadlineDue(index: number): boolean {
+    return this.#deadlineOf(index) <= this.clock.nowUs();
+  }
+
   #changed(index: number, state: number, nowUs: number): void {
     this.#stateSeen[index] = state;
     if (this.#meter.unnoticed(index)) this.#meter.enters(index, Phase.notify, nowUs);
