@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { loadExperiment } from "../../../src/experiment/experiment-file.ts";
+import { loadExperiment } from "../../../src/experiment/index.ts";
 import { type FailedTrial, ledgerText, type TrialRow } from "../../../src/experiment/ledger.ts";
 import { coordinatesOf, trialsPerRepetition } from "../../../src/experiment/plan.ts";
 import { Sequencer } from "../../../src/experiment/runner/sequencer.ts";
