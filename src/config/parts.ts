@@ -62,6 +62,13 @@ const hostSchema = z
   .strictObject({
     dialect: z.string().default("zpci").describe("zpci, eeh or aer"),
     abi: z.string().default("merged").describe("shape of its interface, see 'zmend abi list'"),
+    pe: z
+      .number()
+      .int()
+      .min(1)
+      .max(0x7fff)
+      .optional()
+      .describe("dialect eeh: functions with the same number freeze, thaw and are reset together"),
   })
   .check((context) => {
     const problem = hostProblem(context.value.dialect, context.value.abi);

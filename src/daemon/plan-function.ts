@@ -83,7 +83,8 @@ function hostOf(entry: FunctionEntry, overrides: FunctionOverrides): SimFunction
   if (problem !== undefined || known === undefined) {
     throw new ZmendError("USAGE", `--${problem?.key ?? "dialect"}: ${problem?.text ?? dialect}.`);
   }
-  return { dialect: known, abi };
+  const { pe } = entry.host;
+  return { dialect: known, abi, ...(pe === undefined ? {} : { pe }) };
 }
 
 function faultRules(step: FaultStep): FaultRule[] {

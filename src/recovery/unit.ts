@@ -9,7 +9,7 @@
  */
 import { Pec } from "../abi/ccdf.ts";
 import { REQUEST_RING_SLOTS } from "../base/limits.ts";
-import { EAGAIN, ENODEV } from "../ports/host-function.ts";
+import { EAGAIN, EBUSY, ENODEV } from "../ports/host-function.ts";
 import { exchange, load, peek } from "../shm/atomics.ts";
 import {
   FunctionBlock,
@@ -162,7 +162,8 @@ export class RecoveryUnit {
       return true;
     }
     const result = this.#machine.host.open();
-    if (result === -EAGAIN) return false;
+    // Busy with itself, or with somebody else: the function runs meanwhile, and is asked for again.
+    if (result === -EAGAIN || result === -EBUSY) return false;
     if (result !== 0 && result !== -ENODEV) {
       this.#unsupported = true;
       return false;

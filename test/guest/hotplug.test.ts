@@ -278,3 +278,23 @@ describe("faults at PCI level", () => {
     expect(run.functions[1]?.books.errorsRaised).toBe(0);
   });
 });
+
+describe("EEH", () => {
+  it("two functions of one PE both recover from one's freeze, the third notices nothing", () => {
+    const host = { dialect: "eeh", abi: "merged", pe: 5 };
+    const run = runDeterministic({
+      settleMs: 1100, // an idle function is looked at once a second
+      functions: [
+        { fid: 1, host },
+        { fid: 2, host },
+        { fid: 3, host: { dialect: "eeh", abi: "merged" } },
+      ],
+      sequence: [
+        { atMs: 60, function: 1, pec: 0x0b },
+        { atMs: 400, function: 2, pec: 0x0b },
+      ],
+    });
+    expectRecovered(run);
+    expect(run.functions.map(({ books }) => books.recoveries)).toEqual([2, 2, 0]);
+  });
+});

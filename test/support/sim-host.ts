@@ -10,6 +10,7 @@ import {
   SimPlatform,
   simFunctionConfig,
 } from "../../src/backend/sim/index.ts";
+import type { SimVfioOptions } from "../../src/backend/sim/vfio-device.ts";
 import { VirtualClock } from "../../src/base/clock.ts";
 import { TRACE_RING_SLOTS } from "../../src/base/limits.ts";
 import { DMA_REFUSED, type GuestDma } from "../../src/ports/host-function.ts";
@@ -99,8 +100,8 @@ export class SimHost {
     return this.configs[index] as SimFunctionConfig;
   }
 
-  function(index = 0, hook?: StepHook): SimHostFunction {
-    const options = hook === undefined ? {} : { hook };
+  function(index = 0, hook?: StepHook, extra: SimVfioOptions = {}): SimHostFunction {
+    const options = hook === undefined ? extra : { ...extra, hook };
     return new SimHostFunction(this.vm, index, this.config(index), options);
   }
 

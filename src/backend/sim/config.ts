@@ -130,6 +130,8 @@ export interface SimHostInterface {
    * flags and features that nobody knows yet. What was there stays where it was.
    */
   readonly future?: boolean;
+  /** Under `eeh`: functions with the same number freeze, thaw and are reset together; absent = a PE of its own. */
+  readonly pe?: number;
   readonly facts?: FactCarrier;
   /** Older versions of the capabilities than this kernel's own. */
   readonly capabilities?: { readonly base?: 1 | 2; readonly group?: 1 };
@@ -217,6 +219,7 @@ export function simFunctionConfig(
       dialect,
       abi,
       ...(input.host?.future === true ? { future: true } : {}),
+      ...peOf(dialect, input.host?.pe),
       ...(input.host?.capabilities === undefined ? {} : { capabilities: input.host.capabilities }),
       ...factsOf(input.host?.facts, dialect === "zpci" ? abi : dialect),
     },
@@ -251,6 +254,10 @@ function pinsOf(wanted: SimPinning | undefined): { pins?: SimPinning } {
     Math.min(Math.max(Math.trunc(Number.isFinite(value) ? value : 0), 0), most);
   const avail = Math.max(1, whole(wanted.avail, DMA_ENTRY_LIMIT));
   return { pins: { avail, taken: whole(wanted.taken, avail) } };
+}
+
+function peOf(dialect: HostDialect, pe: number | undefined): { pe?: number } {
+  return dialect === "eeh" && pe !== undefined && Number.isSafeInteger(pe) ? { pe } : {};
 }
 
 /** The carrier of the facts, where a host that speaks this dialect may have it. */

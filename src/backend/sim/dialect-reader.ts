@@ -115,6 +115,17 @@ export class DialectReader {
     return -ENOTTY;
   }
 
+  /**
+   * The error signal has just been armed: what was stored before it was signalled to nobody. Where GET needs a signal to
+   * be believed, a function that is in error now stands for one; a healthy one has nothing to tell.
+   */
+  armed(): void {
+    const row = this.row();
+    if (row === undefined || !gated(row) || !this.#inError()) return;
+    this.#area.set(HostBlock.readerWoken, 1);
+    this.#area.set(HostBlock.readerCredit, this.#area.get(HostBlock.readerCredit) + 1);
+  }
+
   /** Signals taken from the eventfd; counted before they are taken, so that none is forgotten. */
   takeSignals(): number {
     const { words, block } = this.#area;

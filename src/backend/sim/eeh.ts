@@ -29,9 +29,10 @@ export const VFIO_EEH_PE_GET_ADDR_2014 = VFIO_EEH_PE_OP + 1;
 
 const INJECT_FUNCTION_MAX = 19;
 const RESET_LOOKS_MAX = 1_000_000;
-/** GET_ADDR's option and answer for the sharing mode: 1 = the PE belongs to one function. */
+/** GET_ADDR's option and answer for the sharing mode: 1 = the PE belongs to one function, 2 = to several. */
 const OPTION_SHARING = 1;
 const PE_UNSHARED = 1;
+const PE_SHARED = 2;
 
 const stateOfHardware: Readonly<Record<number, number>> = {
   [Hardware.NORMAL]: EehState.NORMAL,
@@ -47,6 +48,8 @@ export class EehContainer {
   readonly #order: ByteOrder;
   readonly #form: EehForm;
   readonly #whileBlocked: () => void;
+  readonly #pe: number | undefined;
+  readonly #sharing: number;
 
   constructor(
     area: HostArea,
@@ -54,12 +57,15 @@ export class EehContainer {
     order: ByteOrder,
     form: EehForm,
     whileBlocked: () => void,
+    pe?: number,
   ) {
     this.#area = area;
     this.#requests = requests;
     this.#order = order;
     this.#form = form;
     this.#whileBlocked = whileBlocked;
+    this.#pe = pe;
+    this.#sharing = pe === undefined ? PE_UNSHARED : PE_SHARED;
   }
 
   /** @param argument a buffer, or the number where the call takes one. @returns payload, 0 or -errno */
@@ -139,16 +145,16 @@ export class EehContainer {
   }
 
   #getAddress(argument: Uint8Array | number): number {
-    const address = (this.#area.index + 1) << 16;
+    const address = (this.#pe ?? this.#area.index + 1) << 16;
     if (typeof argument === "number") {
       if (this.#form !== "2014-u32") return -EFAULT;
-      return argument === OPTION_SHARING ? PE_UNSHARED : address;
+      return argument === OPTION_SHARING ? this.#sharing : address;
     }
     const table = inOrder(EehGetAddr2014, this.#order);
     if (argument.length < table.size) return -EFAULT;
     const { argsz, option } = decode(table, viewOf(argument));
     if (argsz < table.size || option > OPTION_SHARING) return -EINVAL;
-    const info = option === OPTION_SHARING ? PE_UNSHARED : address;
+    const info = option === OPTION_SHARING ? this.#sharing : address;
     encodeInto(table, viewOf(argument), 0, { info });
     return 0;
   }

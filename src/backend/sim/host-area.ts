@@ -43,12 +43,14 @@ export const HostBlock = wordBlock([
   "readerHeld", //       1 = the buffer holds a record that detection took
   "!readerBuffer:64", // where the host's answers arrive before they are a CCDF
   "peFrozen", //         P (and the container's thaw): 1 = the event of this freeze is stored (EEH)
+  "peReset", //          P: 1 = its PE was reset by another function since it froze: the next reset is done already
   "!eehInject", //       1 = the container asked for an injected error; P takes it
   "onesBell", //         1 = a load that finds all ones wakes the worker (EEH)
   "garbage", //          state of what an uninitialised answer contains
   "!regionRecord:2", //  last record of the device region of v1
   // Mediation and interrupt arming. W
   "!mediated",
+  "opener", //           who has the function open, 0 = nobody
   "errArmed",
   "reqArmed",
   "reqSignals", //       count of the REQ eventfd: P adds, W takes

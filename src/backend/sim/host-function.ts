@@ -40,6 +40,7 @@ import {
 } from "../../abi/zpci-err.ts";
 import {
   EAGAIN,
+  EBUSY,
   EINVAL,
   ENODEV,
   ENOTTY,
@@ -93,6 +94,7 @@ export class SimHostFunction implements HostFunction {
   readonly #told: ErrorDialect | undefined;
   /** A host that is no s390 one. */
   readonly #bare: ErrorDialect | undefined;
+  readonly #opener: number;
 
   constructor(
     vm: VmMemory,
@@ -113,6 +115,7 @@ export class SimHostFunction implements HostFunction {
     const zpci = config.host.dialect === "zpci";
     const old = named?.carrier === "region" || (named?.number ?? 0) < DETECTABLE_FEATURE;
     this.#told = zpci && old && named?.carrier !== "none" ? named : undefined;
+    this.#opener = options.opener ?? 1;
     this.#bare = zpci ? undefined : dialectOf(config);
   }
 
@@ -123,18 +126,25 @@ export class SimHostFunction implements HostFunction {
   /** Mediation, detection of 2.5, then the ERR and REQ eventfds. Repeating it changes nothing. */
   open(): number {
     if (this.#area.get(HostBlock.hardware) === Hardware.ABSENT) return -ENODEV;
+    // A group is open once: whoever asks while another has it is told so (1.2, step 4).
+    const owner = this.#area.get(HostBlock.opener);
+    if (owner !== 0 && owner !== this.#opener) return -EBUSY;
     if (this.#area.get(HostBlock.hostBusy) === 1) return -EAGAIN;
-    if (this.#reader.row() === undefined) {
+    const first = this.#reader.row() === undefined;
+    this.#area.set(HostBlock.opener, this.#opener);
+    if (first) {
       // The kernel mediates from the moment that the device is open.
       this.#device.errors.start();
       const found = this.#detect();
       if (typeof found === "number") {
         this.#device.errors.stop();
+        this.#area.set(HostBlock.opener, 0);
         return found;
       }
       this.#reader.remember(found);
     }
     const armed = this.#trigger(VFIO_PCI_ERR_IRQ_INDEX, EVENTFD);
+    if (armed === 0 && first) this.#reader.armed();
     if (armed !== 0) this.close();
     // Without REQ the host just waits longer for its device.
     else this.#trigger(VFIO_PCI_REQ_IRQ_INDEX, EVENTFD);
@@ -146,11 +156,14 @@ export class SimHostFunction implements HostFunction {
   }
 
   close(): number {
+    const owner = this.#area.get(HostBlock.opener);
+    if (owner !== 0 && owner !== this.#opener) return 0;
     this.#trigger(VFIO_PCI_ERR_IRQ_INDEX, DISARM);
     this.#trigger(VFIO_PCI_REQ_IRQ_INDEX, DISARM);
     // A record that detection took and nobody asked for goes with the others.
     const held = this.#area.get(HostBlock.readerHeld);
     this.#reader.forget();
+    this.#area.set(HostBlock.opener, 0);
     const discarded = this.#device.errors.stop() + held;
     // A host that wants the function back has waited for this.
     this.#area.platformBell.ring(PLATFORM_REQUEST);

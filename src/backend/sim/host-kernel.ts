@@ -27,6 +27,8 @@ export class HostKernel {
   readonly #dialect: ErrorDialect;
   /** A powerpc host: no CCDF arrives, no lock is held, the PE just freezes. */
   readonly #eeh: boolean;
+  /** The other functions of a shared PE: what freezes one freezes all of them. */
+  peers: readonly HostKernel[] = [];
   /** Batches that wait for the locks. */
   #waiting: (readonly Uint8Array[])[] = [];
 
@@ -46,9 +48,27 @@ export class HostKernel {
   report(batch: readonly Uint8Array[]): void {
     if (batch.length === 0) return;
     for (const ccdf of batch) {
-      if (this.#isCurrent(ccdf)) this.#breakHardware(ccdfPec(ccdf));
+      if (!this.#isCurrent(ccdf)) continue;
+      this.#breakHardware(ccdfPec(ccdf));
+      for (const peer of this.peers) peer.#freezeWith(ccdfPec(ccdf));
     }
     this.#waiting.push(batch);
+  }
+
+  /** A function of the same PE has failed: this one has an event of its own. */
+  #freezeWith(code: number): void {
+    const area = this.#area;
+    const hardware = area.get(HostBlock.hardware);
+    if (severity(code) === "none" || hardware === Hardware.ABSENT) return;
+    this.#breakHardware(code);
+    area.set(HostBlock.peReset, 0);
+    this.#waiting.push([
+      buildCcdf({ pec: code }, area.get(HostBlock.handle) >>> 0, this.#config.fid),
+    ]);
+    // Nobody may touch a function that is idle: its worker is told to look.
+    if (area.get(HostBlock.onesBell) !== 1) return;
+    add(area.words, area.block + FunctionBlock.errSignals, 1);
+    area.workerBell.ring(WORK_ERR);
   }
 
   /** Batches that wait, for a snapshot. */

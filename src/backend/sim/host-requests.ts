@@ -28,6 +28,8 @@ export class HostRequests {
   readonly #config: SimFunctionConfig;
   readonly #kernel: HostKernel;
   readonly #device: SimDevice;
+  /** The other functions of a shared PE: a thaw or reset of one is one of all. */
+  peers: readonly HostRequests[] = [];
 
   constructor(area: HostArea, config: SimFunctionConfig, kernel: HostKernel, device: SimDevice) {
     this.#area = area;
@@ -49,16 +51,41 @@ export class HostRequests {
     const area = this.#area;
     const asked = area.get(HostBlock.clearAsked);
     if (asked === area.get(HostBlock.clearAnswered)) return false;
-    area.set(HostBlock.peFrozen, 0);
-    area.set(HostBlock.clearResult, clearHardware(area, asked & 0xff));
+    area.set(HostBlock.clearResult, this.#thaw(asked & 0xff));
     area.set(HostBlock.clearAnswered, asked);
     area.workerBell.ring(WORK_HOST);
     return true;
   }
 
+  /** Of the whole PE. What another function of it has thawed already is thawed for this one too. */
+  #thaw(operation: number): number {
+    const area = this.#area;
+    area.set(HostBlock.peFrozen, 0);
+    const hardware = area.get(HostBlock.hardware);
+    const done = hardware === Hardware.NORMAL || (operation === 9 && hardware === Hardware.BLOCKED);
+    if (this.peers.length > 0 && done) return 0;
+    const result = clearHardware(area, operation);
+    if (result !== 0) return result;
+    for (const peer of this.peers) {
+      peer.#area.set(HostBlock.peFrozen, 0);
+      clearHardware(peer.#area, operation);
+    }
+    return 0;
+  }
+
   #reset(nowUs: number): boolean {
     const area = this.#area;
     if (area.get(HostBlock.resetAsked) === area.get(HostBlock.resetAnswered)) return false;
+    const joined = area.exchange(HostBlock.peReset, 0) === 1;
+    if (joined && area.get(HostBlock.hardware) === Hardware.NORMAL) {
+      this.#answerReset(0);
+      return true;
+    }
+    // Another function of the PE is at it: its end is ours as well.
+    if (this.peers.some((peer) => peer.#area.time(HostBlock.resetEndLow) !== 0)) {
+      if (joined) area.set(HostBlock.peReset, 1);
+      return false;
+    }
     const end = area.time(HostBlock.resetEndLow);
     if (end === 0) {
       const refused = this.#refusal(nowUs);
@@ -97,6 +124,7 @@ export class HostRequests {
       area.set(HostBlock.handle, area.get(HostBlock.handle) & ~ENABLE_BIT);
     }
     area.set(HostBlock.hardware, Hardware.RESETTING);
+    for (const peer of this.peers) peer.#frozenByReset();
     area.setTime(HostBlock.resetEndLow, Math.max(1, nowUs + this.#config.timing.resetUs));
   }
 
@@ -126,7 +154,28 @@ export class HostRequests {
     area.setTime(HostBlock.resetEndLow, 0);
     area.set(HostBlock.peFrozen, 0);
     area.set(HostBlock.hardware, Hardware.NORMAL);
+    for (const peer of this.peers) peer.#resetByPeer();
     this.#answerReset(0);
+  }
+
+  /** The PE is being reset for another function. */
+  #frozenByReset(): void {
+    const area = this.#area;
+    const hardware = area.get(HostBlock.hardware);
+    if (hardware === Hardware.ABSENT || hardware === Hardware.PERMANENT) return;
+    // Only one that was frozen has a reset coming that this one makes needless.
+    if (hardware !== Hardware.NORMAL) area.set(HostBlock.peReset, 1);
+    area.set(HostBlock.hardware, Hardware.RESETTING);
+  }
+
+  /** The PE was reset for another function: this one begins anew as well, its handle as it was. */
+  #resetByPeer(): void {
+    const area = this.#area;
+    if (area.get(HostBlock.hardware) !== Hardware.RESETTING) return;
+    for (let word = 0; word < 4; word++) area.set(HostBlock.msixPending + word, 0);
+    this.#device.reset();
+    area.set(HostBlock.peFrozen, 0);
+    area.set(HostBlock.hardware, Hardware.NORMAL);
   }
 
   #answerReset(result: number): void {

@@ -84,6 +84,19 @@ export class SimPlatform {
       vmBlock + VmBlock.platformSummary,
     );
     this.#slots = configs.map((config, index) => this.#build(index, config));
+    this.#sharePes();
+  }
+
+  /** Functions of one EEH PE know of each other. */
+  #sharePes(): void {
+    for (const entry of this.#functions()) {
+      const { pe } = entry.config.host;
+      const peers = [...this.#functions()].filter(
+        (other) => pe !== undefined && other !== entry && other.config.host.pe === pe,
+      );
+      entry.kernel.peers = peers.map(({ kernel }) => kernel);
+      entry.requests.peers = peers.map(({ requests }) => requests);
+    }
   }
 
   #build(index: number, config: SimFunctionConfig): SimFunction {
@@ -119,12 +132,14 @@ export class SimPlatform {
   plug(index: number, config: SimFunctionConfig): void {
     this.unplug(index);
     this.#slots[index] = this.#build(index, config);
+    this.#sharePes();
   }
 
   /** Nothing happens in that slot any more; what a controller holds open is written back and closed. */
   unplug(index: number): void {
     this.#slots[index]?.nvme?.close();
     this.#slots[index] = undefined;
+    this.#sharePes();
   }
 
   *#functions(): Generator<SimFunction> {

@@ -63,6 +63,8 @@ export interface SimVfioOptions {
   readonly byteOrder?: ByteOrder;
   /** Lets the platform work while VFIO_DEVICE_RESET blocks (single-threaded callers). */
   readonly whileBlocked?: () => void;
+  /** Which process this is: only one at a time has the function open. 1 = the VM's own. */
+  readonly opener?: number;
   /** Test hook of GET's numbered steps. */
   readonly hook?: StepHook;
 }
@@ -117,6 +119,7 @@ export class SimVfioDevice {
             this.order,
             abi as EehForm,
             this.#whileBlocked,
+            config.host.pe,
           )
         : undefined;
     this.#values = new ValueErrors(this.#area, this.errors, this.#dialect, this.order);
