@@ -141,10 +141,20 @@ export const functionShape = {
 };
 
 const range = z
-  .strictObject({ from: z.number().int().min(0), to: z.number().int().min(0).optional() })
+  .strictObject({
+    from: z.number().int().min(0).describe("first address or offset"),
+    to: z.number().int().min(0).optional().describe("last one, itself included; from when missing"),
+  })
   .refine((value) => value.to === undefined || value.to >= value.from, "to must not be below from");
 const chance = z.number().min(0.00001).max(1);
-const forMs = z.strictObject({ forMs: z.number().min(0.001).max(1e9).optional() });
+const forMs = z.strictObject({
+  forMs: z
+    .number()
+    .min(0.001)
+    .max(1e9)
+    .optional()
+    .describe("how long; for ever when it is missing"),
+});
 const lost = z.number().int().min(1).max(1_000_000);
 
 /** Keys that say when a fault comes, and keys that say what it is: exactly one of each. */
@@ -210,9 +220,9 @@ export const faultShape = {
     .describe("what: the next DMA goes to an address that the guest has not mapped"),
   storm: z
     .strictObject({
-      pec: z.number().int().min(1).max(0xffff),
-      count: z.number().int().min(1).max(10_000),
-      everyMs: z.number().min(0.001).max(1e9),
+      pec: z.number().int().min(1).max(0xffff).describe("PCI event code of each event"),
+      count: z.number().int().min(1).max(10_000).describe("how many events"),
+      everyMs: z.number().min(0.001).max(1e9).describe("time between two of them"),
     })
     .optional()
     .describe("what: so many error events, one after the other"),
