@@ -10,7 +10,7 @@ import { QUARANTINE_ERRORS_MAX } from "./policy.ts";
 /** More than these and the guest is told to list everything anew (0x0306). */
 export const OWED_MAX = 4;
 
-/** `FunctionBlock.recoveryScratch`, 64 words. Written by the worker and, after its death, the supervisor. */
+/** `FunctionBlock.recoveryScratch`, 80 words. Written by the worker and, after its death, the supervisor. */
 export const Scratch = {
   opened: 0, //          1 = mediation was started
   unreported: 1, //      1 = records were published since the last channel report
@@ -45,7 +45,7 @@ export const Scratch = {
   // Availability events that found the guest's ring full, oldest first
   owedCount: 30,
   owed: 42, //           OWED_MAX words
-  pinned: 31, //         1 = pages of the guest may be mapped for the device
+  pinned: 64, //         1 = pages of the guest may be mapped for the device
   // Redo log of the drain step under way (`effects.ts`)
   logIndex: 32,
   logPublish: 33,

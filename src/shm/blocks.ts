@@ -143,7 +143,7 @@ export const FunctionBlock = wordBlock([
   "drainStep", //    numbered step of the drain, for exactly-once tests and crash repair
   "workerRestarts",
   "killAtStep", //   test hook: the worker dies when it reaches this step (0 = never)
-  "recoveryScratch:64", // the machine's own words that must outlive a worker
+  "recoveryScratch:80", // the machine's own words that must outlive a worker
   "recoveryCommand", // control: RECOVERY_COMMAND_*; worker: exchanged to 0. Doorbell bit WORK_COMMAND
   "policyAsked", //     control: number of the policy that shall be in force, counted up with each change
   "policyTaken", //     worker: number of the policy in force

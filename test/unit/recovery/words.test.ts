@@ -12,7 +12,7 @@ describe("the machine's scratch words", () => {
         owner.set(word, name);
       }
     }
-    expect(Math.max(...owner.keys())).toBeLessThan(64);
+    expect(Math.max(...owner.keys())).toBeLessThan(80);
     expect(FunctionBlock.recoveryScratch).toBeGreaterThan(0);
   });
 });
