@@ -8,14 +8,7 @@ import { DRAIN_STEP_LAST, WorkerKilled } from "../../src/recovery/words.ts";
 import { FunctionBlock, FunctionState } from "../../src/shm/blocks.ts";
 import { RecoveryRig } from "../support/recovery-rig.ts";
 import { SimHost } from "../support/sim-host.ts";
-
-interface World {
-  readonly rig: RecoveryRig;
-  /** Errors stored under one queue lock. */
-  raise(...pecs: number[]): void;
-  /** The host does what is due at this time. */
-  turn(): boolean;
-}
+import { simWorld, type World } from "../support/sim-world.ts";
 
 function rigWorld(clearError: boolean): World {
   const rig = new RecoveryRig();
@@ -26,38 +19,6 @@ function rigWorld(clearError: boolean): World {
       for (const pec of pecs) rig.raise(pec);
     },
     turn: () => rig.endReset(),
-  };
-}
-
-interface SimWorld extends World {
-  readonly sim: SimHost;
-}
-
-function simWorld(clearError: boolean, hook?: (step: number) => void): SimWorld {
-  const sim = new SimHost([{ fid: 0x123, clearError }]);
-  const clock = { us: 0, nowUs: () => clock.us };
-  const regions = sim.regions();
-  let raised = 0;
-  const rig = new RecoveryRig({
-    vm: sim.vm,
-    host: sim.function(0, hook),
-    clock,
-    // The id register of the test function reads as ones while the function is in error.
-    answers: () => regions.load(0, 0, 4) === 0 && regions.valueLow !== -1,
-  });
-  return {
-    sim,
-    rig,
-    raise: (...pecs) => {
-      // The rig's guest tells events apart by their failing address.
-      const ccdfs = pecs.map((pec) => ({ pec, faddr: raised++ % 31 }));
-      sim.platform.raise(0, { type: "burst", ccdfs });
-      sim.runTo(clock.us);
-    },
-    turn: () => {
-      sim.clock.advanceTo(clock.us);
-      return sim.platform.step();
-    },
   };
 }
 
