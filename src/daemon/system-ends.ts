@@ -44,6 +44,8 @@ export class SystemEnds {
   readonly #sinks: ConsoleSink[] = [];
   readonly #waits: Promise<void>[] = [];
   readonly #open = new Set<string>();
+  /** For sockets that listen: whether somebody is there. */
+  readonly #connected = new Map<string, () => boolean>();
   readonly #rings = new Map<string, RingBuffer>();
 
   constructor(ends: readonly End[], owner: EndOwner) {
@@ -91,7 +93,7 @@ export class SystemEnds {
     if (ring !== undefined) this.#rings.set(label, ring);
     this.chardevs.add({
       label,
-      filename: () => filenameOf(backend),
+      filename: () => filenameOf(backend, this.#connected.get(label)?.() === true),
       frontendOpen: () => this.#open.has(label),
       ...(ring === undefined ? {} : { ring }),
     });
@@ -163,15 +165,19 @@ export class SystemEnds {
       case "fd":
         return fileSink(createWriteStream("", { fd: backend.fd }), `descriptor ${backend.fd}`);
       case "socket":
-        return this.#socketSink(backend);
+        return this.#socketSink(label, backend);
       default:
         return nowhere;
     }
   }
 
   /** One client at a time; without one, text goes nowhere. */
-  async #socketSink(backend: Extract<Backend, { kind: "socket" }>): Promise<ConsoleSink> {
+  async #socketSink(
+    label: string,
+    backend: Extract<Backend, { kind: "socket" }>,
+  ): Promise<ConsoleSink> {
     let client: Socket | undefined;
+    this.#connected.set(label, () => client !== undefined);
     const serve = (socket: Socket): void => {
       if (client !== undefined) {
         socket.destroy();
@@ -203,7 +209,7 @@ export class SystemEnds {
     };
   }
 
-  async #monitor({ backend }: End, mode: MonitorMode, server: QmpServer): Promise<void> {
+  async #monitor({ label, backend }: End, mode: MonitorMode, server: QmpServer): Promise<void> {
     if (backend.kind !== "socket") {
       // It takes what a monitor says, and never asks.
       server.attach(new PassThrough(), new Writable({ write: (_c, _e, done) => done() }), mode);
@@ -214,8 +220,9 @@ export class SystemEnds {
       server.attach(socket, socket, mode);
       return;
     }
-    const { first } = await server.listen(backend.address, mode);
-    if (backend.wait) this.#waitFor(backend.address, first);
+    const listening = await server.listen(backend.address, mode);
+    this.#connected.set(label, listening.connected);
+    if (backend.wait) this.#waitFor(backend.address, listening.first);
   }
 
   async #socket(
@@ -246,12 +253,12 @@ export class SystemEnds {
 const CTRL_C = 0x03;
 
 /** As QEMU prints it. */
-function filenameOf(backend: Backend): string {
+function filenameOf(backend: Backend, connected: boolean): string {
   if (backend.kind === "file") return `file:${backend.path}`;
   if (backend.kind !== "socket") return backend.kind;
   const { address, server } = backend;
   const kind = "port" in address ? "tcp" : "unix";
-  return `disconnected:${kind}:${shownAddress(address)}${server ? ",server=on" : ""}`;
+  return `${connected || !server ? "" : "disconnected:"}${kind}:${shownAddress(address)}${server ? ",server=on" : ""}`;
 }
 
 async function fileSink(stream: WriteStream, name: string): Promise<ConsoleSink> {

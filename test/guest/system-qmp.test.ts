@@ -211,7 +211,7 @@ describe("zmend-system-s390x with a monitor", () => {
     await client.execute("migrate-set-capabilities", { capabilities: [events] });
     expect(await client.execute("query-chardev")).toContainEqual({
       label: "charmonitor",
-      filename: "disconnected:unix:descriptor 3,server=on",
+      filename: "unix:descriptor 3,server=on",
       "frontend-open": true,
     });
     expect(await client.execute("query-named-block-nodes", { flat: true })).toEqual([]);

@@ -1,5 +1,5 @@
 /** Character devices as QMP sees them: labels for query-chardev, and ring buffers that can be read and written. */
-import { deviceNotFound, QmpError } from "./errors.ts";
+import { QmpError } from "./errors.ts";
 
 export interface Chardev {
   readonly label: string;
@@ -22,7 +22,7 @@ export class Chardevs {
 
   ring(label: string): RingBuffer {
     const chardev = this.#chardevs.find((entry) => entry.label === label);
-    if (chardev === undefined) throw deviceNotFound(label);
+    if (chardev === undefined) throw new QmpError(`Device '${label}' not found`);
     if (chardev.ring === undefined) throw new QmpError(`${label} is not a ringbuf device`);
     return chardev.ring;
   }

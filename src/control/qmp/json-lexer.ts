@@ -112,7 +112,7 @@ export class JsonLexer {
         // Line ends and structure are promising places to begin again; other control characters force it.
         if (byte === TAB || (byte >= SPACE && byte < 0xfe && !PUNCTUATORS.has(byte))) return;
         this.#state = START;
-        if (PUNCTUATORS.has(byte)) this.#start(byte);
+        this.#start(byte);
     }
   }
 
@@ -171,8 +171,8 @@ export class JsonLexer {
     this.#release();
     if (!this.#escaped) return this.#sink.string(text);
     const plain = withoutEscapes(text);
-    if (plain === undefined) this.#sink.invalid("invalid escape sequence in string");
-    else this.#sink.string(plain);
+    if (plain.problem !== undefined) this.#sink.invalid(plain.problem);
+    else this.#sink.string(plain.text);
   }
 
   #endNumber(next: number): void {
@@ -226,17 +226,21 @@ export function shorten(text: string): string {
   return text.length > 64 ? `${text.slice(0, 64)}...` : text;
 }
 
-/** @returns undefined for an unknown escape, a lone surrogate or a NUL, which QEMU's strings cannot hold */
-function withoutEscapes(text: string): string | undefined {
-  let bad = false;
-  const plain = text.replace(/\\(u[0-9a-fA-F]{4}|[\s\S])/g, (_, code: string) => {
+/** A problem is an unknown escape, half a surrogate pair, or a NUL, which QEMU's strings cannot hold. */
+function withoutEscapes(text: string): { readonly text: string; readonly problem?: string } {
+  let problem: string | undefined;
+  const plain = text.replace(/\\(u[0-9a-fA-F]{4}|[\s\S])/g, (whole, code: string) => {
     if (code.length === 5) {
-      if (code === "u0000") bad = true;
+      if (code === "u0000") problem ??= `${whole} is not a valid Unicode character`;
       return String.fromCharCode(Number.parseInt(code.slice(1), 16));
     }
     const character = ESCAPES[code];
-    if (character === undefined) bad = true;
+    if (character === undefined) problem ??= "invalid escape sequence in string";
     return character ?? "";
   });
-  return bad || /\p{Surrogate}/u.test(plain) ? undefined : plain;
+  const half = /\p{Surrogate}/u.exec(plain)?.[0];
+  if (half !== undefined) {
+    problem ??= `\\u${half.charCodeAt(0).toString(16)} is not a valid Unicode character`;
+  }
+  return problem === undefined ? { text: plain } : { text: "", problem };
 }

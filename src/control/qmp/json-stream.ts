@@ -141,7 +141,6 @@ export class JsonStream implements TokenSink {
     if (frame.expects === COLON_NEXT) this.#fail("missing : in object pair");
     else if (frame.expects === SEPARATOR)
       this.#fail(`expected separator in ${list ? "list" : "dict"}`);
-    else if (wantsKey(frame)) this.#fail("key is not a string in object");
     else this.#fail("expecting value");
   }
 
@@ -153,6 +152,7 @@ export class JsonStream implements TokenSink {
       if (frame.expects === SEPARATOR) return this.#misplaced(frame);
       frame.container.push(value);
     } else {
+      if (wantsKey(frame)) return this.#fail("key is not a string in object");
       if (frame.expects !== VALUE) return this.#misplaced(frame);
       frame.container[frame.key] = value;
     }

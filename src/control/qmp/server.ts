@@ -74,6 +74,8 @@ export interface QmpServer {
 
 export interface Listening {
   readonly first: Promise<void>;
+  /** Whether a client is connected now. */
+  readonly connected: () => boolean;
 }
 
 export interface Client {
@@ -139,10 +141,15 @@ class ControlServer implements QmpServer {
   }
 
   async listen(address: ListenAddress, mode: MonitorMode = "control"): Promise<Listening> {
+    let clients = 0;
     const server = createServer((socket) => {
       socket.setNoDelay(true);
       this.#sockets.add(socket);
-      socket.on("close", () => this.#sockets.delete(socket));
+      clients += 1;
+      socket.on("close", () => {
+        clients -= 1;
+        this.#sockets.delete(socket);
+      });
       // Until it is served, its own errors are its own business.
       socket.on("error", () => socket.destroy());
       this.#admit(() => this.attach(socket, socket, mode), socket);
@@ -152,7 +159,7 @@ class ControlServer implements QmpServer {
     });
     await listenOn(server, address);
     this.#servers.push(server);
-    return { first };
+    return { first, connected: () => clients > 0 };
   }
 
   #admit(serve: () => void, socket: Socket): void {

@@ -208,6 +208,9 @@ export class QmpSession {
 
   #execute(request: Request, afterReply: Call["afterReply"]): Promise<unknown> | unknown {
     const { name, command } = request;
+    if (request.outOfBand && command !== undefined && command.oob !== true) {
+      throw new QmpError(`The command ${name} does not support OOB`);
+    }
     if (name === "qmp_capabilities") return this.#negotiate(request);
     if (!this.#negotiated) {
       throw new QmpError(
@@ -217,9 +220,6 @@ export class QmpSession {
     }
     if (command === undefined) {
       throw new QmpError(`The command ${name} has not been found`, "CommandNotFound");
-    }
-    if (request.outOfBand && command.oob !== true) {
-      throw new QmpError(`The command ${name} does not support OOB`);
     }
     return this.#server.execute(command, request.args, afterReply);
   }

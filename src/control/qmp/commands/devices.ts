@@ -5,6 +5,7 @@ import { type BlockNode, type Command, command, machineOf, type QmpHost } from "
 import type { DeviceModel } from "../device-catalogue.ts";
 import { pciClassNames, pciFacts } from "../devices.ts";
 import { deviceNotFound, QmpError } from "../errors.ts";
+import { qomTypes } from "../qom.ts";
 import {
   any,
   arrayOf,
@@ -180,8 +181,9 @@ export const deviceCommands: readonly Command[] = [
 
 export function modelOf(host: QmpHost, typename: string): DeviceModel {
   const model = host.catalogue.models.find(({ name }) => name === typename);
-  if (model === undefined) throw deviceNotFound(typename);
-  return model;
+  if (model !== undefined) return model;
+  if (!qomTypes(host).some(({ name }) => name === typename)) throw deviceNotFound(typename);
+  throw new QmpError("Parameter 'typename' expects a non-abstract device type");
 }
 
 export function propertiesOf(

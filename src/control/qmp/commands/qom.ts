@@ -61,8 +61,10 @@ export const qomCommands = [
       const row = Object.hasOwn(found.properties, property)
         ? found.properties[property]
         : undefined;
-      if (row === undefined) throw new QmpError(`Property '${found.type}.${property}' not found`);
-      if (row.set === undefined) {
+      if (row === undefined && property !== "type") {
+        throw new QmpError(`Property '${found.type}.${property}' not found`);
+      }
+      if (row?.set === undefined) {
         throw new QmpError(`Property '${found.type}.${property}' is not writable`);
       }
       await row.set(value);
@@ -95,7 +97,9 @@ export const qomCommands = [
     arguments: struct({ typename: str }),
     returns: arrayOf(propertyInfo),
     run: ({ typename }, { host }) => {
-      if (!qomTypes(host).some(({ name }) => name === typename)) throw deviceNotFound(typename);
+      if (!qomTypes(host).some(({ name }) => name === typename)) {
+        throw new QmpError(`Class '${typename}' not found`, "DeviceNotFound");
+      }
       return typeProperties(host, typename);
     },
   }),

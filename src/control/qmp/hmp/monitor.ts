@@ -148,9 +148,6 @@ function help(text: string): string {
   const rows =
     text === "" ? monitorTable : monitorTable.filter(({ names }) => names.includes(text));
   return rows
-    .map(({ names, args, help: says }) => {
-      const left = args === "" ? names.join("|") : `${names.join("|")} ${args}`;
-      return `${left} -- ${says}\n`;
-    })
+    .map(({ names, args, help: says }) => `${names.join("|")} ${args} -- ${says}\n`)
     .join("");
 }

@@ -59,8 +59,9 @@ describe("a stream of JSON", () => {
     ["a leading zero", "[01]", "!invalid number '01'"],
     ["wrong UTF-8", new Uint8Array([0x22, 0xc3, 0x28, 0x22]), "!invalid UTF-8 sequence in string"],
     ["an unknown escape", '"\\x"', "!invalid escape sequence in string"],
-    ["half a surrogate pair", '"\\ud83d"', "!invalid escape sequence in string"],
-    ["a NUL", '"\\u0000"', "!invalid escape sequence in string"],
+    ["half a surrogate pair", '"\\ud83d"', "!\\ud83d is not a valid Unicode character"],
+    ["a NUL", '"\\u0000"', "!\\u0000 is not a valid Unicode character"],
+    ["a comma too many in an object", '{"a":1,}', "!expecting value"],
   ])("says what is wrong with %s, and reads what follows", (_, text, problem) => {
     const said = read([text, '\n{"next":true}']);
     expect(said[0]).toBe(problem);

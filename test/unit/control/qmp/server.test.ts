@@ -201,9 +201,10 @@ describe("the commands", () => {
     await client.execute("ringbuf-write", { device: "r0", data: "AAE=", format: "base64" });
     const rest = await client.execute("ringbuf-read", { device: "r0", size: 99, format: "base64" });
     expect(Buffer.from(String(rest), "base64").toString("latin1")).toBe("789abcdefXYZ\u0000\u0001");
-    expect((await client.refused("ringbuf-read", { device: "x", size: 1 })).class).toBe(
-      "DeviceNotFound",
-    );
+    expect(await client.refused("ringbuf-read", { device: "x", size: 1 })).toEqual({
+      class: "GenericError",
+      desc: "Device 'x' not found",
+    });
   });
 
   it("list types by what they implement, and a model's properties with their defaults", async () => {
@@ -217,6 +218,18 @@ describe("the commands", () => {
     );
   });
 
+  it("tell an abstract type and a class that is not there apart from a device", async () => {
+    const client = await QmpClient.ready(path);
+    expect(await client.refused("device-list-properties", { typename: "device" })).toEqual({
+      class: "GenericError",
+      desc: "Parameter 'typename' expects a non-abstract device type",
+    });
+    expect(await client.refused("qom-list-properties", { typename: "nope" })).toEqual({
+      class: "DeviceNotFound",
+      desc: "Class 'nope' not found",
+    });
+  });
+
   it("run the human monitor, where an unknown command is text", async () => {
     const client = await QmpClient.ready(path);
     const hmp = (line: string): Promise<unknown> =>
@@ -224,7 +237,7 @@ describe("the commands", () => {
     expect(await hmp("info status")).toBe("VM status: paused (prelaunch)\r\n");
     expect(await hmp("bogus 1")).toBe("unknown command: 'bogus'\r\n");
     expect(await hmp("info bogus")).toBe("unknown command: 'info bogus'\r\n");
-    expect(await hmp("help cont")).toBe("cont|c -- resume emulation\r\n");
+    expect(await hmp("help cont")).toBe("cont|c  -- resume emulation\r\n");
     expect(await hmp("info kvm")).toBe("kvm support: not compiled\r\n");
   });
 });
