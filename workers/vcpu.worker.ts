@@ -5,6 +5,7 @@ import { ConsoleGate } from "../src/machine/console-gate.ts";
 import { GuestClock } from "../src/machine/guest-clock.ts";
 import { buildProcessor } from "../src/machine/parts.ts";
 import { passGate, vcpuActor } from "../src/machine/start-gate.ts";
+import { lowerOwnPriority } from "../src/machine/thread-priority.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
 import {
   ACTOR_LOADED,
@@ -18,6 +19,7 @@ export default function vcpuLife(
   task: ActorTask & { readonly index: number; readonly console: MessagePort },
 ): void {
   parentPort?.postMessage(ACTOR_LOADED);
+  lowerOwnPriority(task.spec.vcpuNice ?? 0);
   const vm = attachVmMemory(task.map, task.memory);
   const clock = new HostClock();
   const guestClock = new GuestClock(vm, clock);

@@ -170,6 +170,13 @@ const daemonSchema = z
       })
       .prefault({})
       .describe("what happened, in STATE/journal"),
+    vcpuNice: z
+      .number()
+      .int()
+      .min(0)
+      .max(19)
+      .default(5)
+      .describe("by how much guests' CPUs step back behind the recovery workers; 0: not at all"),
     limits: z
       .strictObject({
         memory: sizeBetween(1024 ** 2, 1024 * GIB, "1MiB..1TiB")

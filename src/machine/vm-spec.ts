@@ -24,6 +24,8 @@ export interface VmSpec {
   readonly uidChecking?: boolean;
   /** Real time of day at the VM's time 0, milliseconds since 1970: where the guest's TOD clock starts. */
   readonly epochMs: number;
+  /** By how much the vCPU's thread steps back behind the recovery workers (thread-priority.ts); 0 without it. */
+  readonly vcpuNice?: number;
 }
 
 /** The wall time that deterministic runs start at: 2026-01-01T00:00:00Z. */

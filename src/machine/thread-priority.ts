@@ -1,0 +1,17 @@
+/**
+ * Lets a thread step back behind the others of its process: a guest that computes must not keep the recovery workers
+ * from their core. On Linux a thread's id is a process id to setpriority(2), and /proc/thread-self tells a worker
+ * its own; elsewhere nothing happens. Nobody needs a privilege for it.
+ */
+import { readlinkSync } from "node:fs";
+import { setPriority } from "node:os";
+
+/** @param nice 0 (as everybody) to 19 (after everybody); calling thread only */
+export function lowerOwnPriority(nice: number): void {
+  if (nice <= 0) return;
+  try {
+    setPriority(Number(readlinkSync("/proc/thread-self").split("/").at(-1)), nice);
+  } catch {
+    // Another system, or no /proc: the scheduler goes by its own rules then.
+  }
+}
