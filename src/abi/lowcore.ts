@@ -77,6 +77,8 @@ export const ProgramCode = {
   addressing: 0x05,
   specification: 0x06,
   data: 0x07,
+  decimalOverflow: 0x0a,
+  decimalDivide: 0x0b,
   fixedPointOverflow: 0x08,
   fixedPointDivide: 0x09,
   segmentTranslation: 0x10,

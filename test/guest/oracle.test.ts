@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { families, generateSequence } from "../oracle/families.ts";
+import { HERCULES, herculesPeer, herculesVersion } from "../oracle/hercules.ts";
 import { SLOT_BYTES, Slot, slotAddress } from "../oracle/layout.ts";
 import { mixedChecksum, mixedLoop } from "../oracle/mixed-loop.ts";
 import { QEMU, qemuPeer, qemuVersion, runUnderQemu } from "../oracle/qemu.ts";
@@ -73,22 +74,40 @@ describe("the oracle itself", () => {
   });
 });
 
+type Chosen = (typeof families)[number];
+
+function chosen(wanted: (family: Chosen) => boolean): (readonly [string, Chosen])[] {
+  return families
+    .filter((family) => family.optional !== true && wanted(family))
+    .map((family) => [family.name, family]);
+}
+
+async function endsAlike(family: Chosen, expected: Peer, subject: Peer): Promise<void> {
+  const counts: Counts = { sequences: 0, instructions: 0, differing: 0 };
+  const options = { seed: SEED, sequences: SEQUENCES, first: 0, expected, subject, explain: 5 };
+  const findings = await runFamily(family, options, counts);
+  expect(findings.map(describeFinding)).toEqual([]);
+  expect(counts.differing).toBe(0);
+  expect(counts.sequences).toBe(SEQUENCES);
+}
+
+const hercules = herculesVersion() !== undefined;
+const withoutHercules = hercules ? "" : ` (skipped: ${HERCULES} is not installed)`;
+
+describe.skipIf(!hercules)(`random sequences end alike under Hercules${withoutHercules}`, () => {
+  it.each(chosen((family) => family.judge === "hercules"))(
+    "family %s: registers, condition codes, interruptions and storage are the same",
+    async (_, family) => endsAlike(family, herculesPeer(QEMU_TIMEOUT_MS), zmendPeer()),
+  );
+});
+
 describe.skipIf(!installed)(`random sequences end alike under QEMU and zmend${reason}`, () => {
   const expected = qemuPeer(QEMU_TIMEOUT_MS);
   const subject = zmendPeer();
 
-  it.each(
-    families.filter((family) => family.optional !== true).map((family) => [family.name, family]),
-  )(
+  it.each(chosen((family) => family.judge === undefined))(
     "family %s: registers, condition codes, interruptions and storage are the same",
-    async (_, family) => {
-      const counts: Counts = { sequences: 0, instructions: 0, differing: 0 };
-      const options = { seed: SEED, sequences: SEQUENCES, first: 0, expected, subject, explain: 5 };
-      const findings = await runFamily(family, options, counts);
-      expect(findings.map(describeFinding)).toEqual([]);
-      expect(counts.differing).toBe(0);
-      expect(counts.sequences).toBe(SEQUENCES);
-    },
+    async (_, family) => endsAlike(family, expected, subject),
   );
 
   it("the mixed loop of the CPU benchmark leaves QEMU's checksum", async () => {

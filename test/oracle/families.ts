@@ -16,6 +16,7 @@ import { type GroupName, insn } from "./instructions.ts";
 import { Window } from "./layout.ts";
 import { generatedRows } from "./rows.ts";
 import { branchSteps } from "./steps-branch.ts";
+import { decimalStep } from "./steps-decimal.ts";
 import { atomicStep, divideStep, executeStep, multipleStep, trapStep } from "./steps-general.ts";
 import { extendedTranslationStep, stringStep, translationStep } from "./steps-string.ts";
 import {
@@ -41,6 +42,8 @@ export interface Family {
   readonly length?: number;
   /** Runs only when named: beyond the facilities that zmend announces by default. */
   readonly optional?: true;
+  /** Who is right, where it is not QEMU. */
+  readonly judge?: "hercules";
 }
 
 function rows(...groups: readonly GroupName[]): Step {
@@ -199,6 +202,16 @@ export const families: readonly Family[] = [
       [4, rows("decimalFormat")],
       [1, rows("ss")],
     ],
+  },
+  {
+    name: "packed",
+    what: "packed decimal arithmetic, editing, conversion to binary (judged by Hercules)",
+    setup: (g) => {
+      if (g.chance(20)) smallMode(g);
+      g.pswMask |= BigInt(g.below(2)) << 42n; // decimal-overflow mask
+    },
+    steps: [[1, decimalStep]],
+    judge: "hercules",
   },
   {
     name: "atomic",

@@ -164,7 +164,8 @@ const groups = {
     mvc d2 SSa st; mvn d1 SSa st; mvz d3 SSa st; nc d4 SSa st; clc d5 SSa; oc d6 SSa st
     xc d7 SSa st; mvcin e8 SSa st; tr dc SSa st; trt dd SSa`,
   decimalFormat: `
-    mvo f1 SSb st; pack f2 SSb st; unpk f3 SSb st; cvd 4e RX s8 st; cvdy e326 RXY s8 st; cvdg e32e RXY s16 st`,
+    mvo f1 SSb st; pack f2 SSb st; unpk f3 SSb st; cvd 4e RX s8 st; cvdy e326 RXY s8 st
+    cvdg e32e RXY s16 st`,
   decimalArithmetic: `
     ap fa SSb st; sp fb SSb st; cp f9 SSb; zap f8 SSb st; mp fc SSb st; dp fd SSb st; srp f0 SSb st
     ed de SSa st; edmk df SSa st; cvb 4f RX w s8; cvby e306 RXY w s8; cvbg e30e RXY w s16`,

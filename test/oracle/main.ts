@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { type Family, families, familyNamed } from "./families.ts";
+import { HERCULES, herculesPeer, herculesVersion } from "./hercules.ts";
 import { QEMU, qemuPeer, qemuVersion } from "./qemu.ts";
 import { notGenerated, notGeneratedForms, tolerances } from "./qemu-faults.ts";
 import { type Counts, type Finding, runFamily } from "./run.ts";
@@ -11,7 +12,7 @@ import { zmendPeer } from "./zmend-cpu.ts";
 import { zpciDifferences } from "./zpci/compare.ts";
 import { runBoth } from "./zpci/machines.ts";
 
-const QEMU_TIMEOUT_MS = 30_000;
+const JUDGE_TIMEOUT_MS = 30_000;
 /** Differences that are taken apart per family; all are counted. */
 const EXPLAINED = 40;
 
@@ -100,13 +101,13 @@ function list(): void {
   }
 }
 
-function printFinding(finding: Finding): void {
+function printFinding(finding: Finding, judge: string): void {
   const { family, index, culprit, text, bytes, codes } = finding;
   process.stdout.write(`\n${family} #${index}: ${culprit}  ${text}  [${bytes}]\n`);
   if (codes.length > 0) process.stdout.write(`  program interruptions ${codes.join(" ")}\n`);
   for (const line of finding.before.split("\n")) process.stdout.write(`  before ${line}\n`);
   for (const { what, expected, got } of finding.differences.slice(0, 12)) {
-    process.stdout.write(`  ${what}: qemu ${expected}, zmend ${got}\n`);
+    process.stdout.write(`  ${what}: ${judge} ${expected}, zmend ${got}\n`);
   }
   process.stdout.write(
     `  again: npm run oracle -- --family ${family} --seed ${finding.seed} --first ${index} --sequences 1\n`,
@@ -140,20 +141,28 @@ async function main(): Promise<number> {
     return 3;
   }
   if (options.zpci) return compareZpci(options.json, version);
+  const qemu = qemuPeer(JUDGE_TIMEOUT_MS);
   const run = {
     seed: options.seed,
     sequences: options.sequences,
     first: options.first,
-    expected: qemuPeer(QEMU_TIMEOUT_MS),
     subject: zmendPeer(),
     explain: EXPLAINED,
   };
   const total: Counts = { sequences: 0, instructions: 0, differing: 0 };
   const perFamily: Record<string, Counts> = {};
   const findings: Finding[] = [];
+  const hercules = herculesVersion() === undefined ? undefined : herculesPeer(JUDGE_TIMEOUT_MS);
   for (const family of options.chosen) {
+    const expected = family.judge === "hercules" ? hercules : qemu;
+    if (expected === undefined) {
+      process.stderr.write(
+        `oracle: family ${family.name} is left out: ${HERCULES} is not installed; it is in the Debian package hercules.\n`,
+      );
+      continue;
+    }
     const counts: Counts = { sequences: 0, instructions: 0, differing: 0 };
-    const found = await runFamily(family, run, counts);
+    const found = await runFamily(family, { ...run, expected }, counts);
     findings.push(...found);
     perFamily[family.name] = counts;
     total.sequences += counts.sequences;
@@ -164,7 +173,7 @@ async function main(): Promise<number> {
     process.stdout.write(
       `${family.name.padEnd(14)} ${sequences} sequences, ${instructions} instructions, ${differing} differ\n`,
     );
-    for (const finding of found) printFinding(finding);
+    for (const finding of found) printFinding(finding, expected.name);
   }
   const counts = {
     instructions: total.instructions,

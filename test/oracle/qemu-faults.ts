@@ -14,11 +14,11 @@ export interface NotGenerated {
 export const notGenerated: readonly NotGenerated[] = [
   {
     instructions: ["ap", "sp", "cp", "zap", "mp", "dp", "srp", "ed", "edmk"],
-    reason: "packed decimal arithmetic is not implemented: operation exception",
+    reason: "packed decimal arithmetic is not implemented: Hercules judges it (family packed)",
   },
   {
     instructions: ["cvb", "cvby", "cvbg", "cvdg"],
-    reason: "CONVERT TO BINARY and CVDG are not implemented: operation exception",
+    reason: "CONVERT TO BINARY and CVDG are not implemented: Hercules judges them (family packed)",
   },
   {
     instructions: ["stmh"],

@@ -200,6 +200,14 @@ export class SlowContext {
     return true;
   }
 
+  /** Whether all of a short operand can be stored into; if not, the access exception is recorded. */
+  mayWrite(address: bigint, length: number): boolean {
+    for (let i = 0; i < length; i++) {
+      if (this.storeByte((address + BigInt(i)) & this.addressMask) < 0) return false;
+    }
+    return true;
+  }
+
   /** Bytes from `address` to the end of its page. */
   untilPageEnd(address: bigint): number {
     return Number(PAGE - (address & (PAGE - 1n)));

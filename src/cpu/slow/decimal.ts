@@ -5,13 +5,13 @@ import type { SlowContext } from "./context.ts";
 
 const DXC_DECIMAL = 0;
 
-function dataException(c: SlowContext): void {
+export function dataException(c: SlowContext): void {
   c.state.setI32(Cpu.dxc, DXC_DECIMAL);
   c.program(Program.data);
 }
 
 /** Value of packed digits with a sign in the last nibble, or undefined when a code is invalid. */
-function unpackNumber(bytes: Uint8Array): bigint | undefined {
+export function unpackNumber(bytes: Uint8Array): bigint | undefined {
   let value = 0n;
   const nibbles = bytes.length * 2;
   for (let i = 0; i < nibbles - 1; i++) {
@@ -25,10 +25,14 @@ function unpackNumber(bytes: Uint8Array): bigint | undefined {
   return sign === 0xb || sign === 0xd ? -value : value;
 }
 
-function packNumber(value: bigint, length: number): Uint8Array {
+/**
+ * The rightmost digits of a number in `length` bytes, with a preferred sign code.
+ * @param negative where the sign is not that of the value (minus zero)
+ */
+export function packNumber(value: bigint, length: number, negative = value < 0n): Uint8Array {
   const bytes = new Uint8Array(length);
   let rest = value < 0n ? -value : value;
-  bytes[length - 1] = value < 0n ? 0x0d : 0x0c;
+  bytes[length - 1] = negative ? 0x0d : 0x0c;
   for (let nibble = length * 2 - 2; nibble >= 0; nibble--) {
     const digit = Number(rest % 10n);
     rest /= 10n;

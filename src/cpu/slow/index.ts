@@ -6,6 +6,7 @@ import type { SlowContext, SlowInstruction } from "./context.ts";
 import * as decimal from "./decimal.ts";
 import * as long from "./long-operands.ts";
 import * as page from "./move-page.ts";
+import { packedRows } from "./packed.ts";
 import * as unicode from "./unicode.ts";
 
 export { SlowContext, type SlowInstruction, type SlowParts } from "./context.ts";
@@ -39,6 +40,7 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0xf1, "MVO", decimal.mvo],
   [0xf2, "PACK", decimal.pack],
   [0xf3, "UNPK", decimal.unpk],
+  ...packedRows,
   ...bfpRows,
 ];
 
