@@ -142,7 +142,8 @@ class ControlServer implements QmpServer {
 
   async listen(address: ListenAddress, mode: MonitorMode = "control"): Promise<Listening> {
     let clients = 0;
-    const server = createServer((socket) => {
+    // A client that has said all it wants is still answered.
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       socket.setNoDelay(true);
       this.#sockets.add(socket);
       clients += 1;

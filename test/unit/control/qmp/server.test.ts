@@ -160,8 +160,10 @@ describe("a connection", () => {
 
   it("answers what was sent before the client shut its side down", async () => {
     const client = await QmpClient.ready(path);
-    client.socket.end('{"execute":"query-target","id":1}{"execute":"query-kvm","id":2}');
-    await client.reply(2);
+    const slow =
+      '{"execute":"human-monitor-command","arguments":{"command-line":"info kvm"},"id":1}';
+    client.socket.end(`${slow}{"execute":"stop","id":2}{"execute":"query-kvm","id":3}`);
+    await client.reply(3);
     await client.ended();
   });
 
