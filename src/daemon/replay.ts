@@ -10,6 +10,7 @@ export interface ReplayCommandOptions {
   readonly json?: boolean;
   readonly vm?: string;
   readonly maxInstructions: number;
+  readonly trial?: number;
 }
 
 interface Recording {
@@ -27,6 +28,12 @@ const recordings: readonly Recording[] = [
       directory || new TextDecoder().decode(start).startsWith("ZMENDJNL"),
     replay: async (path, options) =>
       (await import("./replay-journal.ts")).replayJournal(path, options),
+  },
+  {
+    what: "an experiment's ledger.jsonl (with --trial)",
+    is: (_, directory, start) =>
+      !directory && new TextDecoder().decode(start).startsWith('{"ledger":"zmend-experiment"'),
+    replay: async (path, options) => (await import("./replay-trial.ts")).replayTrial(path, options),
   },
 ];
 
@@ -61,6 +68,12 @@ function instructionCount(text: string): number {
   throw new InvalidArgumentError("expected a number of instructions, such as 20000000000 or 2e10.");
 }
 
+function trialNumber(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError("a trial is a whole number from 0.");
+}
+
 /** Adds the `replay` command. */
 export function registerReplay(program: Command): void {
   program
@@ -68,6 +81,7 @@ export function registerReplay(program: Command): void {
     .description("run a recorded run again on the deterministic machine, and compare")
     .option("--json", "print one JSON object")
     .option("--vm <name>", "only the runs of this VM")
+    .option("--trial <n>", "of an experiment's ledger: this trial as a time line", trialNumber)
     .option(
       "--max-instructions <n>",
       "end the replay of a run after so many guest instructions",

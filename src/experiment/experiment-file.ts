@@ -254,23 +254,12 @@ function scenarioOf(given: ScenarioFile, folder: string): Scenario {
   };
 }
 
-function guestOf(given: GuestFile, fixtures: FixtureDigest): PlannedGuest {
-  if (given.machine !== undefined) {
-    const { fixture } = given.machine;
-    return { label: given.label ?? fixture, kind: "machine", fixture, sha256: fixtures(fixture) };
-  }
-  const { kernel = "7.3", driver = "nvme", timesMs } = given;
+function guestOf(given: GuestFile): PlannedGuest {
+  const { kernel, driver, timesMs } = given;
   const label = given.label ?? `${kernel}-${driver}`;
-  return {
-    label,
-    kind: "model",
-    kernel,
-    driver,
-    ...(timesMs === undefined ? {} : { times: timesMs }),
-  };
+  const times = timesMs === undefined ? {} : { times: timesMs };
+  return { label, kind: "model", kernel, driver, ...times };
 }
-
-type FixtureDigest = (fixture: string) => string;
 
 function pathOf(nameOrFile: string, folder: string): string {
   const isPath = nameOrFile.includes("/") || /\.ya?ml$/.test(nameOrFile);
@@ -381,7 +370,7 @@ export function planOf(
     );
     return { label: labelOf(values), values, scenarios, policies };
   });
-  const guests = first.guests.map((given) => guestOf(given, fixtureDigest));
+  const guests = first.guests.map((given) => guestOf(given));
   checkLabels(
     file,
     "guests",
@@ -439,15 +428,4 @@ function confirm(file: string, plan: Plan, confirmed: boolean): void {
       `${plan.repetitions} repetitions); say --yes if that is meant.`,
     { trials },
   );
-}
-
-function fixtureDigest(fixture: string): string {
-  const folder = import.meta.url.endsWith(".ts")
-    ? "../../guest-fixtures/bin/"
-    : "../../../guest-fixtures/bin/";
-  const path = fileURLToPath(new URL(`${folder}${fixture}.elf`, import.meta.url));
-  if (!/^[a-z0-9-]+$/.test(fixture) || !existsSync(path)) {
-    throw invalid(`guests: machine fixture '${fixture}' does not exist; see guest-fixtures/bin.`);
-  }
-  return createHash("sha256").update(readFileSync(path)).digest("hex");
 }

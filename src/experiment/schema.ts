@@ -222,21 +222,12 @@ export type ScenarioFile = z.output<typeof scenario>;
 
 const times = z.partialRecord(oneOf(stages), distribution(MS));
 
-const guest = z
-  .strictObject({
-    label: label.optional(),
-    kernel: oneOf(kernelNames).optional(),
-    driver: oneOf(driverNames as [string, ...string[]]).optional(),
-    timesMs: times.optional(),
-    machine: z.strictObject({ fixture: z.string().min(1) }).optional(),
-  })
-  .refine(
-    (given) =>
-      given.machine === undefined
-        ? given.kernel !== undefined && given.driver !== undefined
-        : given.kernel === undefined && given.driver === undefined && given.timesMs === undefined,
-    "expected either kernel and driver (the model) or machine (a guest on the real machine)",
-  );
+const guest = z.strictObject({
+  label: label.optional(),
+  kernel: oneOf(kernelNames),
+  driver: oneOf(driverNames as [string, ...string[]]),
+  timesMs: times.optional(),
+});
 export type GuestFile = z.output<typeof guest>;
 
 const change = z.record(z.string(), z.unknown());

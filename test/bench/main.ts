@@ -14,6 +14,7 @@ const groups: Readonly<Record<string, () => Promise<Group>>> = {
   zpci: async () => (await import("./zpci/group.ts")).zpci,
   daemon: async () => (await import("./daemon/group.ts")).daemon,
   cpu: async () => (await import("./cpu/group.ts")).cpu,
+  experiment: async () => (await import("./experiment/group.ts")).experiment,
 };
 
 tuneEngine();

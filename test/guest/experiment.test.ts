@@ -303,3 +303,26 @@ describe.skipIf(!hasRedis())("a queue (needs Debian's redis-server)", () => {
     appendFileSync(at("lonely.jsonl"), "");
   });
 });
+
+describe("zmend replay LEDGER --trial N", () => {
+  const replay = (...words: string[]): Ran => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [zmend, "replay", ...words], {
+      encoding: "utf8",
+    });
+    return { status, out: stdout, err: stderr };
+  };
+
+  it("shows a trial as a time line and finds the ledger's line the same", () => {
+    const { status, out } = replay(ledger("one"), "--trial", "7");
+    expect(status).toBe(0);
+    expect(out).toMatch(/recovery {2}state {12}from operational to draining event error-signalled/);
+    expect(out).toMatch(/\nthe ledger's line is the same\n$/);
+  });
+
+  it("says which trials there are, and that it wants to know which one", () => {
+    expect(replay(ledger("one"), "--trial", "180").err).toBe(
+      `zmend: ${ledger("one")} has no trial 180; the last one is 179.\n`,
+    );
+    expect(replay(ledger("one")).err).toMatch(/say which trial with --trial N/);
+  });
+});

@@ -5,6 +5,7 @@
  * Source: vfio-uapi.md 2.5, 3.3, 3.8.
  */
 import { isFmbCode, isPermanentCode } from "../../abi/ccdf.ts";
+import { HostDisposition } from "../../abi/records.ts";
 import { swap32 } from "../../base/bits.ts";
 import type { Stream } from "../../base/distribution.ts";
 import { HOST_PENDING_MAX } from "../../base/limits.ts";
@@ -115,20 +116,22 @@ export class HostModel implements HostFunction {
    * An event of the function: books, queue, signal.
    * @param stale it carries a handle of before; no error of the function
    * @param signal false = the ERR signal is lost
+   * @returns `HostDisposition`
    */
-  raise(pec: number, stale: boolean, signal: boolean): void {
+  raise(pec: number, stale: boolean, signal: boolean): number {
     const words = this.#vm.words;
     add(words, this.#block + FunctionBlock.errorsRaised, 1);
     if (isFmbCode(pec)) {
       add(words, this.#block + FunctionBlock.hostFmbCode, 1); // logged by the host, not an error
-      return;
+      return HostDisposition.fmbCode;
     }
     if (!stale) this.#fail(pec);
     if (!this.#mediated) {
       add(words, this.#block + FunctionBlock.droppedByPolicy, 1);
-      return;
+      return HostDisposition.notMediated;
     }
-    if (this.#count === HOST_PENDING_MAX) {
+    const full = this.#count === HOST_PENDING_MAX;
+    if (full) {
       add(words, this.#block + FunctionBlock.hostDropped, 1);
     } else {
       const at = (this.#head + this.#count) % HOST_PENDING_MAX;
@@ -136,9 +139,11 @@ export class HostModel implements HostFunction {
       this.#pecs[at] = pec;
       this.#count += 1;
     }
-    if (!signal) return;
-    add(words, this.#block + FunctionBlock.errSignals, 1);
-    this.#bell.ring(WORK_ERR);
+    if (signal) {
+      add(words, this.#block + FunctionBlock.errSignals, 1);
+      this.#bell.ring(WORK_ERR);
+    }
+    return full ? HostDisposition.queueFull : HostDisposition.stored;
   }
 
   #fail(pec: number): void {

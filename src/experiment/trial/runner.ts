@@ -2,11 +2,12 @@
 import { type FailedTrial, ledgerText, type TrialRow } from "../ledger.ts";
 import { coordinatesOf, type Plan, type PlannedPolicy } from "../plan.ts";
 import { PolicyModule, PolicyModuleOverrun } from "./policy-module.ts";
-import { identityOf, runModelTrial } from "./trial.ts";
+import { identityOf, runModelTrial, TrialMemories } from "./trial.ts";
 
 export class TrialRunner {
   readonly #plan: Plan;
   readonly #folder: string;
+  readonly #memories = new TrialMemories();
   readonly #modules = new Map<PlannedPolicy, PolicyModule>();
 
   /** @param folder that the plan's policy modules are relative to */
@@ -24,7 +25,7 @@ export class TrialRunner {
     const at = coordinatesOf(this.#plan, trial);
     const planned = this.#plan.points[at.point]?.policies[at.policy];
     try {
-      return runModelTrial(this.#plan, trial, this.#module(planned));
+      return runModelTrial(this.#plan, trial, this.#module(planned), this.#memories);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (!(error instanceof PolicyModuleOverrun)) return this.#failed(trial, reason);

@@ -8,7 +8,7 @@ import { coordinatesOf, type Plan, type PlannedGuest, type TrialCoordinates } fr
 import type { Scenario } from "../scenario.ts";
 import { Books } from "./books.ts";
 import { Meter } from "./meter.ts";
-import { type Decider, World } from "./world.ts";
+import { type Decider, TrialMemory, World } from "./world.ts";
 
 const TWO32 = 0x1_0000_0000;
 
@@ -39,6 +39,8 @@ export interface ModelWorldOptions {
   readonly repetition: number;
   readonly scenarioNumber: number;
   readonly deadlineUs: number;
+  /** Of an earlier trial with as many functions. */
+  readonly memory?: TrialMemory | undefined;
   readonly decider?: Decider | undefined;
   readonly record?: ((instruction: Instruction) => void) | undefined;
   readonly turn?: ((world: World) => void) | undefined;
@@ -62,6 +64,7 @@ export function modelWorld(options: ModelWorldOptions): ModelWorld {
   }
   const times = { ...driver.times, ...guest.times };
   const world = new World({
+    memory: options.memory ?? new TrialMemory(scenario.functionsPerGuest),
     scenario,
     policy: options.policy,
     kernel,
@@ -77,11 +80,23 @@ export function modelWorld(options: ModelWorldOptions): ModelWorld {
   return { world, meter, books };
 }
 
+/** Memories by number of functions, for trials that run one after the other. */
+export class TrialMemories {
+  readonly #made = new Map<number, TrialMemory>();
+
+  of(functions: number): TrialMemory {
+    const found = this.#made.get(functions) ?? new TrialMemory(functions);
+    this.#made.set(functions, found);
+    return found;
+  }
+}
+
 /** Runs trial `trial` of the plan with the model guest. */
 export function runModelTrial(
   plan: Plan,
   trial: number,
   decider?: Decider & { readonly policy: Policy },
+  memories: TrialMemories = new TrialMemories(),
 ): TrialRow {
   const at = coordinatesOf(plan, trial);
   const point = plan.points[at.point];
@@ -100,6 +115,7 @@ export function runModelTrial(
     scenarioNumber: at.scenario,
     deadlineUs: plan.deadlineSeconds * 1e6,
     decider,
+    memory: memories.of(scenario.functionsPerGuest),
   });
   for (let number = 0; number < scenario.guests; number++) parts.world.run(number);
   return { ...identityOf(plan, at), status: "done", ...measured(parts) };

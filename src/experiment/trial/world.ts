@@ -7,6 +7,7 @@
  * drain reads nothing. Its phase is kept, so that an event whose signal was lost is found when it would have been.
  */
 
+import { TraceKind } from "../../abi/records.ts";
 import { VirtualClock } from "../../base/clock.ts";
 import { type Distribution, Stream } from "../../base/distribution.ts";
 import { plugFunction } from "../../devices/index.ts";
@@ -59,7 +60,39 @@ export interface Decider {
   before(index: number, world: World): void;
 }
 
+/**
+ * The memory of a trial's VM, its clock and its threads' trace rings: what is costly to make and can serve one trial
+ * after the other.
+ */
+export class TrialMemory {
+  readonly vm: VmMemory;
+  readonly clock = new VirtualClock();
+  readonly traces: readonly TraceWriter[];
+
+  constructor(functions: number) {
+    this.vm = createVmMemory(
+      planMemory({
+        vcpuCount: 1,
+        functionCount: functions,
+        ramBytes: RAM_BYTES,
+        vcpuBytes: 4096,
+        hostBytes: 4,
+      }),
+    );
+    const { map } = this.vm;
+    this.traces = [
+      new TraceWriter(this.vm, platformTraceRing(map), this.clock),
+      new TraceWriter(this.vm, vcpuTraceRing(map, 0), this.clock),
+      ...map.functionBlocks.map(
+        (_, index) => new TraceWriter(this.vm, recoveryTraceRing(map, index), this.clock),
+      ),
+    ];
+  }
+}
+
 export interface WorldOptions {
+  /** For `scenario.functionsPerGuest` functions; nobody else uses it while the world lives. */
+  readonly memory: TrialMemory;
   readonly scenario: Scenario;
   readonly policy: Policy;
   readonly kernel: KernelFlavour;
@@ -83,7 +116,7 @@ export class TrialFault extends Error {
 
 export class World implements GuestTimes, GuestWatcher {
   readonly vm: VmMemory;
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly #options: WorldOptions;
   readonly #functions: number;
   readonly #meter: Meter;
@@ -120,25 +153,13 @@ export class World implements GuestTimes, GuestWatcher {
     this.#meter = options.meter;
     const functions = options.scenario.functionsPerGuest;
     this.#functions = functions;
-    this.vm = createVmMemory(
-      planMemory({
-        vcpuCount: 1,
-        functionCount: functions,
-        ramBytes: RAM_BYTES,
-        vcpuBytes: 4096,
-        hostBytes: 4,
-      }),
-    );
+    this.vm = options.memory.vm;
+    this.clock = options.memory.clock;
+    this.clock.restart();
+    this.#traces = options.memory.traces;
     const { map } = this.vm;
     this.#controlBytes = map.traceRings[0] as number;
     this.#blocks = map.functionBlocks.map((offset) => offset / 4);
-    this.#traces = [
-      new TraceWriter(this.vm, platformTraceRing(map), this.clock),
-      new TraceWriter(this.vm, vcpuTraceRing(map, 0), this.clock),
-      ...map.functionBlocks.map(
-        (_, index) => new TraceWriter(this.vm, recoveryTraceRing(map, index), this.clock),
-      ),
-    ];
     this.#stateSeen = new Uint8Array(functions);
     this.#unitDue = new Float64Array(functions);
     this.#slowDue = new Float64Array(functions);
@@ -352,7 +373,10 @@ export class World implements GuestTimes, GuestWatcher {
         ordinal,
       );
     }
-    host.raise(pec, stale, signal);
+    const disposition = host.raise(pec, stale, signal);
+    const generation = this.word(index, FunctionBlock.stateWord) >>> 8;
+    const trace = this.#traces[0] as TraceWriter;
+    trace.write(TraceKind.errorRaised, index, generation, 0, pec, disposition, 0, 0);
     const nowUs = this.clock.nowUs();
     if (host.health !== Health.good && this.#meter.up(index)) this.#meter.fails(index, nowUs);
     if (!signal) this.#findLate(index, nowUs);

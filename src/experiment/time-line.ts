@@ -1,0 +1,65 @@
+/**
+ * One trial of a ledger as a time line: run again with its trace read, from the plan in the ledger's header alone. What is
+ * measured is compared with the ledger's line.
+ */
+import { ZmendError } from "../base/errors.ts";
+import { Ledger } from "../machine/ledger.ts";
+import type { LedgerEntry } from "../machine/ledger-entry.ts";
+import { ledgerText, type TrialRow } from "./ledger.ts";
+import { coordinatesOf, trialsPerRepetition } from "./plan.ts";
+import { readHeader, readLedger } from "./runner/ledger-file.ts";
+import { identityOf, measured, modelWorld } from "./trial/trial.ts";
+
+export interface TimeLine {
+  readonly row: TrialRow;
+  /** The ledger's line is what the trial measures now. */
+  readonly same: boolean;
+}
+
+/** @param entry called for each entry, in order, with the number of its guest */
+export function timeLine(
+  file: string,
+  trial: number,
+  entry: (guest: number, entry: LedgerEntry) => void,
+): TimeLine {
+  const { plan } = readHeader(file);
+  const at = coordinatesOf(plan, trial);
+  const row = rowOf(file, trial, trialsPerRepetition(plan) * plan.repetitions);
+  const point = plan.points[at.point];
+  const scenario = point?.scenarios[at.scenario];
+  const planned = point?.policies[at.policy];
+  const guest = plan.guests[at.guest];
+  if (scenario === undefined || planned === undefined || guest === undefined) {
+    throw new ZmendError("LEDGER_INVALID", `${file}: its plan has no trial ${trial}.`);
+  }
+  if (guest.kind !== "model" || planned.module !== undefined) {
+    const why = guest.kind === "model" ? "its policy is a module" : "its guest is no model";
+    throw new ZmendError("USAGE", `Trial ${trial} cannot be shown as a time line: ${why}.`);
+  }
+  let ledger: Ledger | undefined;
+  let number = 0;
+  const parts = modelWorld({
+    scenario,
+    policy: planned.policy,
+    guest,
+    seed: plan.seed,
+    repetition: at.repetition,
+    scenarioNumber: at.scenario,
+    deadlineUs: plan.deadlineSeconds * 1e6,
+    turn: () => {
+      for (const one of ledger?.drain() ?? []) entry(number, one);
+    },
+  });
+  ledger = new Ledger(parts.world.vm);
+  for (number = 0; number < scenario.guests; number++) parts.world.run(number);
+  const again = { ...identityOf(plan, at), status: "done" as const, ...measured(parts) };
+  return { row, same: ledgerText(again) === ledgerText(row) };
+}
+
+function rowOf(file: string, trial: number, planned: number): TrialRow {
+  for (const { row } of readLedger(file)) if (row.trial === trial) return row;
+  throw new ZmendError(
+    "USAGE",
+    `${file} has no trial ${trial}${trial < planned ? "; it ended before" : `; the last one is ${planned - 1}`}.`,
+  );
+}
