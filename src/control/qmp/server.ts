@@ -137,7 +137,15 @@ class ControlServer implements QmpServer {
       control === undefined
         ? undefined
         : new VmEvents(control, devices, this.host.catalogue, recent, this.host, rules);
-    this.#unsubscribe = control?.on((event) => vmEvents?.take(event)) ?? (() => {});
+    this.#unsubscribe =
+      control?.on((event) => {
+        try {
+          vmEvents?.take(event);
+        } catch (error) {
+          // A mistake of ours in telling must not reach the one who is told of: the VM goes on.
+          process.emitWarning(error as Error);
+        }
+      }) ?? (() => {});
   }
 
   async listen(address: ListenAddress, mode: MonitorMode = "control"): Promise<Listening> {
