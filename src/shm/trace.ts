@@ -7,7 +7,7 @@ import { TRACE_RING_SLOTS } from "../base/limits.ts";
 import type { Clock } from "../ports/clock.ts";
 import { peek, poke } from "./atomics.ts";
 import { VcpuHeader } from "./blocks.ts";
-import { Lane, RingProducer } from "./ring.ts";
+import { Lane, RingProducer, ringLost } from "./ring.ts";
 import type { VmMemory } from "./vm-memory.ts";
 
 export class TraceWriter {
@@ -65,4 +65,11 @@ export class TraceWriter {
     poke(this.#words, slot + Lane.body + 7, peek(this.#words, this.#instructions + 1));
     this.#ring.publish();
   }
+}
+
+/** Records that all threads of a VM had to give up because their ring was full; for whoever only looks. */
+export function traceRecordsLost(vm: VmMemory): number {
+  let lost = 0;
+  for (const ring of vm.map.traceRings) lost += ringLost(vm.words, ring);
+  return lost;
 }

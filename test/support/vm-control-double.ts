@@ -18,7 +18,7 @@ import { bareVm } from "./vm.ts";
 
 export class VmControlDouble implements VmControl {
   readonly name: string;
-  readonly spec: VmSpec;
+  spec: VmSpec;
   readonly vm: VmMemory;
   readonly injected: { readonly fid: number; readonly request: InjectRequest }[] = [];
   state: RunState = "running";

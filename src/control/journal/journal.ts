@@ -14,6 +14,7 @@ import { zmendVersion } from "../../base/version.ts";
 import type { LedgerEntry } from "../../machine/ledger-entry.ts";
 import type { VmControl, VmEvent } from "../../machine/vm-control.ts";
 import type { VmSpec } from "../../machine/vm-spec.ts";
+import { traceRecordsLost } from "../../shm/trace.ts";
 import { type JournalStatus, JournalWriter, type WriterOptions } from "./writer.ts";
 
 /** Kinds of records beside those of the ledger (`src/machine/ledger.ts`). */
@@ -22,6 +23,7 @@ export const journalKinds = [
   "vm-policies", //      detail: policy, policies, after an operator changed them
   "vm-run-state", //     detail: from, to, reason
   "vm-reset", //         detail: byGuest
+  "trace-lost", //       detail: records that full trace rings have cost since the last such record
   "worker-died", //      detail: cause, deaths, restarts
   "device-deleted", //   detail: id
   "unplug-failed", //    detail: id, reason
@@ -87,7 +89,17 @@ export class Journal {
     this.started(vm.spec, guest, "threads");
     this.#attached.set(vm.name, vm);
     this.#policies.set(vm.name, policiesOf(vm.spec));
-    const detach = vm.on((event) => this.#vmEvent(vm, event));
+    let lost = 0;
+    const detach = vm.on((event) => {
+      const now = traceRecordsLost(vm.vm);
+      // A gap is told before what comes after it.
+      if (now > lost) {
+        const detail = { records: now - lost };
+        this.#writer.append({ vm: vm.name, kind: "trace-lost", timeUs: vm.timeUs(), detail });
+        lost = now;
+      }
+      this.#vmEvent(vm, event);
+    });
     return () => {
       detach();
       if (this.#attached.get(vm.name) === vm) this.#attached.delete(vm.name);

@@ -10,7 +10,8 @@ import { type FunctionStatus, runStates, type VmControl } from "../../machine/vm
 import { states } from "../../recovery/index.ts";
 import { load } from "../../shm/atomics.ts";
 import { exitKinds, FunctionBlock, VcpuHeader } from "../../shm/blocks.ts";
-import { ringDepth, ringLost } from "../../shm/ring.ts";
+import { ringDepth } from "../../shm/ring.ts";
+import { traceRecordsLost } from "../../shm/trace.ts";
 import type { JournalStatus } from "../journal/index.ts";
 
 /** What a scrape reads. */
@@ -173,10 +174,7 @@ export const metricTable: readonly MetricRow[] = [
     type: "counter",
     help: "Records that a full trace ring has cost; journal and ledger lack them, the books do not.",
     labels: ["vm"],
-    read: (sources) =>
-      eachVm(sources, ({ vm }) =>
-        one(vm.map.traceRings.reduce((sum, ring) => sum + ringLost(vm.words, ring), 0)),
-      ),
+    read: (sources) => eachVm(sources, ({ vm }) => one(traceRecordsLost(vm))),
   },
   {
     name: "zmend_function_info",

@@ -24,7 +24,12 @@ const cutting: Readonly<Record<string, string>> = {
 
 function cutBy(record: JournalRecord): string | undefined {
   if (record.kind === "vm-reset") return "the machine was reset";
-  if (record.kind === "journal-lost") return "records are missing from here on";
+  if (record.kind === "journal-lost" || record.kind === "trace-lost") {
+    return "records are missing from here on";
+  }
+  if (record.kind === "vm-run-state" && record.detail["reason"] === "restored") {
+    return "a snapshot was restored";
+  }
   if (record.kind !== "operator-command") return undefined;
   return cutting[String(record.detail["command"])];
 }

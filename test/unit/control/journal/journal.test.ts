@@ -2,12 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { TRACE_RING_SLOTS } from "../../../../src/base/limits.ts";
 import {
   type JournalRecord,
   journalStart,
   openJournal,
   readJournal,
 } from "../../../../src/control/journal/index.ts";
+import { loadPolicy } from "../../../../src/recovery/index.ts";
+import { RingProducer } from "../../../../src/shm/ring.ts";
 import { VmControlDouble } from "../../../support/vm-control-double.ts";
 
 let directory = "";
@@ -58,6 +61,37 @@ describe("the daemon's journal", () => {
       correlation: 1,
       detail: { pec: "0x003a" },
     });
+  });
+
+  it("tells of records that full trace rings have cost, before what comes after the gap", async () => {
+    const vm = new VmControlDouble("alpha", [1]);
+    const journal = await openJournal({ directory });
+    journal.attach(vm, { fixture: "zrecover", sha256: "00" });
+    vm.entry(1, 1, "injected", {});
+    const { words, map } = vm.vm;
+    const ring = new RingProducer(words, map.traceRings[0] as number, TRACE_RING_SLOTS);
+    for (let n = 0; n < 3; n++) ring.countLost();
+    vm.entry(2, 1, "fetched", {});
+    vm.entry(3, 1, "recovered", {});
+    await journal.close();
+    const found = records();
+    const kinds = found.map(({ kind }) => kind);
+    expect(kinds).toEqual(["vm-started", "injected", "trace-lost", "fetched", "recovered"]);
+    expect(found[2]?.detail).toEqual({ records: 3 });
+  });
+
+  it("writes a policy down when an operator has changed it", async () => {
+    const vm = new VmControlDouble("alpha", [1]);
+    const journal = await openJournal({ directory });
+    journal.attach(vm, { fixture: "zrecover", sha256: "00" });
+    journal.command({ vm: "alpha", command: "vm-policy", by: "control" });
+    const policy = loadPolicy("reset-first");
+    vm.spec = { ...vm.spec, policy };
+    journal.command({ vm: "alpha", command: "vm-policy", by: "control" });
+    journal.command({ vm: "alpha", command: "inject", by: "control" });
+    await journal.close();
+    const told = records().filter(({ kind }) => kind === "vm-policies");
+    expect(told.map(({ seq, detail }) => [seq, detail])).toEqual([[4, { policy }]]);
   });
 
   it("can be followed: a reader continues where it stopped", async () => {

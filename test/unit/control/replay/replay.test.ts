@@ -69,6 +69,9 @@ describe("runs of a journal", () => {
     });
     const restored = record(3, "operator-command", { detail: { command: "vm-restore" } });
     expect(cutAt(restored)).toMatchObject({ cut: "a snapshot was restored" });
+    const loaded = record(3, "vm-run-state", { detail: { to: "running", reason: "restored" } });
+    expect(cutAt(loaded)).toMatchObject({ cut: "a snapshot was restored" });
+    expect(cutAt(record(3, "trace-lost"))).toMatchObject({ records: [{ seq: 2 }] });
     expect(cutAt(record(3, "journal-lost", { vm: "" }))).toMatchObject({ records: [{ seq: 2 }] });
     const injected = record(3, "operator-command", { detail: { command: "inject" } });
     expect(cutAt(injected)).toMatchObject({ cut: undefined });
