@@ -52,6 +52,7 @@ export class DeterministicVm {
   readonly #processor: Processor;
   readonly #vcpu: Vcpu;
   readonly #continued: boolean;
+  readonly #held = new Set<number>();
   #waiting = false;
   /** Instructions at the start of the slice that runs. */
   #sliceStart = 0;
@@ -89,6 +90,12 @@ export class DeterministicVm {
   /** What operators ask of the platform, as on threads. */
   order(order: PlatformOrder): unknown {
     return this.#platform.carryOut(order);
+  }
+
+  /** A recovery machine that is held does not step, as a thread that is not run. */
+  holdRecovery(index: number, held: boolean): void {
+    if (held) this.#held.add(index);
+    else this.#held.delete(index);
   }
 
   /** Another policy for one function, from its next step on. */
@@ -167,7 +174,7 @@ export class DeterministicVm {
     this.#platform.step();
     let dueUs = Math.min(horizonUs, this.#platform.nextEventUs());
     for (let index = 0; index < this.#recoveries.length; index++) {
-      dueUs = Math.min(dueUs, this.#stepRecovery(index));
+      if (!this.#held.has(index)) dueUs = Math.min(dueUs, this.#stepRecovery(index));
     }
     if (commandOf(this.vm) !== COMMAND_RUN) return;
     if (this.#waiting && !this.#vcpu.interruptionPending()) {

@@ -16,13 +16,18 @@ import { RecoveryCommand } from "../../shm/blocks.ts";
 import type { JournalRecord } from "../journal/index.ts";
 
 /**
- * One thing from outside. Due at `timeUs`, when the guest has done `guestActions` to its functions and has executed
- * `instructions` or waits.
+ * One thing from outside. It is due when its function has made `transitions` transitions and the guest has done
+ * `guestActions` to it. If the function was in service then, the recorded time must have come as well, and the
+ * guest must have executed `instructions` or wait; within a recovery, order says more than time.
  */
 export interface HostEvent {
   readonly timeUs: number;
   readonly instructions: number;
   readonly guestActions: number;
+  /** The function that it comes to; absent for the whole VM. */
+  readonly fid?: number;
+  readonly transitions: number;
+  readonly inRecovery: boolean;
   readonly what:
     | { readonly type: "raise"; readonly index: number; readonly actions: readonly FaultAction[] }
     | { readonly type: "command"; readonly index: number; readonly command: number }
@@ -32,18 +37,28 @@ export interface HostEvent {
 
 type Ccdf = Extract<FaultAction, { type: "ccdf" }>;
 
+const CLP_BUSY = "0x0108";
+const MPCIFC_BUSY = 2;
+
 /** What a guest does to its functions, as the ledger tells it: the points at which host and guest meet. */
 const guestActionKinds: readonly string[] = ["fetched", "clp-set", "mpcifc", "first-good-load"];
 
-export function isGuestAction({ kind }: { readonly kind: string }): boolean {
-  return guestActionKinds.includes(kind);
+/** How often a guest has to ask again while the host is busy is a question of time: only answers count. */
+export function isGuestAction({
+  kind,
+  detail,
+}: {
+  readonly kind: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+}): boolean {
+  if (!guestActionKinds.includes(kind)) return false;
+  return detail["response"] !== CLP_BUSY && detail["cc"] !== MPCIFC_BUSY;
 }
 
 /** An error on its way to the worker. */
 interface Raised {
   readonly record: JournalRecord;
   readonly guestActions: number;
-  readonly stored: boolean;
   ccdf: Ccdf;
 }
 
@@ -57,22 +72,52 @@ const operatorChoices: Readonly<Record<string, number>> = {
 
 const errnos: Readonly<Record<string, number>> = { EAGAIN, EINVAL, EIO, ENODEV, ENOTTY, done: 0 };
 
+/** Where a function's recovery stands in the recording: how many transitions it has made, and to which state. */
+interface Standing {
+  readonly transitions: number;
+  readonly inRecovery: boolean;
+}
+
+const inService: readonly unknown[] = ["operational", "quarantined", "failed", "detached"];
+
 /** Errors of one function, grouped by the drain that read them. */
 class Arrivals {
   readonly events: HostEvent[] = [];
   readonly #index: number;
+  readonly #fid: number;
   #raised: Raised[] = [];
   /** CCDFs that the worker has read of `#raised`, in order. */
   #read = 0;
+  /** Now, and where the drain that reads now began. */
+  #standing: Standing = { transitions: 0, inRecovery: false };
+  #drainFrom: Standing = this.#standing;
+  /** What the guest has done to the function so far, and had done at each transition. */
+  guestActions = 0;
+  readonly actionsAt: number[] = [];
 
-  constructor(index: number) {
+  constructor(index: number, fid: number) {
     this.#index = index;
+    this.#fid = fid;
   }
 
-  add(record: JournalRecord, guestActions: number): void {
-    if (record.kind === "error-raised") this.#raise(record, guestActions);
+  standing(): Standing {
+    return this.#standing;
+  }
+
+  add(record: JournalRecord): void {
+    if (isGuestAction(record)) this.guestActions += 1;
+    else if (record.kind === "error-raised") this.#raise(record);
     else if (record.kind === "ccdf-read") this.#take(record);
-    else if (record.kind === "state" && record.detail["to"] !== "draining") this.#drained();
+    else if (record.kind === "state") this.#transition(record.detail["to"]);
+  }
+
+  #transition(to: unknown): void {
+    if (to !== "draining") this.#drained();
+    else this.#drainFrom = this.#standing;
+    this.actionsAt.push(this.guestActions);
+    const transitions = this.#standing.transitions + 1;
+    this.#standing = { transitions, inRecovery: !inService.includes(to) };
+    if (to !== "draining") this.#drainFrom = this.#standing;
   }
 
   end(): void {
@@ -80,36 +125,33 @@ class Arrivals {
     this.#drained();
   }
 
-  #raise(record: JournalRecord, guestActions: number): void {
+  #raise(record: JournalRecord): void {
     const { disposition, pec } = record.detail;
-    const stored = disposition === "stored";
+    const ccdf: Ccdf = { type: "ccdf", pec: Number(pec), stale: disposition === "stale" };
+    const raised = { record, guestActions: this.guestActions, ccdf };
     // What found the queue full is not raised again: whether it was full is a question of real time.
     if (disposition === "queue-full") return;
-    const ccdf: Ccdf = { type: "ccdf", pec: Number(pec), stale: disposition === "stale" };
-    this.#raised.push({ record, guestActions, stored, ccdf });
+    if (disposition === "stored") this.#raised.push(raised);
+    else this.#event([raised], this.#standing);
   }
 
   #take(record: JournalRecord): void {
-    const waiting = this.#raised.filter(({ stored }) => stored)[this.#read];
+    const waiting = this.#raised[this.#read];
     this.#read += 1;
     if (waiting === undefined || record.ccdf === undefined) return;
     waiting.ccdf = { type: "ccdf", ccdf: record.ccdf };
   }
 
-  /** A drain has ended: what it read, and what was raised before and never stored, came together. */
+  /** A drain has ended: what it read came together. */
   #drained(): void {
-    if (this.#read === 0) return;
-    let left = this.#read;
-    const end = this.#raised.findIndex(({ stored }) => stored && left-- === 0);
-    const together = end < 0 ? this.#raised : this.#raised.slice(0, end);
-    this.#raised = end < 0 ? [] : this.#raised.slice(end);
+    const together = this.#raised.splice(0, this.#read);
     this.#read = 0;
     for (let at = 0; at < together.length; at += HOST_PENDING_MAX) {
-      this.#event(together.slice(at, at + HOST_PENDING_MAX));
+      this.#event(together.slice(at, at + HOST_PENDING_MAX), this.#drainFrom);
     }
   }
 
-  #event(together: readonly Raised[]): void {
+  #event(together: readonly Raised[], standing: Standing): void {
     const [first] = together;
     if (first === undefined) return;
     const ccdfs = together.map(({ ccdf }) => ccdf);
@@ -117,23 +159,33 @@ class Arrivals {
       timeUs: first.record.timeUs ?? 0,
       instructions: first.record.instructions ?? 0,
       guestActions: first.guestActions,
+      fid: this.#fid,
+      ...standing,
       what: { type: "raise", index: this.#index, actions: [{ type: "burst", ccdfs }] },
     });
   }
 }
 
-/** Everything from outside, in order of time. */
-export function hostEvents(spec: VmSpec, records: readonly JournalRecord[]): HostEvent[] {
+export interface Schedule {
+  /** Everything from outside, in order of time. */
+  readonly events: readonly HostEvent[];
+  /** By function index: what the guest had done to the function at each of its transitions. */
+  readonly actionsAt: readonly (readonly number[])[];
+}
+
+export function scheduleOf(spec: VmSpec, records: readonly JournalRecord[]): Schedule {
   const indexOf = new Map(spec.functions.map(({ fid }, index) => [fid, index]));
-  const arrivals = spec.functions.map((_, index) => new Arrivals(index));
+  const arrivals = spec.functions.map(({ fid }, index) => new Arrivals(index, fid));
   const others: HostEvent[] = [];
-  let guestActions = 0;
   for (const record of records) {
-    if (isGuestAction(record)) guestActions += 1;
     const index = record.fid === undefined ? undefined : indexOf.get(record.fid);
-    if (index !== undefined) arrivals[index]?.add(record, guestActions);
+    const own = index === undefined ? undefined : arrivals[index];
     const { timeUs = 0, instructions = 0 } = record;
-    const when = { timeUs, instructions, guestActions };
+    const ofVm = { transitions: 0, guestActions: 0, inRecovery: false };
+    const { guestActions = 0 } = own ?? {};
+    const of = own === undefined ? ofVm : { fid: record.fid ?? 0, guestActions, ...own.standing() };
+    const when = { timeUs, instructions, ...of };
+    own?.add(record);
     const command = commandOf(record);
     if (command !== undefined && index !== undefined) {
       others.push({ ...when, what: { type: "command", index, command } });
@@ -147,9 +199,11 @@ export function hostEvents(spec: VmSpec, records: readonly JournalRecord[]): Hos
     }
   }
   for (const each of arrivals) each.end();
-  return [...arrivals.flatMap(({ events }) => events), ...others].sort(
-    (a, b) => a.timeUs - b.timeUs,
-  );
+  const events = [...arrivals.flatMap((each) => each.events), ...others];
+  return {
+    events: events.sort((a, b) => a.timeUs - b.timeUs),
+    actionsAt: arrivals.map((each) => each.actionsAt),
+  };
 }
 
 /** An operator's command as the recovery machine took it: what it did not answer to changed nothing. */

@@ -5,9 +5,10 @@
  * function, correlation and detail; console lines are not in the journal.
  *
  * *A run on threads* has real concurrency in it, and a guest whose clock was the world's. Its host is played back: every error,
- * grouped by the drain that read it, every answer to a reset, every operator's command and policy, each when the
- * recorded time has come, the guest has done to its functions what it had done by then, and it has executed the recorded
- * number of instructions or waits. (Recorded time is counted from the guest's first act: threads take a while to start.)
+ * grouped by the drain that read it, every answer to a reset, every operator's command and policy, each when its
+ * function has made the transitions that it had made, the guest has done to its functions what it had done by then, and, for a
+ * function in service, when the recorded time has come and the guest has executed the recorded number of instructions or
+ * waits. (Recorded time is counted from the guest's first act: threads take a while to start.)
  * The guest's program and the recovery machines run anew. Compared is, per function, the sequence of recovery transitions (from, to, event). A
  * divergence is thus a place where threads, and not the inputs, decided; or where another version of zmend decides
  * otherwise. Also, each recorded transition must be one that the recovery table has for its event.
@@ -28,10 +29,10 @@ import { FunctionBlock } from "../../shm/blocks.ts";
 import { imageSum, type JournalRecord, type RecordedRun } from "../journal/index.ts";
 import {
   type HostEvent,
-  hostEvents,
   isGuestAction,
   recordedHosts,
   recordedPace,
+  scheduleOf,
 } from "./host-events.ts";
 import type { Run } from "./runs.ts";
 import { illegalTransition } from "./table-check.ts";
@@ -68,6 +69,12 @@ export interface ReplayOptions {
 const LEAST_PACE = 100;
 /** How long an event waits for a guest that is behind, virtual time. */
 const PATIENCE_US = 1_000_000;
+/** How long a recovery machine waits for a guest that is behind, virtual time. */
+const HOLD_US = 20_000;
+/** Events this far ahead do not shorten a slice. */
+const SOON_US = 100_000;
+/** How near a recovery must be to an event's place in it for slices to be short. */
+const NEAR_TRANSITIONS = 2;
 /** How long a replay goes on after the last recorded transition was due, virtual time. */
 const GRACE_US = 10_000_000;
 
@@ -227,10 +234,15 @@ function replayDeterministic(
   return { repeated, divergences, notes };
 }
 
-/** One function's transitions: those recorded, and how many of them the replay has repeated. */
+/** One function's transitions: those recorded, how many of them the replay has repeated, how many it has made. */
 interface Track {
   readonly expected: readonly JournalRecord[];
   repeated: number;
+  made: number;
+  /** What the guest has done to the function so far. */
+  guestActions: number;
+  /** Since when its recovery machine is held. */
+  heldSinceUs: number | undefined;
   divergence: Divergence | undefined;
 }
 
@@ -245,17 +257,24 @@ function replayThreads(
   const tracks = new Map<number, Track>(
     functions.map(({ fid }) => {
       const expected = records.filter((record) => record.kind === "state" && record.fid === fid);
-      return [fid, { expected, repeated: 0, divergence: illegal(expected) }];
+      return [
+        fid,
+        {
+          expected,
+          repeated: 0,
+          made: 0,
+          guestActions: 0,
+          heldSinceUs: undefined,
+          divergence: illegal(expected),
+        },
+      ];
     }),
   );
   const pace = recordedPace(records, LEAST_PACE);
   const lateUs = lateStart(spec, guest, pace, records);
-  const events = hostEvents(spec, records).map((event) => ({
-    ...event,
-    timeUs: event.timeUs - lateUs,
-  }));
+  const schedule = scheduleOf(spec, records);
+  const events = schedule.events.map((event) => ({ ...event, timeUs: event.timeUs - lateUs }));
   const machine = build(spec, guest, pace);
-  let guestActions = 0;
   const ledger = new Ledger(machine.vm);
   const notes: string[] = [];
   const lastUs = Math.max(0, ...events.map(({ timeUs }) => timeUs));
@@ -266,16 +285,16 @@ function replayThreads(
         notes.push(tooLong(options));
         break;
       }
-      while (events[0] !== undefined && isDue(events[0], machine, guestActions))
-        play(events.shift(), machine);
+      for (let due = nextDue(events, machine, tracks); due >= 0; ) {
+        play(events.splice(due, 1)[0], machine);
+        due = nextDue(events, machine, tracks);
+      }
       if (events.length === 0 && endUs === Number.POSITIVE_INFINITY) {
         endUs = Math.max(machine.clock.nowUs(), lastUs) + GRACE_US;
       }
-      machine.step(horizonOf(events[0], machine));
-      for (const entry of ledger.drain()) {
-        if (isGuestAction(entry)) guestActions += 1;
-        follow(tracks, entry);
-      }
+      hold(machine, tracks, schedule.actionsAt);
+      machine.step(horizonOf(events, machine, tracks));
+      for (const entry of ledger.drain()) follow(tracks, entry);
       if (stoppedOf(machine.vm) !== VCPU_RUNNING || commandOf(machine.vm) !== COMMAND_RUN) break;
     }
   } finally {
@@ -333,18 +352,75 @@ function lateStart(
   }
 }
 
-function isDue(event: HostEvent, machine: DeterministicVm, guestActions: number): boolean {
-  const nowUs = machine.clock.nowUs();
-  if (nowUs < event.timeUs) return false;
-  // A guest that does other things than it did will be found out by what follows.
-  if (nowUs >= event.timeUs + PATIENCE_US) return true;
-  if (guestActions < event.guestActions) return false;
-  return machine.idle() || machine.instructions() >= event.instructions;
+/** Number of the event that is due, -1 when none is. Of one function, and of the VM, they come in their order. */
+function nextDue(
+  events: readonly HostEvent[],
+  machine: DeterministicVm,
+  tracks: ReadonlyMap<number, Track>,
+): number {
+  const seen = new Set<number | undefined>();
+  for (const [n, event] of events.entries()) {
+    if (seen.has(event.fid)) continue;
+    seen.add(event.fid);
+    if (isDue(event, machine, tracks)) return n;
+    if (seen.size > tracks.size) break;
+  }
+  return -1;
 }
 
-/** When the next event is due; one that waits for instructions is looked at again after each slice. */
-function horizonOf(event: HostEvent | undefined, machine: DeterministicVm): number | undefined {
-  return event === undefined || machine.clock.nowUs() >= event.timeUs ? undefined : event.timeUs;
+function isDue(
+  event: HostEvent,
+  machine: DeterministicVm,
+  tracks: ReadonlyMap<number, Track>,
+): boolean {
+  const nowUs = machine.clock.nowUs();
+  // A guest that does other things than it did will be found out by what follows.
+  if (nowUs >= event.timeUs + PATIENCE_US) return true;
+  if (!event.inRecovery && nowUs < event.timeUs) return false;
+  const track = event.fid === undefined ? undefined : tracks.get(event.fid);
+  const { made = 0, guestActions = 0 } = track ?? {};
+  if (guestActions < event.guestActions || made < event.transitions) return false;
+  return event.inRecovery || machine.idle() || machine.instructions() >= event.instructions;
+}
+
+/**
+ * A worker thread that was late took several things at once that the guest had done. So a recovery machine is held until
+ * the guest has done what it had done at the machine's next recorded transition; not for long, in case that needs it.
+ */
+function hold(
+  machine: DeterministicVm,
+  tracks: ReadonlyMap<number, Track>,
+  actionsAt: readonly (readonly number[])[],
+): void {
+  const nowUs = machine.clock.nowUs();
+  let index = 0;
+  for (const track of tracks.values()) {
+    const wanted = actionsAt[index]?.[track.made] ?? 0;
+    const early = track.divergence === undefined && track.guestActions < wanted;
+    track.heldSinceUs = early ? (track.heldSinceUs ?? nowUs) : undefined;
+    const held = track.heldSinceUs !== undefined && nowUs < track.heldSinceUs + HOLD_US;
+    machine.holdRecovery(index, held);
+    index += 1;
+  }
+}
+
+/** Short slices while an event waits for its place in a recovery that is going on. */
+function horizonOf(
+  events: readonly HostEvent[],
+  machine: DeterministicVm,
+  tracks: ReadonlyMap<number, Track>,
+): number | undefined {
+  const nowUs = machine.clock.nowUs();
+  let horizonUs = Number.POSITIVE_INFINITY;
+  for (const { timeUs, inRecovery, fid, transitions } of events) {
+    const made = fid === undefined ? 0 : (tracks.get(fid)?.made ?? 0);
+    if (inRecovery && made > 0 && made + NEAR_TRANSITIONS >= transitions) return nowUs + 1;
+    if (timeUs > nowUs + SOON_US) break;
+    if (timeUs > nowUs) horizonUs = Math.min(horizonUs, timeUs);
+  }
+  const [next] = events;
+  if (next !== undefined && next.timeUs > nowUs) horizonUs = Math.min(horizonUs, next.timeUs);
+  return Number.isFinite(horizonUs) ? horizonUs : undefined;
 }
 
 function play(event: HostEvent | undefined, machine: DeterministicVm): void {
@@ -372,11 +448,13 @@ function play(event: HostEvent | undefined, machine: DeterministicVm): void {
 }
 
 function follow(tracks: ReadonlyMap<number, Track>, entry: LedgerEntry): void {
-  if (entry.kind !== "state" || entry.fid === undefined) return;
-  const track = tracks.get(entry.fid);
-  const wanted = track?.expected[track.repeated];
+  const track = entry.fid === undefined ? undefined : tracks.get(entry.fid);
+  if (track !== undefined && isGuestAction(entry)) track.guestActions += 1;
+  if (track === undefined || entry.kind !== "state") return;
+  track.made += 1;
+  const wanted = track.expected[track.repeated];
   // More than was recorded is no difference: the recording ended before.
-  if (track === undefined || wanted === undefined || track.divergence !== undefined) return;
+  if (wanted === undefined || track.divergence !== undefined) return;
   if (transition(entry.detail) === transition(wanted.detail)) track.repeated += 1;
   else track.divergence = { seq: wanted.seq, recorded: inWords(wanted), replayed: inWords(entry) };
 }

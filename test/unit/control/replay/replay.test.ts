@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type JournalRecord, readJournal } from "../../../../src/control/journal/index.ts";
-import { hostEvents } from "../../../../src/control/replay/host-events.ts";
+import { scheduleOf } from "../../../../src/control/replay/host-events.ts";
 import { type Run, replayRun, splitRuns } from "../../../../src/control/replay/index.ts";
 import { illegalTransition } from "../../../../src/control/replay/table-check.ts";
 import { demoCommand } from "../../../support/demo-run.ts";
@@ -100,7 +100,7 @@ describe("host events of a run on threads", () => {
     record(seq, "state", { fid: 1, timeUs, detail: { from: "x", to, event: "y", ...more } });
 
   it("arrive together if one drain read them; what came after its last read comes with the next", () => {
-    const events = hostEvents(spec, [
+    const events = scheduleOf(spec, [
       raised(1, 10, "stored"),
       state(2, 11, "draining"),
       raised(3, 12, "stored"),
@@ -112,7 +112,7 @@ describe("host events of a run on threads", () => {
       state(9, 21, "draining"),
       read(10, 22),
       state(11, 23, "awaiting-guest"),
-    ]);
+    ]).events;
     const shape = events.map(({ timeUs, guestActions, what }) => [timeUs, guestActions, what.type]);
     expect(shape).toEqual([
       [10, 0, "raise"],
@@ -125,19 +125,17 @@ describe("host events of a run on threads", () => {
   });
 
   it("leave out what found the host's queue full, and keep what was stale", () => {
-    const events = hostEvents(spec, [
+    const events = scheduleOf(spec, [
       raised(1, 10, "stored"),
       raised(2, 11, "queue-full"),
       raised(3, 12, "stale"),
       read(4, 13),
       state(5, 14, "awaiting-guest"),
-    ]);
-    const ccdfs = [
-      { type: "ccdf", ccdf: "00".repeat(32) },
-      { type: "ccdf", pec: 0x3a, stale: true },
-    ];
-    expect(events.map(({ what }) => what)).toEqual([
-      { type: "raise", index: 0, actions: [{ type: "burst", ccdfs }] },
+    ]).events;
+    const actions = events.map(({ what }) => (what.type === "raise" ? what.actions : []));
+    expect(actions).toEqual([
+      [{ type: "burst", ccdfs: [{ type: "ccdf", ccdf: "00".repeat(32) }] }],
+      [{ type: "burst", ccdfs: [{ type: "ccdf", pec: 0x3a, stale: true }] }],
     ]);
   });
 
@@ -148,7 +146,7 @@ describe("host events of a run on threads", () => {
     };
     const { policy } = spec;
     const policies = record(3, "vm-policies", { timeUs: 30, detail: { policy } });
-    const events = hostEvents(spec, [command, policies]);
+    const events = scheduleOf(spec, [command, policies]).events;
     expect(events.map(({ timeUs, what }) => [timeUs, what])).toEqual([
       [20, { type: "command", index: 0, command: 1 }],
       [30, { type: "policies", policies: [policy, policy] }],
