@@ -170,13 +170,15 @@ export class ManagedVm {
     });
   }
 
+  /** System reset; a VM that a policy or its guest stopped runs again after it. @throws ZmendError STATE_REFUSED */
   reset(): Promise<void> {
     return this.#exclusive(async () => {
-      const state = this.#control.runState();
-      if (state === "prelaunch" || hasEnded(state)) {
-        throw new ZmendError("STATE_REFUSED", `VM ${this.name} is ${state}; start it instead.`);
+      if (this.#control.runState() === "prelaunch") {
+        throw new ZmendError("STATE_REFUSED", `VM ${this.name} is prelaunch; start it instead.`);
       }
+      this.#cancelRestart();
       await this.#control.reset();
+      this.#wantedDown = false;
     });
   }
 
