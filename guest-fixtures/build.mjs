@@ -72,6 +72,12 @@ const fixtures = [
     folder: "zhostile",
     lib: [...base, "clp.c"],
   },
+  {
+    name: "zsmp",
+    purpose: "has all CPUs update, map and signal at the same time",
+    folder: "zsmp",
+    lib: base,
+  },
 ];
 
 const args = process.argv.slice(2);

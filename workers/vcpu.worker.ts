@@ -25,7 +25,8 @@ export default function vcpuLife(
   const guestClock = new GuestClock(vm, clock);
   const gate = new ConsoleGate(vm);
   const write = (bytes: Uint8Array): void => {
-    task.console.postMessage({ timeUs: clock.nowUs(), bytes } satisfies ConsoleWrite);
+    const piece: ConsoleWrite = { number: gate.next(), timeUs: clock.nowUs(), bytes };
+    task.console.postMessage(piece);
     gate.sent(bytes.length);
   };
   const { vcpu, resetDevices, plug } = buildProcessor(

@@ -4,7 +4,7 @@
  * zmend.yaml(5).
  */
 import { z } from "zod";
-import { FUNCTIONS_MAX } from "../base/limits.ts";
+import { FUNCTIONS_MAX, VCPUS_MAX } from "../base/limits.ts";
 import { parseYaml } from "../base/yaml-file.ts";
 import { logLevels } from "./log-levels.ts";
 import {
@@ -84,9 +84,9 @@ const vmSchema = z
       .number()
       .int()
       .min(1)
-      .max(1, "a guest has one CPU; use 1")
+      .max(VCPUS_MAX, `a guest has at most ${VCPUS_MAX} CPUs`)
       .default(1)
-      .describe("number of CPUs: 1"),
+      .describe(`number of CPUs, 1 to ${VCPUS_MAX}`),
     policy: z.string().default("mediated").describe("recovery policy: a name or a YAML file"),
     autostart: z.boolean().default(true).describe("start with the daemon"),
     startOrder: z

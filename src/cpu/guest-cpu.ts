@@ -141,6 +141,11 @@ export class StateGuestCpu implements GuestCpu {
     return true;
   }
 
+  /** Absolute address of the operand that `prepare` translated, up to the end of its page. */
+  operand(): number {
+    return at(this.#pages, 0);
+  }
+
   /** Copies the operand that `prepare` translated into `target`. */
   copyOut(target: Uint8Array, length: number): void {
     let done = 0;

@@ -19,19 +19,24 @@ import type { GuestRam } from "../shm/guest-ram.ts";
 import { hasTeid, isNullifying } from "./dat.ts";
 import { type CpuModel, FACILITY_VECTOR } from "./model.ts";
 import type { Psw } from "./psw.ts";
+import { cpuReset, initialCpuReset } from "./reset.ts";
 import type { CoreHooks, Interruptions } from "./seam.ts";
+import type { Signals } from "./signals.ts";
 import {
   Cpu,
   type CpuState,
+  LOCAL_CPU_RESET,
   LOCAL_EMERGENCY,
   LOCAL_EXTERNAL_CALL,
+  LOCAL_INITIAL_RESET,
   LOCAL_RESTART,
   LOCAL_STOP,
+  LOCAL_STORE_STATUS,
   PswBit,
   STOP_CHECK,
   STOP_SIGP,
 } from "./state.ts";
-import { storeStatusRegisters, storeVectorRegisters } from "./store-status.ts";
+import { storeStatus, storeStatusRegisters, storeVectorRegisters } from "./store-status.ts";
 import type { Timing } from "./timing.ts";
 
 const field = Lowcore.fields;
@@ -98,6 +103,9 @@ const {
 /** Deliveries in a row whose handler failed at its first instruction before the CPU gives up. */
 const PROGRAM_LOOP_MAX = 64;
 
+/** What another CPU may order that ends in the stopped state. */
+const LOCAL_ORDERS = LOCAL_STOP | LOCAL_STORE_STATUS | LOCAL_CPU_RESET | LOCAL_INITIAL_RESET;
+
 /** CR0 register offsets used on every look. */
 const CR0 = Cpu.cr;
 const CR2 = Cpu.cr + 2 * 8;
@@ -112,6 +120,7 @@ export interface InterruptionParts {
   readonly floating: FloatingInterrupts;
   readonly model: CpuModel;
   readonly hooks: CoreHooks;
+  readonly signals: Signals;
   /** Told when the channel-report machine check has been taken (for the trace). */
   readonly machineCheckTaken?: () => void;
 }
@@ -124,6 +133,7 @@ export class Interrupts implements Interruptions {
   readonly #floating: FloatingInterrupts;
   readonly #vector: boolean;
   readonly #hooks: CoreHooks;
+  readonly #signals: Signals;
   readonly #machineCheckTaken: (() => void) | undefined;
 
   constructor(parts: InterruptionParts) {
@@ -134,6 +144,7 @@ export class Interrupts implements Interruptions {
     this.#floating = parts.floating;
     this.#vector = parts.model.has(FACILITY_VECTOR);
     this.#hooks = parts.hooks;
+    this.#signals = parts.signals;
     this.#machineCheckTaken = parts.machineCheckTaken;
   }
 
@@ -192,23 +203,34 @@ export class Interrupts implements Interruptions {
     }
     if ((mask & PswBit.externalHigh) !== 0 && this.#takeExternal()) return true;
     if ((mask & PswBit.ioHigh) !== 0 && this.#takeIo()) return true;
-    const local = this.#state.i32(Cpu.localPending);
+    const local = this.#signals.pending();
+    if (local === 0) return false;
     if ((local & LOCAL_RESTART) !== 0) {
-      this.#state.setI32(Cpu.localPending, local & ~LOCAL_RESTART);
+      this.#signals.clear(LOCAL_RESTART);
       this.deliverRestart();
       return true;
     }
-    if ((local & LOCAL_STOP) !== 0) {
-      this.#state.setI32(Cpu.localPending, local & ~LOCAL_STOP);
-      this.stop(STOP_SIGP);
-    }
+    if ((local & LOCAL_ORDERS) !== 0) this.#ordered(local);
     return false;
+  }
+
+  /** Orders of another CPU that stop this one. */
+  #ordered(local: number): void {
+    const state = this.#state;
+    if ((local & LOCAL_STORE_STATUS) !== 0) {
+      storeStatus(state, this.#ram, this.#timing, this.#psw, state.i32(Cpu.prefix));
+    }
+    if ((local & LOCAL_INITIAL_RESET) !== 0) initialCpuReset(state);
+    else if ((local & LOCAL_CPU_RESET) !== 0) cpuReset(state);
+    this.#timing.refresh();
+    this.#hooks.pswChanged();
+    this.stop(STOP_SIGP);
+    this.#signals.clear(LOCAL_ORDERS);
   }
 
   pendingNow(): boolean {
     const mask = this.#state.high(Cpu.pswMask);
-    const local = this.#state.i32(Cpu.localPending);
-    if ((local & (LOCAL_RESTART | LOCAL_STOP)) !== 0) return true;
+    if ((this.#signals.pending() & (LOCAL_RESTART | LOCAL_ORDERS)) !== 0) return true;
     if (this.#machineCheckEnabled(mask) && this.#floating.machineCheckPending()) return true;
     if ((mask & PswBit.externalHigh) !== 0 && this.#externalClass() !== 0) return true;
     return (mask & PswBit.ioHigh) !== 0 && this.#enabledIo() !== 0;
@@ -284,7 +306,7 @@ export class Interrupts implements Interruptions {
   /** Code of the pending and enabled external interruption of highest priority; 0 = none. */
   #externalClass(): number {
     const masks = this.#state.low(CR0);
-    const local = this.#state.i32(Cpu.localPending);
+    const local = this.#signals.pending();
     if ((masks & CR0_EMERGENCY) !== 0 && (local & LOCAL_EMERGENCY) !== 0) return EXTERNAL_EMERGENCY;
     if ((masks & CR0_EXTERNAL_CALL) !== 0 && (local & LOCAL_EXTERNAL_CALL) !== 0) {
       return EXTERNAL_CALL;
@@ -300,19 +322,14 @@ export class Interrupts implements Interruptions {
   #takeExternal(): boolean {
     const code = this.#externalClass();
     if (code === 0) return false;
-    const state = this.#state;
     let cpuAddress = 0;
     let parameter = 0;
     if (code === EXTERNAL_EMERGENCY) {
-      const senders = state.i32(Cpu.emergencyCpus);
-      cpuAddress = 31 - Math.clz32(senders & -senders);
-      const left = senders & (senders - 1);
-      state.setI32(Cpu.emergencyCpus, left);
-      if (left === 0) this.#clearLocal(LOCAL_EMERGENCY);
+      cpuAddress = this.#signals.takeEmergency(LOCAL_EMERGENCY);
       if (cpuAddress < 0) return false;
     } else if (code === EXTERNAL_CALL) {
-      cpuAddress = state.i32(Cpu.externalCallCpu);
-      this.#clearLocal(LOCAL_EXTERNAL_CALL);
+      cpuAddress = this.#signals.takeExternalCall(LOCAL_EXTERNAL_CALL);
+      if (cpuAddress < 0) return false;
     } else if (code === EXTERNAL_SERVICE) {
       parameter = this.#floating.claimService();
       if (parameter < 0) return false;
@@ -324,10 +341,6 @@ export class Interrupts implements Interruptions {
     this.#ram.setU16(lowcore + at.externalCode, code);
     this.#swap(lowcore, OLD_EXTERNAL);
     return true;
-  }
-
-  #clearLocal(bit: number): void {
-    this.#state.setI32(Cpu.localPending, this.#state.i32(Cpu.localPending) & ~bit);
   }
 
   /** Pending adapter interruptions whose subclass CR6 enables (bits 32-39), by ISC. */

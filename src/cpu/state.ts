@@ -34,7 +34,7 @@ export const Cpu = {
   monitorCode: 0x5b0, // i64
   breakingEvent: 0x5b8, // i64
   localPending: 0x5c0, // i32: bits LOCAL_*, interruptions of this CPU only
-  externalCallCpu: 0x5c4, // i32
+  externalCallCpu: 0x5c4, // i32: sender of the external call that is pending, + 1; 0 = none
   emergencyCpus: 0x5c8, // i32 bit per source CPU
   running: 0x5cc, //   i32: 1 operating, 0 stopped (SIGP)
   exitReason: 0x5d0, // i32: how `run` ended
@@ -50,6 +50,11 @@ export const LOCAL_EXTERNAL_CALL = 1;
 export const LOCAL_EMERGENCY = 2;
 export const LOCAL_RESTART = 4;
 export const LOCAL_STOP = 8;
+/** With LOCAL_STOP: store the status first. */
+export const LOCAL_STORE_STATUS = 16;
+/** Resets end in the stopped state. */
+export const LOCAL_CPU_RESET = 32;
+export const LOCAL_INITIAL_RESET = 64;
 
 /** Why a CPU stopped by itself (`Cpu.stopReason`). */
 export const STOP_NONE = 0;

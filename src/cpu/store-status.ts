@@ -50,6 +50,19 @@ export function storeStatusRegisters(
   ram.setU32(lowcore + CLOCK_COMPARATOR + 4, (high << 24) | (low >>> 8));
 }
 
+/** SIGP store status at address: the save areas alone, as they stand from 0x1200 of a prefix area on. */
+export function storeStatusAt(
+  state: CpuState,
+  ram: GuestRam,
+  timing: Timing,
+  psw: Psw,
+  area: number,
+): void {
+  const lowcore = area - FPR;
+  storeStatusRegisters(state, ram, timing, lowcore);
+  psw.storeTo(ram, lowcore + PSW);
+}
+
 /** SIGP stop and store status: the registers, the PSW and the architecture mode. */
 export function storeStatus(
   state: CpuState,

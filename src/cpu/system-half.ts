@@ -9,9 +9,10 @@ import { Interrupts } from "./interrupts.ts";
 import { type CpuModel, FACILITY_EDAT1 } from "./model.ts";
 import { Psw } from "./psw.ts";
 import type { CoreHooks } from "./seam.ts";
+import { Signals } from "./signals.ts";
 import { CpuState } from "./state.ts";
 import { StorageKeys } from "./storage-keys.ts";
-import { SystemContext } from "./system/index.ts";
+import { type RemoteCpu, SystemContext } from "./system/index.ts";
 import { Timing, type TodValue } from "./timing.ts";
 
 export interface SystemHalfOptions {
@@ -36,6 +37,7 @@ export interface SystemHalf {
   readonly psw: Psw;
   readonly timing: Timing;
   readonly interrupts: Interrupts;
+  readonly signals: Signals;
   /** What the functions of `systemInstructions` take. */
   readonly context: SystemContext;
   /** The CPU as intercept handlers see it. */
@@ -51,7 +53,8 @@ export function buildSystemHalf(options: SystemHalfOptions): SystemHalf {
   const dat = new Dat(state, ram, keys, features, () => hooks.purgeTlb());
   const psw = new Psw(state, () => hooks.pswChanged());
   const timing = new Timing(state, clock, epoch);
-  const parts = { state, ram, psw, timing, floating, model, hooks };
+  const signals = new Signals(vm, vcpu);
+  const parts = { state, ram, psw, timing, floating, model, hooks, signals };
   const interrupts = new Interrupts(
     machineCheckTaken === undefined ? parts : { ...parts, machineCheckTaken },
   );
@@ -65,7 +68,14 @@ export function buildSystemHalf(options: SystemHalfOptions): SystemHalf {
     timing,
     model,
     hooks,
-    cpuAddress: vcpu,
+    signals,
+    remote: (cpu) => remoteCpu(vm, cpu, clock, epoch),
   });
-  return { state, ram, keys, dat, psw, timing, interrupts, context, guest: context.guest };
+  return { state, ram, keys, dat, psw, timing, interrupts, signals, context, guest: context.guest };
+}
+
+/** Another CPU while it is stopped. */
+function remoteCpu(vm: VmMemory, cpu: number, clock: Clock, epoch: TodValue): RemoteCpu {
+  const state = new CpuState(vm, cpu);
+  return { state, psw: new Psw(state, () => {}), timing: new Timing(state, clock, epoch) };
 }

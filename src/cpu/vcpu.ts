@@ -22,7 +22,16 @@ import { buildInterpreterModule } from "./interpreter/module.ts";
 import { CpuModel, isCpuModelName } from "./model.ts";
 import { clearReset } from "./reset.ts";
 import { SlowContext, slowInstructions } from "./slow/index.ts";
-import { Cpu, type CpuState, PswBit, STOP_CHECK, STOP_NONE, STOP_RESET } from "./state.ts";
+import {
+  Cpu,
+  type CpuState,
+  LOCAL_RESTART,
+  PswBit,
+  STOP_CHECK,
+  STOP_NONE,
+  STOP_RESET,
+  STOP_SIGP,
+} from "./state.ts";
 import { systemInstructions } from "./system/index.ts";
 import { buildSystemHalf, type SystemHalf } from "./system-half.ts";
 import { Program } from "./table/body.ts";
@@ -45,6 +54,8 @@ export const VcpuExit = {
   reset: 5,
   /** PENDING_COMMAND was set: look at the VM's command word. */
   command: 6,
+  /** Of several CPUs, this one was stopped: it waits for orders. */
+  stopped: 7,
 } as const;
 export type VcpuExit = (typeof VcpuExit)[keyof typeof VcpuExit];
 
@@ -113,6 +124,8 @@ export class Vcpu {
   readonly #calls: HostCalls;
   readonly #flags = new CoreFlags();
   #executed = 0;
+  readonly #several: boolean;
+  readonly #purge = (): void => this.system.dat.purge();
   /** Budget given to the wasm run in progress; 0 outside. */
   #slice = 0;
 
@@ -121,7 +134,8 @@ export class Vcpu {
     this.#area = vm.map.vcpuAreas[index] as number;
     this.#header = this.#area / 4;
     this.#clock = options.clock;
-    this.model = modelOf(options.model);
+    this.model = modelOf(options.model, vm.map.vcpuAreas.length);
+    this.#several = vm.map.vcpuAreas.length > 1;
     const machineCheckTaken = options.machineCheckTaken;
     this.system = buildSystemHalf({
       vm,
@@ -215,9 +229,9 @@ export class Vcpu {
     const { interrupts } = this.system;
     let left = Math.max(0, Math.floor(budget));
     for (;;) {
-      if (this.#state.i32(Cpu.running) === 0) return this.#stopped();
       const bits = exchange(this.#vm.words, this.#header + VcpuHeader.pending, 0);
       if ((bits & PENDING_COMMAND) !== 0) return VcpuExit.command;
+      if (this.#state.i32(Cpu.running) === 0 && !this.#restarted()) return this.#stopped();
       if (interrupts.takePending()) {
         left--;
         this.#flags.changed = true;
@@ -250,6 +264,25 @@ export class Vcpu {
     store(words, sleeping, 0);
   }
 
+  /** Nothing more to do on this CPU. @returns whether that is true of every CPU */
+  halt(): boolean {
+    return this.system.signals.halt();
+  }
+
+  /** Whether somebody wants this CPU to look. */
+  signalled(): boolean {
+    return load(this.#vm.words, this.#header + VcpuHeader.pending) !== 0;
+  }
+
+  /** Sleeps in the stopped state until somebody wants this CPU to look, `maxMs` at most. */
+  rest(maxMs: number): void {
+    const { words } = this.#vm;
+    const sleeping = this.#header + VcpuHeader.sleeping;
+    store(words, sleeping, 1);
+    if (!this.signalled()) wait(words, sleeping, 1, maxMs);
+    store(words, sleeping, 0);
+  }
+
   /** Runs wasm once. @returns units of the budget used, at least 1 */
   #execute(left: number): number {
     const state = this.#state;
@@ -258,7 +291,9 @@ export class Vcpu {
     this.#slice = Math.min(left, 0x7fffffff);
     state.setI32(Core.budgetLeft, this.#slice);
     this.#flags.exitRequested = false;
+    if (this.#several) this.system.signals.enter(this.#purge);
     const end = this.#run(this.#slice);
+    if (this.#several) this.system.signals.leave();
     const used = this.#slice - state.i32(Core.budgetLeft);
     this.#slice = 0;
     this.#executed += used;
@@ -271,8 +306,19 @@ export class Vcpu {
     return end === RunEnd.pending ? used : Math.max(1, used);
   }
 
+  /** A restart finds a stopped CPU: it operates again. */
+  #restarted(): boolean {
+    const state = this.#state;
+    if ((this.system.signals.pending() & LOCAL_RESTART) === 0) return false;
+    const reason = state.i32(Cpu.stopReason);
+    if (reason !== STOP_SIGP && reason !== STOP_NONE) return false;
+    state.setI32(Cpu.running, 1);
+    return true;
+  }
+
   #stopped(): VcpuExit {
     const reason = this.#state.i32(Cpu.stopReason);
+    if (this.#several && (reason === STOP_SIGP || reason === STOP_NONE)) return VcpuExit.stopped;
     if (reason === STOP_CHECK) return VcpuExit.checkStop;
     return reason === STOP_RESET ? VcpuExit.reset : VcpuExit.powerOff;
   }
@@ -360,8 +406,8 @@ export class Vcpu {
   }
 }
 
-function modelOf(model: CpuModel | string): CpuModel {
+function modelOf(model: CpuModel | string, cpuCount: number): CpuModel {
   if (typeof model !== "string") return model;
   assert(isCpuModelName(model), `no CPU model is called ${model}`);
-  return new CpuModel(model);
+  return new CpuModel(model, { cpuCount });
 }

@@ -101,6 +101,7 @@ function specOf(vm: DaemonVm, all: readonly PlannedFunction[], folder: string): 
     name: vm.name,
     ramBytes: vm.memory,
     cpuModel: vm.cpu,
+    vcpus: vm.cpus,
     functions: placed.map(({ planned }) => planned.config),
     functionIds: placed.map(({ planned }) => planned.id),
     functionSlots: vm.functionSlots ?? Math.min(FUNCTIONS_MAX, all.length + SPARE_SLOTS),

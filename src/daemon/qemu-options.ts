@@ -18,7 +18,7 @@ export const qemuOptions = [
   { name: "append", value: "TEXT", help: "command line for the kernel" },
   { name: "m", value: "SIZE", help: "guest memory, MiB unless a suffix K, M or G is given (128)" },
   { name: "cpu", value: "MODEL", help: "CPU model (zmend); '-cpu help' lists them" },
-  { name: "smp", value: "N", help: "number of CPUs (1); only 1" },
+  { name: "smp", value: "N", help: "number of CPUs (1), at most 8" },
   { name: "M", value: "MACHINE", help: "s390-ccw-virtio, or none; '-M help' lists them" },
   { name: "machine", value: "MACHINE", help: "the same as -M" },
   { name: "accel", value: "NAME", help: "tcg or interp: the interpreter, which is all there is" },

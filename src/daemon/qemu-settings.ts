@@ -5,7 +5,7 @@
  */
 import { localOffsetMs, wallClockMs } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
-import { GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES } from "../base/limits.ts";
+import { GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES, VCPUS_MAX } from "../base/limits.ts";
 import { suggestion } from "../base/nearest.ts";
 import { MACHINE_TYPE } from "../control/qmp/index.ts";
 import { cpuModels } from "../cpu/index.ts";
@@ -22,6 +22,7 @@ export interface SystemSettings {
   readonly uuid: string | undefined;
   readonly ramBytes: number;
   readonly cpuModel: string;
+  readonly vcpus: number;
   readonly epochMs: number;
   readonly paused: boolean;
   readonly onGuestReset: "reset" | "shutdown";
@@ -61,6 +62,7 @@ export function systemSettings(words: Words, program: string): SystemSettings {
     uuid: uuidOf(last("uuid")),
     ramBytes: memory,
     cpuModel: cpuOf(last("cpu") ?? "zmend"),
+    vcpus: cpusOption(last("smp") ?? "1"),
     epochMs: epochOf(last("rtc")),
     paused: given("S"),
     onGuestReset: given("no-reboot") ? "shutdown" : actions.reboot,
@@ -88,7 +90,7 @@ function checkWithoutEffect(words: Words): void {
   for (const name of ["display", "net", "nic", "vga", "parallel"] as const) only(name, ["none"]);
   only("overcommit", ["mem-lock=off", "cpu-pm=off"]);
   only("icount", ["shift=auto", "auto"]);
-  for (const text of valuesOf(words, "smp")) checkCpus(text);
+  for (const text of valuesOf(words, "smp")) cpusOption(text);
   for (const text of valuesOf(words, "sandbox")) {
     const reader = new GroupReader("sandbox", text, "enable");
     reader.switch("enable");
@@ -122,15 +124,28 @@ function checkGlobal(text: string): void {
   reader.fail(`defaults of ${driver} cannot be changed; give the property to each -device`);
 }
 
-function checkCpus(text: string): void {
+/**
+ * `-smp`: as many CPUs as `cpus` says, or as the parts of the topology make; all of them are there from the start.
+ * @throws ZmendError USAGE
+ */
+export function cpusOption(text: string): number {
   const reader = new GroupReader("smp", text, "cpus");
-  const known = ["cpus", "maxcpus", "drawers", "books", "sockets", "dies", "clusters", "cores"];
-  for (const key of [...known, "threads"]) {
-    const count = reader.number(key, 1, 0xffff);
-    if (count === undefined || count === 1) continue;
-    reader.fail("the machine has one CPU; use -smp 1");
+  const parts = ["drawers", "books", "sockets", "dies", "clusters", "cores"];
+  const product = parts.reduce((all, key) => all * (reader.number(key, 1, 0xffff) ?? 1), 1);
+  const most = reader.number("maxcpus", 1, 0xffff);
+  const cpus = reader.number("cpus", 1, 0xffff) ?? (product > 1 ? product : (most ?? 1));
+  if ((reader.number("threads", 1, 0xffff) ?? 1) > 1) {
+    reader.fail("a CPU of this machine has one thread; leave threads out");
   }
-  reader.end([...known, "threads"], "the CPUs");
+  if (cpus > VCPUS_MAX) reader.fail(`the machine has at most ${VCPUS_MAX} CPUs`);
+  if (most !== undefined && most !== cpus) {
+    reader.fail("CPUs cannot be added later; make maxcpus the same as cpus");
+  }
+  if (product > 1 && product !== cpus) {
+    reader.fail(`its parts make ${product} CPUs, cpus says ${cpus}; make them agree`);
+  }
+  reader.end(["cpus", "maxcpus", ...parts, "threads"], "the CPUs");
+  return cpus;
 }
 
 /** `type[,accel=tcg]`, also `type=...`, QEMU's versioned names and switches that say what is so anyway. */

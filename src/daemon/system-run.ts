@@ -181,6 +181,7 @@ export function specOf(plan: SystemPlan): VmSpec {
     name: settings.name,
     ramBytes: settings.ramBytes,
     cpuModel: settings.cpuModel,
+    vcpus: settings.vcpus,
     functions,
     functionIds,
     functionSlots: Math.min(FUNCTIONS_MAX, functions.length + FREE_SLOTS),

@@ -20,10 +20,22 @@ const LOOK_MS = 100;
 export class ConsoleGate {
   readonly #vm: VmMemory;
   readonly #word: number;
+  readonly #writes: number;
 
   constructor(vm: VmMemory) {
     this.#vm = vm;
     this.#word = vm.map.vmBlock / 4 + VmBlock.consoleUntaken;
+    this.#writes = vm.map.vmBlock / 4 + VmBlock.consoleWrites;
+  }
+
+  /** vCPU: the place of the next piece of text in the order of all vCPUs'. Under the device lock. */
+  next(): number {
+    return add(this.#vm.words, this.#writes, 1);
+  }
+
+  /** Main thread, before any vCPU runs: the place of the first piece that will come. */
+  first(): number {
+    return load(this.#vm.words, this.#writes);
   }
 
   /** vCPU, after it sent `bytes`: returns when there is room for more, or when it is told to stop or to stand. */

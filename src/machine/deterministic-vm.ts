@@ -29,7 +29,8 @@ import { buildPlatform } from "./platform-parts.ts";
 import { buildRecovery, recoveryOptions } from "./recovery-parts.ts";
 import { forgetThreads } from "./restore.ts";
 import { type Snapshot, writeSnapshot } from "./snapshot.ts";
-import { recordVcpuEnd } from "./vcpu-loop.ts";
+
+import { recordVcpuEnd, rests } from "./vcpu-loop.ts";
 import { mapOf, type VmSpec, withPolicy } from "./vm-spec.ts";
 
 /** Virtual speed of the CPU, unless told otherwise: 10 ns an instruction. */
@@ -49,13 +50,11 @@ export class DeterministicVm {
   readonly guestClock: Clock;
   readonly #platform: PlatformUnit;
   readonly #recoveries: RecoveryUnit[];
-  readonly #processor: Processor;
-  readonly #vcpu: Vcpu;
+  readonly #cpus: readonly CpuTurn[];
+  /** Whose slice runs. */
+  #current: CpuTurn | undefined;
   readonly #continued: boolean;
   readonly #held = new Set<number>();
-  #waiting = false;
-  /** Instructions at the start of the slice that runs. */
-  #sliceStart = 0;
 
   /** @param snapshot the machine goes on from there; `spec` is the snapshot's then */
   constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void, snapshot?: Snapshot) {
@@ -73,10 +72,17 @@ export class DeterministicVm {
     this.#recoveries = spec.functions.map((_, index) => this.#recovery(index, this.#continued));
     // Inside a slice the guest's time goes on with each instruction.
     this.guestClock = { nowUs: () => this.clock.nowUs() + this.#sliceUs() };
-    this.#processor = buildProcessor(this.vm, spec, 0, this.guestClock, onConsole);
-    this.#vcpu = this.#processor.vcpu;
-    this.#sliceStart = this.#vcpu.instructions();
-    this.#waiting = snapshot?.head.waiting ?? false;
+    this.#cpus = this.vm.map.vcpuAreas.map((_, cpu) => {
+      const processor = buildProcessor(this.vm, spec, cpu, this.guestClock, onConsole);
+      const at = snapshot?.head.cpus[cpu];
+      return {
+        processor,
+        vcpu: processor.vcpu,
+        waiting: at === "waiting",
+        resting: at === "resting",
+        sliceStart: processor.vcpu.instructions(),
+      };
+    });
     if (this.#continued) return;
     // As on threads (start-gate.ts), each host function is open before the platform plays anything.
     for (let index = 0; index < this.#recoveries.length; index++) this.#stepRecovery(index);
@@ -105,7 +111,7 @@ export class DeterministicVm {
   }
 
   instructions(): number {
-    return this.#vcpu.instructions();
+    return this.#cpus.reduce((sum, { vcpu }) => sum + vcpu.instructions(), 0);
   }
 
   requestQuiesce(): void {
@@ -117,9 +123,9 @@ export class DeterministicVm {
     return stoppedOf(this.vm);
   }
 
-  /** The guest's CPU is in an enabled wait. */
+  /** No CPU of the guest has anything to do. */
   idle(): boolean {
-    return this.#waiting;
+    return !this.#cpus.some(busy);
   }
 
   pswAddress(): bigint {
@@ -132,10 +138,13 @@ export class DeterministicVm {
 
   /** Machine reset and IPL, as a re-IPL asks for it; the hosts hear of it from their recovery machines. */
   reset(source: BootSource): void {
-    this.#processor.resetDevices();
+    this.#cpus[0]?.processor.resetDevices();
     bootAgain(this.vm, source);
-    this.#vcpu.reload();
-    this.#waiting = false;
+    for (const cpu of this.#cpus) {
+      cpu.vcpu.reload();
+      cpu.waiting = false;
+      cpu.resting = false;
+    }
     for (const block of this.vm.map.functionBlocks) {
       const command = block / 4 + FunctionBlock.recoveryCommand;
       store(this.vm.words, command, RecoveryCommand.systemReset);
@@ -150,13 +159,15 @@ export class DeterministicVm {
     for (const block of this.vm.map.functionBlocks) {
       add(this.vm.words, block / 4 + FunctionBlock.translationEpoch, 1);
     }
-    this.#vcpu.reload();
+    for (const { vcpu } of this.#cpus) vcpu.reload();
     await writeSnapshot(file, this.vm, {
       spec: this.#spec,
       timeUs: this.clock.nowUs(),
       frozenUs: 0,
       paused: false,
-      waiting: this.#waiting,
+      cpus: this.#cpus.map(({ waiting, resting }) =>
+        waiting ? "waiting" : resting ? "resting" : "going",
+      ),
       platform: this.#platform.save(),
     });
   }
@@ -177,11 +188,12 @@ export class DeterministicVm {
       if (!this.#held.has(index)) dueUs = Math.min(dueUs, this.#stepRecovery(index));
     }
     if (commandOf(this.vm) !== COMMAND_RUN) return;
-    if (this.#waiting && !this.#vcpu.interruptionPending()) {
-      this.#jump(Math.min(dueUs, this.#vcpu.nextTimerUs()));
-    } else {
-      this.#execute(dueUs);
+    let timerUs = Number.POSITIVE_INFINITY;
+    for (const { vcpu, resting } of this.#cpus) {
+      if (!resting) timerUs = Math.min(timerUs, vcpu.nextTimerUs());
     }
+    if (this.idle()) this.#jump(Math.min(dueUs, timerUs));
+    else this.#execute(Math.min(dueUs, timerUs));
   }
 
   #recovery(index: number, continued = false): RecoveryUnit {
@@ -200,23 +212,30 @@ export class DeterministicVm {
     }
   }
 
+  /** A slice of every CPU that has something to do, as if they ran at the same time. */
   #execute(dueUs: number): void {
     const nowUs = this.clock.nowUs();
-    const untilDue = Math.ceil(
-      (Math.min(dueUs, this.#vcpu.nextTimerUs()) - nowUs) * this.instructionsPerUs,
-    );
+    const untilDue = Math.ceil((dueUs - nowUs) * this.instructionsPerUs);
     const budget = Math.max(1, Math.min(SLICE_INSTRUCTIONS, untilDue));
-    const exit = this.#vcpu.run(budget);
-    const executedUs = Math.max(1 / this.instructionsPerUs, this.#sliceUs());
-    this.#sliceStart = this.#vcpu.instructions();
+    let executedUs = 1 / this.instructionsPerUs;
+    for (const cpu of this.#cpus) {
+      if (!busy(cpu)) continue;
+      this.#current = cpu;
+      const exit = cpu.vcpu.run(budget);
+      executedUs = Math.max(executedUs, this.#sliceUs());
+      cpu.sliceStart = cpu.vcpu.instructions();
+      this.#current = undefined;
+      cpu.waiting = exit === VcpuExit.wait;
+      cpu.resting = rests(exit) && !cpu.vcpu.halt();
+      if (!cpu.resting) recordVcpuEnd(this.vm, exit);
+    }
     this.clock.advanceTo(nowUs + executedUs);
-    this.#waiting = exit === VcpuExit.wait;
-    recordVcpuEnd(this.vm, exit);
   }
 
   #sliceUs(): number {
-    if (this.#vcpu === undefined) return 0;
-    return (this.#vcpu.instructions() - this.#sliceStart) / this.instructionsPerUs;
+    const cpu = this.#current;
+    if (cpu === undefined) return 0;
+    return (cpu.vcpu.instructions() - cpu.sliceStart) / this.instructionsPerUs;
   }
 
   #jump(targetUs: number): void {
@@ -224,6 +243,23 @@ export class DeterministicVm {
     const target = Number.isFinite(targetUs) ? targetUs : nowUs + IDLE_JUMP_US;
     this.clock.advanceTo(Math.max(target, nowUs + 1 / this.instructionsPerUs));
   }
+}
+
+/** One CPU between its slices. */
+interface CpuTurn {
+  readonly processor: Processor;
+  readonly vcpu: Vcpu;
+  /** In an enabled wait. */
+  waiting: boolean;
+  /** Stopped, or in a disabled wait, while others go on. */
+  resting: boolean;
+  /** Instructions at the start of the slice that runs. */
+  sliceStart: number;
+}
+
+function busy({ vcpu, waiting, resting }: CpuTurn): boolean {
+  if (resting) return vcpu.signalled();
+  return !waiting || vcpu.interruptionPending();
 }
 
 function killedHere(step: number): never {

@@ -6,7 +6,7 @@ import {
   SimHostFunction,
   SimHostRegions,
 } from "../backend/sim/index.ts";
-import { Cpu, CpuState, clearReset, PswBit, Vcpu } from "../cpu/index.ts";
+import { Cpu, CpuState, clearReset, PswBit, Signals, Vcpu } from "../cpu/index.ts";
 import {
   createDevices,
   type Devices,
@@ -44,16 +44,16 @@ export function prepareVm(vm: VmMemory, spec: VmSpec): void {
   new ChannelReport(vm, new FloatingInterrupts(vm)).reset();
 }
 
-/** Loads the image and points the first vCPU at it: a 64-bit PSW with DAT off and everything disabled. */
+/** Loads the image and points the first vCPU at it: a 64-bit PSW with DAT off and everything disabled. Others are stopped. */
 export function bootVm(vm: VmMemory, image: Uint8Array, file: string, linux: LinuxBoot = {}): void {
   const ram = new GuestRam(vm);
   const loaded = loadImage(image, file, ram);
   placeLinux(ram, loaded, linux);
+  for (const cpu of vm.map.vcpuAreas.keys()) clearReset(new CpuState(vm, cpu));
+  Signals.prepare(vm);
   const state = new CpuState(vm, 0);
-  clearReset(state);
   state.setHalves(Cpu.pswMask, PswBit.ea64High, PswBit.ba31Low | 0);
   state.setHalves(Cpu.pswAddress, 0, loaded.entry);
-  state.setI32(Cpu.running, 1);
 }
 
 /** What vCPU `index` reaches with its instructions: zPCI, channel subsystem, SCLP. */

@@ -20,6 +20,15 @@ const ofThreads: readonly number[] = [
   VmBlock.platformSleeping,
   VmBlock.consoleUntaken,
   VmBlock.deviceLock,
+  VmBlock.pairLock,
+];
+
+const ofVcpus: readonly number[] = [
+  VcpuHeader.sleeping,
+  VcpuHeader.executing,
+  VcpuHeader.sigpLock,
+  VcpuHeader.purgeAsked,
+  VcpuHeader.purgeDone,
 ];
 
 /** @param frozenUs how long the vCPUs had stood when the snapshot was taken */
@@ -31,6 +40,8 @@ export function forgetThreads(vm: VmMemory, frozenUs: number): void {
     store(words, block / 4 + FunctionBlock.policyAsked, 0);
     store(words, block / 4 + FunctionBlock.policyTaken, 0);
   }
-  for (const area of map.vcpuAreas) store(words, area / 4 + VcpuHeader.sleeping, 0);
+  for (const area of map.vcpuAreas) {
+    for (const word of ofVcpus) store(words, area / 4 + word, 0);
+  }
   setFrozen(vm, frozenUs);
 }

@@ -60,8 +60,8 @@ export interface SnapshotHead {
   readonly frozenUs: number;
   /** The VM was paused by its operator. */
   readonly paused: boolean;
-  /** Deterministic runs: the guest's CPU was in an enabled wait. */
-  readonly waiting: boolean;
+  /** Deterministic runs: how each of the guest's CPUs stood between its slices. */
+  readonly cpus: readonly ("going" | "waiting" | "resting")[];
   readonly platform: readonly (PlatformFunctionState | undefined)[];
 }
 
@@ -226,6 +226,7 @@ export class Snapshot {
 /** What makes a machine this one and no other; the rest (name, policy, faults) may differ. */
 const machineFacts: readonly (readonly [string, (spec: VmSpec) => string])[] = [
   ["its memory", (spec) => `${spec.ramBytes / 1024 ** 2} MiB`],
+  ["the number of its CPUs", (spec) => `${spec.vcpus ?? 1}`],
   ["its CPU model", (spec) => spec.cpuModel],
   ["the number of its functions", (spec) => `${spec.functions.length}`],
   ["its functions", (spec) => JSON.stringify(spec.functions.map(withoutFaults))],

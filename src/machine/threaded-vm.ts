@@ -105,7 +105,10 @@ export class ThreadedVm {
   readonly #left = new Set<number>();
   readonly #console: ConsoleGate;
   #platformPort: MessagePort | undefined;
-  #vcpuPort: MessagePort | undefined;
+  readonly #vcpuPorts: MessagePort[] = [];
+  /** Console text that waits for an earlier piece of another vCPU, and which that is. */
+  readonly #pieces = new Map<number, ConsoleWrite>();
+  #nextPiece = 0;
   readonly #answers = new Map<number, (answer: PlatformAnswer) => void>();
   readonly #recoveryPorts: (MessagePort | undefined)[] = [];
   readonly #deathsUs: number[][] = [];
@@ -158,24 +161,46 @@ export class ThreadedVm {
     this.#startPlatform();
     const continued = this.#options.snapshot !== undefined;
     for (const index of functionIndices(this.#spec)) this.#startRecovery(index, continued);
+    this.#nextPiece = this.#console.first();
+    for (let cpu = 0; cpu < this.vm.map.vcpuCount; cpu++) this.#startVcpu(cpu);
+  }
+
+  #startVcpu(cpu: number): void {
     const { port1, port2 } = new MessageChannel();
-    port1.on("message", async ({ bytes, timeUs }: ConsoleWrite) => {
-      await this.#onConsole(bytes, timeUs);
-      this.#console.taken(bytes.length);
-    });
-    this.#vcpuPort = port1;
+    port1.on("message", (piece: ConsoleWrite) => this.#wrote(piece));
+    this.#vcpuPorts.push(port1);
     // Console text arrives while somebody waits for the VM; the port alone must not keep the process alive.
     port1.unref();
-    const task = this.#task({ index: 0, console: port2 });
-    const life = this.#startActor("vcpu", "vcpu", vcpuActor(0), task, port2);
+    const name = cpu === 0 ? "vcpu" : `vcpu-${cpu}`;
+    const task = this.#task({ index: cpu, console: port2 });
+    const life = this.#startActor(name, "vcpu", vcpuActor(cpu), task, port2);
     void life.then(() => port1.close());
   }
 
-  /** Instructions executed so far, as last published by the vCPU. */
+  /** Pieces come in order from each vCPU, and are told in the order of all. */
+  #wrote(piece: ConsoleWrite): void {
+    this.#pieces.set(piece.number, piece);
+    for (;;) {
+      const next = this.#pieces.get(this.#nextPiece);
+      if (next === undefined) return;
+      this.#pieces.delete(this.#nextPiece);
+      this.#nextPiece = (this.#nextPiece + 1) | 0;
+      void this.#told(next);
+    }
+  }
+
+  async #told({ bytes, timeUs }: ConsoleWrite): Promise<void> {
+    await this.#onConsole(bytes, timeUs);
+    this.#console.taken(bytes.length);
+  }
+
+  /** Instructions executed so far, as last published by the vCPUs. */
   instructions(): number {
-    const base = (this.vm.map.vcpuAreas[0] as number) / 4;
-    const low = load(this.vm.words, base + VcpuHeader.instructionsLow) >>> 0;
-    return (load(this.vm.words, base + VcpuHeader.instructionsHigh) >>> 0) * 0x1_0000_0000 + low;
+    return this.vm.map.vcpuAreas.reduce((sum, area) => {
+      const low = load(this.vm.words, area / 4 + VcpuHeader.instructionsLow) >>> 0;
+      const high = load(this.vm.words, area / 4 + VcpuHeader.instructionsHigh) >>> 0;
+      return sum + high * 0x1_0000_0000 + low;
+    }, 0);
   }
 
   /** How the guest's CPU stands: `VCPU_RUNNING` or one of the other `VCPU_…` values of `loops.ts`. */
@@ -307,7 +332,7 @@ export class ThreadedVm {
     await this.order({ kind: "plug", index, config });
     const before = holdOf(this.vm);
     await this.hold(HOLD_VCPUS);
-    this.#vcpuPort?.postMessage({ index, config } satisfies VcpuPlug);
+    for (const port of this.#vcpuPorts) port.postMessage({ index, config } satisfies VcpuPlug);
     if (before === HOLD_NOBODY) this.release();
     this.#spec = withFunction(this.#spec, index, { id, config });
     this.#startRecovery(index);

@@ -53,26 +53,28 @@ export function runVcpu({ vcpu, actor, resetDevices, resumed }: VcpuLife, vm: Vm
       continue;
     }
     const exit = vcpu.run(VCPU_SLICE_INSTRUCTIONS);
-    if (recordVcpuEnd(vm, exit)) continue;
     if (exit === VcpuExit.wait) vcpu.sleep(SLEEP_MAX_MS);
+    else if (rests(exit) && !vcpu.halt()) vcpu.rest(SLEEP_MAX_MS);
+    else recordVcpuEnd(vm, exit);
   }
+}
+
+/** A CPU that has come to rest; the guest has ended when all have. */
+export function rests(exit: number): boolean {
+  return exit === VcpuExit.stopped || exit === VcpuExit.disabledWait || exit === VcpuExit.checkStop;
 }
 
 const stopOf: readonly (readonly [number, number])[] = [
   [VcpuExit.disabledWait, VCPU_DISABLED_WAIT],
   [VcpuExit.checkStop, VCPU_CHECK_STOP],
   [VcpuExit.powerOff, VCPU_POWER_OFF],
+  [VcpuExit.stopped, VCPU_POWER_OFF],
   [VcpuExit.reset, VCPU_RESET],
 ];
 
 /** Publishes how the guest ended, if `exit` ended it. */
-export function recordVcpuEnd(vm: VmMemory, exit: number): boolean {
-  for (const [ended, stopped] of stopOf) {
-    if (exit !== ended) continue;
-    setStopped(vm, stopped);
-    return true;
-  }
-  return false;
+export function recordVcpuEnd(vm: VmMemory, exit: number): void {
+  for (const [ended, stopped] of stopOf) if (exit === ended) setStopped(vm, stopped);
 }
 
 function setStopped(vm: VmMemory, value: number): void {

@@ -518,7 +518,7 @@ export class VmController implements VmControl {
           spec: this.spec,
           ...this.#machine.heldTimes(),
           paused: before === "paused",
-          waiting: false,
+          cpus: [],
           platform: saved as SnapshotHead["platform"],
         });
       } finally {

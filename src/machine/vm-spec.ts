@@ -10,6 +10,8 @@ export interface VmSpec {
   readonly name: string;
   readonly ramBytes: number;
   readonly cpuModel: string;
+  /** Number of CPUs; 1 by default. */
+  readonly vcpus?: number;
   readonly functions: readonly SimFunctionConfig[];
   /** Room for so many functions in all: what is plugged while the VM runs needs a place. */
   readonly functionSlots?: number;
@@ -33,7 +35,7 @@ export const DETERMINISTIC_EPOCH_MS = 1_767_225_600_000;
 
 export function mapOf(spec: VmSpec): MemoryMap {
   return planMemory({
-    vcpuCount: 1,
+    vcpuCount: spec.vcpus ?? 1,
     functionCount: Math.max(spec.functions.length, spec.functionSlots ?? 0),
     ramBytes: spec.ramBytes,
     vcpuBytes: VCPU_AREA_BYTES,
@@ -104,6 +106,8 @@ export interface VcpuPlug {
 
 /** What the vCPU's thread sends for each piece of console text. */
 export interface ConsoleWrite {
+  /** Its place in the order of all vCPUs' pieces. */
+  readonly number: number;
   readonly timeUs: number;
   readonly bytes: Uint8Array;
 }

@@ -82,6 +82,24 @@ export function compareExchange(
   return flip(Atomics.compareExchange(words, index, flip(expected), flip(next)));
 }
 
+/** As `compareExchange`, 64 bits, as little-endian memory has them. */
+export function compareExchange64(
+  doublewords: BigInt64Array,
+  index: number,
+  expected: bigint,
+  next: bigint,
+): bigint {
+  if (!swapped) return Atomics.compareExchange(doublewords, index, expected, next);
+  const found = Atomics.compareExchange(doublewords, index, swap64(expected), swap64(next));
+  return swap64(found);
+}
+
+function swap64(value: bigint): bigint {
+  const high = swap32(Number(BigInt.asIntN(32, value >> 32n)));
+  const low = swap32(Number(BigInt.asIntN(32, value)));
+  return BigInt.asIntN(64, (BigInt(low >>> 0) << 32n) | BigInt(high >>> 0));
+}
+
 /** Returns the previous value; wraps at 32 bits. */
 export function add(words: Int32Array, index: number, amount: number): number {
   if (alone) return plainly(words, index, (peek(words, index) + amount) | 0);

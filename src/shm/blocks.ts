@@ -44,8 +44,10 @@ export const VmBlock = wordBlock([
   "consoleInput:256",
   // Console output (console-gate.ts): bytes that the vCPU has sent and the main thread has not taken
   "!consoleUntaken",
+  "consoleWrites", //    pieces of text so far: several vCPUs write, each to a port of its own. Under the device lock
   // Device lock: one vCPU at a time executes zPCI, CHSC and SERVC (lock.ts)
   "!deviceLock",
+  "!pairLock", //    1 = a vCPU updates sixteen bytes (interlocked.ts)
   // Threads that shall stand (src/machine/hold.ts). Main thread; each actor its bit of heldActors
   "!hold",
   "resetAsked", //  1 = the first vCPU shall reset the devices; 0 again when it has
@@ -60,12 +62,18 @@ export const VcpuHeader = wordBlock([
   "!sleeping", //  doorbell word of an enabled wait
   "!instructionsLow", // instructions executed, updated when run() returns
   "instructionsHigh",
-  "exits:31", //     how often the CPU left its generated code, by `exitKinds` (vCPU only)
+  "exits:26", //     how often the CPU left its generated code, by `exitKinds` (vCPU only)
+  // Between CPUs (src/cpu/signals.ts); with them the header is full
+  "executing", //  1 = inside guest code. This vCPU
+  "halted", //      1 = stopped or in a disabled wait. This vCPU; 0 also by who starts it
+  "sigpLock", //    1 = an order is being carried out. Any vCPU, compare-and-swap
+  "purgeAsked", //  counted up by other vCPUs
+  "purgeDone", //   how far this vCPU has followed
 ]);
 
 /**
  * Why a vCPU leaves its generated code: first the ends of `run()` in the order of `VcpuExit`, then instructions carried
- * out elsewhere. The index is the word in `VcpuHeader.exits`; append only.
+ * out elsewhere. The index is the word in `VcpuHeader.exits`.
  */
 export const exitKinds = [
   "budget",
@@ -75,6 +83,7 @@ export const exitKinds = [
   "power-off",
   "reset",
   "command",
+  "stopped",
   "clp",
   "pcilg",
   "pcistg",
@@ -95,6 +104,7 @@ export type ExitKind = (typeof exitKinds)[number];
 export const PENDING_FLOATING = 1;
 export const PENDING_COMMAND = 2;
 export const PENDING_TIMER = 4;
+export const PENDING_SIGNAL = 8;
 
 /** One per passed-through function: the guest's view, recovery's words and the counters of the books. */
 export const FunctionBlock = wordBlock([

@@ -1,7 +1,9 @@
 /** Guest absolute storage: every access is bounds-checked here and nowhere else. */
+
 import { assert } from "../base/assert.ts";
+import { swap32 } from "../base/bits.ts";
 import type { GuestMemory } from "../ports/guest-memory.ts";
-import { orByte } from "./atomics.ts";
+import { compareExchange, compareExchange64, orByte } from "./atomics.ts";
 import type { VmMemory } from "./vm-memory.ts";
 
 export class GuestRam implements GuestMemory {
@@ -9,12 +11,16 @@ export class GuestRam implements GuestMemory {
   readonly #offset: number;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  readonly #words: Int32Array;
+  readonly #doublewords: BigInt64Array;
 
   constructor(vm: VmMemory) {
     this.sizeBytes = vm.map.ramBytes;
     this.#offset = vm.map.ramOffset;
     this.#bytes = vm.bytes;
     this.#view = vm.view;
+    this.#words = vm.words;
+    this.#doublewords = new BigInt64Array(vm.buffer);
   }
 
   contains(address: number, length: number): boolean {
@@ -59,6 +65,28 @@ export class GuestRam implements GuestMemory {
     this.#bytes.fill(value, from, from + length);
   }
 
+  /** Interlocked update of an aligned word, as big-endian values; false when it is not `expected`. */
+  compareExchange32(address: number, expected: number, next: number): boolean {
+    const index = this.#at(address, 4) / 4;
+    const wanted = swap32(expected);
+    return compareExchange(this.#words, index, wanted, swap32(next)) === wanted;
+  }
+
+  /** The same for an aligned doubleword, as halves. */
+  compareExchange64(
+    address: number,
+    expectedHigh: number,
+    expectedLow: number,
+    nextHigh: number,
+    nextLow: number,
+  ): boolean {
+    const index = this.#at(address, 8) / 8;
+    const wanted = doubleword(expectedHigh, expectedLow);
+    return (
+      compareExchange64(this.#doublewords, index, wanted, doubleword(nextHigh, nextLow)) === wanted
+    );
+  }
+
   orByte(address: number, mask: number): number {
     return orByte(this.#bytes, this.#at(address, 1), mask);
   }
@@ -70,4 +98,9 @@ export class GuestRam implements GuestMemory {
     );
     return this.#offset + address;
   }
+}
+
+/** A big-endian doubleword as little-endian memory has it. */
+function doubleword(high: number, low: number): bigint {
+  return BigInt.asIntN(64, (BigInt(swap32(low) >>> 0) << 32n) | BigInt(swap32(high) >>> 0));
 }

@@ -13,6 +13,7 @@ const groups: Readonly<Record<string, () => Promise<Group>>> = {
   event: async () => (await import("./event/group.ts")).event,
   zpci: async () => (await import("./zpci/group.ts")).zpci,
   daemon: async () => (await import("./daemon/group.ts")).daemon,
+  boot: async () => (await import("./boot/group.ts")).boots,
   cpu: async () => (await import("./cpu/group.ts")).cpu,
   experiment: async () => (await import("./experiment/group.ts")).experiment,
 };

@@ -428,7 +428,7 @@ describe("zmend-system-s390x", () => {
       ["-kernel", hello, "-initrd", hello, "-m", "8"],
       /Initial RAM disk .*hello\.elf has \d+ bytes .* give it more with -m/,
     ],
-    ["a second CPU", ["-kernel", hello, "-smp", "2"], /-smp 2: the machine has one CPU/],
+    ["a ninth CPU", ["-kernel", hello, "-smp", "9"], /-smp 9: the machine has at most 8 CPUs/],
     ["another machine", ["-M", "q35", "-kernel", hello], /-M q35: unknown machine/],
     [
       "an ELF of another architecture",

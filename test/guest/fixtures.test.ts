@@ -58,6 +58,7 @@ describe("the manifest", () => {
       "zrecover",
       "zhang",
       "zhostile",
+      "zsmp",
     ]);
   });
 

@@ -11,6 +11,7 @@ import type { Interrupts } from "../interrupts.ts";
 import type { CpuModel } from "../model.ts";
 import type { Psw } from "../psw.ts";
 import type { CoreHooks } from "../seam.ts";
+import type { Signals } from "../signals.ts";
 import { Cpu, type CpuState } from "../state.ts";
 import type { StorageKeys } from "../storage-keys.ts";
 import type { Timing } from "../timing.ts";
@@ -37,7 +38,15 @@ export interface SystemParts {
   readonly timing: Timing;
   readonly model: CpuModel;
   readonly hooks: CoreHooks;
-  readonly cpuAddress: number;
+  readonly signals: Signals;
+  readonly remote: (cpu: number) => RemoteCpu;
+}
+
+/** Another CPU as an order finds it that is stopped: its words, and what works on them. */
+export interface RemoteCpu {
+  readonly state: CpuState;
+  readonly psw: Psw;
+  readonly timing: Timing;
 }
 
 export class SystemContext {
@@ -50,6 +59,8 @@ export class SystemContext {
   readonly timing: Timing;
   readonly model: CpuModel;
   readonly hooks: CoreHooks;
+  readonly signals: Signals;
+  readonly remote: (cpu: number) => RemoteCpu;
   readonly guest: StateGuestCpu;
   /** A page for operands, with a big-endian view over it. */
   readonly buffer = new Uint8Array(4096);
@@ -65,7 +76,9 @@ export class SystemContext {
     this.timing = parts.timing;
     this.model = parts.model;
     this.hooks = parts.hooks;
-    this.guest = new StateGuestCpu(parts.state, parts.dat, parts.ram, parts.cpuAddress);
+    this.signals = parts.signals;
+    this.remote = parts.remote;
+    this.guest = new StateGuestCpu(parts.state, parts.dat, parts.ram, parts.signals.own);
   }
 
   // --- fields of the instruction in progress
@@ -142,6 +155,12 @@ export class SystemContext {
     if (this.ram.contains(absolute, 8)) return absolute;
     this.guest.program(ADDRESSING);
     return -1;
+  }
+
+  /** Every CPU forgets its translations; returns when all have. */
+  purgeEverywhere(): void {
+    this.dat.purge();
+    if (this.signals.count > 1) this.signals.purgeOthers(() => this.dat.purge());
   }
 
   // --- control registers

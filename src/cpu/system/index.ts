@@ -7,7 +7,7 @@ import * as machine from "./machine.ts";
 import * as move from "./move.ts";
 import * as translation from "./translation.ts";
 
-export { SystemContext, type SystemParts } from "./context.ts";
+export { type RemoteCpu, SystemContext, type SystemParts } from "./context.ts";
 
 const rows: readonly (readonly [number, string, SystemInstruction<SystemContext>])[] = [
   [0x80, "SSM", control.ssm],

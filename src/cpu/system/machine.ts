@@ -7,14 +7,18 @@ import { FACILITY_SENSE_RUNNING } from "../model.ts";
 import { cpuReset, initialCpuReset } from "../reset.ts";
 import {
   Cpu,
+  LOCAL_CPU_RESET,
   LOCAL_EMERGENCY,
   LOCAL_EXTERNAL_CALL,
+  LOCAL_INITIAL_RESET,
   LOCAL_RESTART,
+  LOCAL_STOP,
+  LOCAL_STORE_STATUS,
   STOP_QUIT,
   STOP_RESET,
   STOP_SIGP,
 } from "../state.ts";
-import { storeStatus } from "../store-status.ts";
+import { storeStatus, storeStatusAt } from "../store-status.ts";
 import { ADDRESSING, SPECIFICATION, type SystemContext } from "./context.ts";
 
 const FACILITY_LIST = Lowcore.fields.facilityList.offset;
@@ -23,7 +27,13 @@ const FACILITY_LIST = Lowcore.fields.facilityList.offset;
 const STATUS_INCORRECT_STATE = 0x200;
 const STATUS_INVALID_PARAMETER = 0x100;
 const STATUS_EXTERNAL_CALL_PENDING = 0x80;
+const STATUS_STOPPED = 0x40;
 const STATUS_INVALID_ORDER = 0x02;
+const STATUS_NOT_RUNNING = 0x400;
+
+/** Orders that a CPU has taken and not followed yet. */
+const LOCAL_UNDER_WAY =
+  LOCAL_RESTART | LOCAL_STOP | LOCAL_STORE_STATUS | LOCAL_CPU_RESET | LOCAL_INITIAL_RESET;
 
 /** DIAG 0x308 return codes: no configuration to store; block not acceptable (QEMU's values). */
 const DIAG308_NO_CONFIGURATION = 0x102;
@@ -102,43 +112,59 @@ export function sigp(sys: SystemContext): void {
     refuse(sys, status, STATUS_INVALID_PARAMETER);
     return;
   }
-  if ((guest.grLow(sys.r12) & 0xffff) !== guest.cpuAddress) {
+  const cpu = guest.grLow(sys.r12) & 0xffff;
+  if (cpu >= sys.signals.count) {
     guest.setCc(3);
     return;
   }
-  signalSelf(sys, order, status, parameter);
+  guest.setCc(0);
+  if (signal(sys, cpu, order, status)) return;
+  if (cpu === guest.cpuAddress) orderSelf(sys, order, status, parameter);
+  else orderOther(sys, cpu, order, status, parameter);
 }
 
-function signalSelf(sys: SystemContext, order: number, status: number, parameter: number): void {
-  const { state, guest } = sys;
-  const pending = state.i32(Cpu.localPending);
-  const callPending = (pending & LOCAL_EXTERNAL_CALL) !== 0;
-  guest.setCc(0);
+/** Orders that any CPU takes at any time. @returns whether it was one of them */
+function signal(sys: SystemContext, cpu: number, order: number, status: number): boolean {
+  const { signals } = sys;
+  const callPending = signals.callPending(cpu);
   switch (order) {
-    case 0x01: // sense
-      if (callPending) refuse(sys, status, STATUS_EXTERNAL_CALL_PENDING);
-      return;
+    case 0x01: {
+      // sense
+      const seen =
+        (callPending ? STATUS_EXTERNAL_CALL_PENDING : 0) |
+        (signals.running(cpu) ? 0 : STATUS_STOPPED);
+      if (seen !== 0) refuse(sys, status, seen);
+      return true;
+    }
     case 0x02: // external call
-      if (callPending) {
+      if (!signals.externalCall(cpu, LOCAL_EXTERNAL_CALL)) {
         refuse(sys, status, STATUS_EXTERNAL_CALL_PENDING);
-        return;
-      }
-      state.setI32(Cpu.externalCallCpu, guest.cpuAddress);
-      state.setI32(Cpu.localPending, pending | LOCAL_EXTERNAL_CALL);
-      sys.hooks.pswChanged();
-      return;
+      } else if (cpu === sys.guest.cpuAddress) sys.hooks.pswChanged();
+      return true;
     case 0x03: // emergency signal
-      state.setI32(Cpu.emergencyCpus, state.i32(Cpu.emergencyCpus) | (1 << guest.cpuAddress));
-      state.setI32(Cpu.localPending, pending | LOCAL_EMERGENCY);
-      sys.hooks.pswChanged();
-      return;
+      signals.emergency(cpu, LOCAL_EMERGENCY);
+      if (cpu === sys.guest.cpuAddress) sys.hooks.pswChanged();
+      return true;
+    case 0x15: // sense running status
+      if (!sys.model.has(FACILITY_SENSE_RUNNING)) refuse(sys, status, STATUS_INVALID_ORDER);
+      else if (!signals.executing(cpu) && cpu !== sys.guest.cpuAddress)
+        refuse(sys, status, STATUS_NOT_RUNNING);
+      return true;
+    default:
+      return false;
+  }
+}
+
+function orderSelf(sys: SystemContext, order: number, status: number, parameter: number): void {
+  const { state } = sys;
+  switch (order) {
     case 0x04: // start: operating already
       return;
     case 0x05: // stop
       sys.interrupts.stop(STOP_SIGP);
       return;
     case 0x06: // restart
-      state.setI32(Cpu.localPending, pending | LOCAL_RESTART);
+      sys.signals.post(sys.guest.cpuAddress, LOCAL_RESTART);
       sys.hooks.pswChanged();
       return;
     case 0x09: // stop and store status
@@ -164,9 +190,100 @@ function signalSelf(sys: SystemContext, order: number, status: number, parameter
     case 0x0e: // store status at address: only for a stopped CPU
       refuse(sys, status, STATUS_INCORRECT_STATE);
       return;
-    case 0x15: // sense running status
-      if (!sys.model.has(FACILITY_SENSE_RUNNING)) refuse(sys, status, STATUS_INVALID_ORDER);
+    default:
+      refuse(sys, status, STATUS_INVALID_ORDER);
+  }
+}
+
+/** Orders to another CPU, one at a time: one that has not followed yet is busy (cc 2). */
+function orderOther(
+  sys: SystemContext,
+  cpu: number,
+  order: number,
+  status: number,
+  parameter: number,
+): void {
+  const { signals } = sys;
+  if ((signals.pending(cpu) & LOCAL_UNDER_WAY) !== 0 || !signals.beginOrder(cpu)) {
+    sys.guest.setCc(2);
+    return;
+  }
+  if (signals.running(cpu)) orderRunning(sys, cpu, order, status, parameter);
+  else orderStopped(sys, cpu, order, status, parameter);
+  signals.endOrder(cpu);
+}
+
+/** It follows at its next block boundary. */
+function orderRunning(
+  sys: SystemContext,
+  cpu: number,
+  order: number,
+  status: number,
+  parameter: number,
+): void {
+  const { signals } = sys;
+  switch (order) {
+    case 0x04:
       return;
+    case 0x05:
+      signals.post(cpu, LOCAL_STOP);
+      return;
+    case 0x06:
+      signals.start(cpu, LOCAL_RESTART); // one in a disabled wait counts as going again
+      return;
+    case 0x09:
+      signals.post(cpu, LOCAL_STOP | LOCAL_STORE_STATUS);
+      return;
+    case 0x0b:
+      signals.post(cpu, LOCAL_INITIAL_RESET);
+      return;
+    case 0x0c:
+      signals.post(cpu, LOCAL_CPU_RESET);
+      return;
+    default:
+      orderSelf(sys, order, status, parameter); // refused in the same words
+  }
+}
+
+function orderStopped(
+  sys: SystemContext,
+  cpu: number,
+  order: number,
+  status: number,
+  parameter: number,
+): void {
+  const { state, psw, timing } = sys.remote(cpu);
+  switch (order) {
+    case 0x04:
+      sys.signals.start(cpu, 0);
+      return;
+    case 0x05:
+      return;
+    case 0x06:
+      sys.signals.start(cpu, LOCAL_RESTART);
+      return;
+    case 0x09:
+      storeStatus(state, sys.ram, timing, psw, state.i32(Cpu.prefix));
+      return;
+    case 0x0b:
+      initialCpuReset(state);
+      timing.setCpuTimer(0, 0);
+      return;
+    case 0x0c:
+      cpuReset(state);
+      return;
+    case 0x0d: {
+      const prefix = parameter & 0x7fffe000;
+      if (!sys.ram.contains(prefix, 8192)) refuse(sys, status, STATUS_INVALID_PARAMETER);
+      else state.setI32(Cpu.prefix, prefix);
+      return;
+    }
+    case 0x0e: {
+      const area = parameter & 0x7ffffe00;
+      if (!sys.ram.contains(area, 512)) refuse(sys, status, STATUS_INVALID_PARAMETER);
+      else storeStatusAt(state, sys.ram, timing, psw, area);
+      return;
+    }
     default:
       refuse(sys, status, STATUS_INVALID_ORDER);
   }

@@ -25,8 +25,8 @@ export function ipte(sys: SystemContext): void {
   const origin = (guest.grHigh(sys.r24) >>> 0) * TWO_32 + ((guest.grLow(sys.r24) & ~0x7ff) >>> 0);
   const entry = sys.realEntry(origin + ((guest.grLow(sys.r28) >>> 12) & 0xff) * 8);
   if (entry < 0) return;
-  ram.setU32(entry + 4, ram.u32(entry + 4) | 0x400);
-  sys.dat.purge();
+  ram.orByte(entry + 6, 0x04); // bit 53: invalid
+  sys.purgeEverywhere();
 }
 
 /** INVALIDATE DAT TABLE ENTRY: up to 2048 region or segment entries, or only clearing by ASCE. */
@@ -52,10 +52,10 @@ export function idte(sys: SystemContext): void {
     for (let i = 0; i < count; i++) {
       const entry = sys.realEntry(origin + ((index + i) & 0x7ff) * 8);
       if (entry < 0) return;
-      ram.setU32(entry + 4, ram.u32(entry + 4) | 0x20);
+      ram.orByte(entry + 7, 0x20); // bit 58: invalid
     }
   }
-  sys.dat.purge();
+  sys.purgeEverywhere();
 }
 
 export const csp = (sys: SystemContext): void => compareAndSwapAndPurge(sys, 4);
@@ -73,19 +73,25 @@ function compareAndSwapAndPurge(sys: SystemContext, size: 4 | 8): void {
   const purge = (guest.addressLow & 3) !== 0; // bit 63 TLB, bit 62 access-list buffer
   guest.addressLow &= -size;
   if (!guest.prepare(size, STORE, sys.dat.currentSpace(STORE), sys.dat.pswKey())) return;
-  guest.copyOut(sys.buffer, size);
-  const high = size === 8 ? view.getInt32(0) : guest.grHigh(first);
-  const low = view.getInt32(size - 4);
-  if (high !== guest.grHigh(first) || low !== guest.grLow(first)) {
-    guest.setGr(first, high, low);
+  const wanted = size === 8 ? guest.grHigh(first) : 0;
+  const next = size === 8 ? guest.grHigh(first + 1) : 0;
+  const at = guest.operand();
+  const swapped =
+    size === 8
+      ? sys.ram.compareExchange64(at, wanted, guest.grLow(first), next, guest.grLow(first + 1))
+      : sys.ram.compareExchange32(at, guest.grLow(first), guest.grLow(first + 1));
+  if (!swapped) {
+    guest.copyOut(sys.buffer, size);
+    guest.setGr(
+      first,
+      size === 8 ? view.getInt32(0) : guest.grHigh(first),
+      view.getInt32(size - 4),
+    );
     guest.setCc(1);
     return;
   }
-  if (size === 8) view.setInt32(0, guest.grHigh(first + 1));
-  view.setInt32(size - 4, guest.grLow(first + 1));
-  guest.copyIn(sys.buffer, size);
   guest.setCc(0);
-  if (purge) sys.dat.purge();
+  if (purge) sys.purgeEverywhere();
 }
 
 export function ptlb(sys: SystemContext): void {
@@ -205,7 +211,7 @@ export function sske(sys: SystemContext): void {
   const frame = keyFrame(sys);
   if (frame < 0) return;
   sys.keys.set(frame, sys.guest.grLow(sys.r24) & 0xfe);
-  sys.dat.purge();
+  sys.purgeEverywhere();
 }
 
 /** RESET REFERENCE BIT EXTENDED: cc = the reference and change bits as they were. */
@@ -215,7 +221,7 @@ export function rrbe(sys: SystemContext): void {
   const key = sys.keys.get(frame);
   sys.keys.set(frame, key & ~KEY_REFERENCE);
   sys.state.setI32(Cpu.cc, (key >>> 1) & 3);
-  sys.dat.purge();
+  sys.purgeEverywhere();
 }
 
 /** Absolute address in the frame that R2 designates by its real address; -1 after an exception. */

@@ -3,10 +3,11 @@
  * update is seen as one by other CPUs and by devices; misalignment is a specification exception, as the
  * architecture has it. SA22-7832 chapter 7; byte order: performance.md 3.2.
  *
- * Sixteen-byte operands (CDSG, LPQ, STPQ) are two accesses: wasm has no wider atomic. They are
- * single-copy atomic among the instructions of one CPU only.
+ * Sixteen-byte operands (CDSG, LPQ, STPQ) are two accesses under a lock, since wasm has no wider atomic: they are one
+ * among themselves, on all CPUs. Another instruction's eight bytes may come between.
  */
 
+import { VmBlock } from "../../shm/blocks.ts";
 import { Entry } from "../core-layout.ts";
 import { type I32, type I64, i32, i64 } from "../wasm/index.ts";
 import type { Body } from "./body.ts";
@@ -15,6 +16,9 @@ import { isOdd } from "./shift-rotate.ts";
 import { ZERO32, ZERO64 } from "./sources.ts";
 
 const HW = Facility.z196;
+
+/** Shared memory begins with the VM's block (memory-map.ts). */
+const PAIR_LOCK = i32.const(VmBlock.pairLock * 4);
 
 /** The storage operand's address after the alignment check. */
 function aligned(b: Body, bytes: number): I64 {
@@ -80,6 +84,7 @@ function compareDoubleAndSwap(b: Body): void {
 function compareDoubleAndSwap64(b: Body): void {
   evenPairs(b);
   b.change(aligned(b, 16), 16, (host) => {
+    lockPairs(b);
     const high = b.let64(b.swap64(i64.load(host)));
     const low = b.let64(b.swap64(i64.load(host, 8)));
     const different = b.let32(i32.or(i64.ne(high, b.gr("r1")), i64.ne(low, b.gr("r1", true))));
@@ -95,14 +100,31 @@ function compareDoubleAndSwap64(b: Body): void {
         b.fn.emit(i64.store(host, b.swap64(b.gr("r3", true)), 8));
       },
     );
+    unlockPairs(b);
   });
+}
+
+/**
+ * Sixteen bytes have no wasm atomic: CPUs that update them take turns. The word is far from any guest's storage, and
+ * its holder does a few loads and stores, so the others spin.
+ */
+function lockPairs(b: Body): void {
+  b.fn.loop((again) => {
+    b.fn.brIf(again, i32.atomicCompareExchange(PAIR_LOCK, ZERO32, i32.const(1)));
+  });
+}
+
+function unlockPairs(b: Body): void {
+  b.fn.emit(i32.atomicStore(PAIR_LOCK, ZERO32));
 }
 
 function loadPair(b: Body): void {
   b.specificationIf(isOdd(b, "r1"));
   const host = b.readable(aligned(b, 16), 16);
+  lockPairs(b);
   const high = b.let64(b.swap64(i64.load(host)));
   const low = b.let64(b.swap64(i64.load(host, 8)));
+  unlockPairs(b);
   b.setGr("r1", high);
   b.setGr("r1", low, true);
 }
@@ -110,8 +132,10 @@ function loadPair(b: Body): void {
 function storePair(b: Body): void {
   b.specificationIf(isOdd(b, "r1"));
   b.change(aligned(b, 16), 16, (host) => {
+    lockPairs(b);
     b.fn.emit(i64.store(host, b.swap64(b.gr("r1"))));
     b.fn.emit(i64.store(host, b.swap64(b.gr("r1", true)), 8));
+    unlockPairs(b);
   });
 }
 

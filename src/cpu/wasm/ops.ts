@@ -113,6 +113,7 @@ export const i32 = {
   select: (yes: I32, no: I32, condition: I32): I32 => as32(join(yes, no, condition, [0x1b])),
   atomicLoad: (address: I32, offset = 0): I32 =>
     as32(join(address, [0xfe, 0x10, 2], unsigned(offset))),
+  atomicStore: (address: I32, value: I32): Code => join(address, value, [0xfe, 0x17, 2, 0]),
   atomicAnd: rmw32(0x2c),
   atomicOr: rmw32(0x33),
   atomicXor: rmw32(0x3a),

@@ -139,8 +139,8 @@ vms:
     ],
     [
       "more CPUs than a guest has",
-      `${minimal}    cpus: 2\n`,
-      /vms\[0\]\.cpus: a guest has one CPU/,
+      `${minimal}    cpus: 9\n`,
+      /vms\[0\]\.cpus: a guest has at most 8 CPUs/,
     ],
     ["no VM at all", "version: 1\nvms: []\n", /^d\.yaml:2: vms: /],
   ])("refuses %s", (_, text, message) => {

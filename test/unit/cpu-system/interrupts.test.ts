@@ -198,7 +198,7 @@ describe("external interruption", () => {
 
   it("an external call is 0x1202 with the sender at 0x84 and is taken once", () => {
     m.state.setI32(Cpu.localPending, LOCAL_EXTERNAL_CALL);
-    m.state.setI32(Cpu.externalCallCpu, 3);
+    m.state.setI32(Cpu.externalCallCpu, 3 + 1);
     m.state.setCr(0, bit(SUBCLASS.call));
     expect(m.interrupts.takePending()).toBe(true);
     expect(m.ram.u16(PREFIX + 0x86)).toBe(0x1202);
@@ -249,6 +249,7 @@ describe("external interruption", () => {
     m.state.setCr(0, 0xffffffffn);
     m.state.setI32(Cpu.localPending, LOCAL_EMERGENCY | LOCAL_EXTERNAL_CALL);
     m.state.setI32(Cpu.emergencyCpus, 1);
+    m.state.setI32(Cpu.externalCallCpu, 0 + 1);
     m.timing.setClockComparator(0, 0);
     m.timing.setCpuTimer(0, 0);
     m.floating.serviceSignal(0x10);

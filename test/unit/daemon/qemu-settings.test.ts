@@ -39,7 +39,19 @@ describe("options that say what is so anyway", () => {
   it.each([
     ["-accel kvm", "-accel kvm: not supported; known: tcg, interp"],
     ["-display gtk", "-display gtk: not supported; known: none"],
-    ["-smp 2", "-smp 2: the machine has one CPU; use -smp 1"],
+    ["-smp 9", "-smp 9: the machine has at most 8 CPUs"],
+    [
+      "-smp 2,threads=2",
+      "-smp 2,threads=2: a CPU of this machine has one thread; leave threads out",
+    ],
+    [
+      "-smp 2,maxcpus=4",
+      "-smp 2,maxcpus=4: CPUs cannot be added later; make maxcpus the same as cpus",
+    ],
+    [
+      "-smp cpus=4,cores=3",
+      "-smp cpus=4,cores=3: its parts make 3 CPUs, cpus says 4; make them agree",
+    ],
     ["-M q35", "-M q35: unknown machine; the ones there are: s390-ccw-virtio, none"],
     ["-machine s390-ccw-virtio,mem=1", "machine 's390-ccw-virtio' has no property 'mem'"],
     ["-machine s390-ccw-virtio,accel=kvm", "accel=kvm: not supported; known: tcg, interp"],

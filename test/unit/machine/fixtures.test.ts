@@ -29,8 +29,8 @@ function refusal(name: string): string {
 }
 
 describe("guest fixtures", () => {
-  it("are the four of the manifest", () => {
-    expect(fixtureNames()).toEqual(["hello", "zrecover", "zhang", "zhostile"]);
+  it("are the five of the manifest", () => {
+    expect(fixtureNames()).toEqual(["hello", "zrecover", "zhang", "zhostile", "zsmp"]);
   });
 
   it.each(fixtureNames())("%s is an ELF image with the manifest's checksum", (name) => {
@@ -42,7 +42,7 @@ describe("guest fixtures", () => {
   it("suggest the nearest name for an unknown one", () => {
     expect(refusal("zrecovr")).toBe(
       "FIXTURE_MISSING: Guest fixture 'zrecovr' is unknown (did you mean 'zrecover'?); " +
-        "name one of hello, zrecover, zhang, zhostile.",
+        "name one of hello, zrecover, zhang, zhostile, zsmp.",
     );
   });
 
