@@ -49,6 +49,8 @@ export class DemoMonitor {
   /** Errors, and comings and goings, by function. */
   readonly #planned: readonly number[];
   readonly #moves: readonly number[];
+  /** Those of them that come by time: the others need a guest at work. */
+  readonly #timedMoves: readonly number[];
   readonly #deadlineUs: number;
   readonly #settleUs: number;
   #settledSinceUs = -1;
@@ -58,7 +60,11 @@ export class DemoMonitor {
   constructor(vm: VmMemory, spec: VmSpec, deadlineMs: number, settleMs: number) {
     this.#vm = vm;
     this.#planned = spec.functions.map((entry) => entry.faults.reduce(countEvents, 0));
-    this.#moves = spec.functions.map((entry) => entry.faults.filter(isMove).length);
+    const moves = spec.functions.map((entry) => entry.faults.filter(isMove));
+    this.#moves = moves.map((rules) => rules.length);
+    this.#timedMoves = moves.map(
+      (rules) => rules.filter(({ when }) => when.atUs !== undefined).length,
+    );
     this.#deadlineUs = deadlineMs * 1000;
     this.#settleUs = settleMs * 1000;
   }
@@ -107,7 +113,8 @@ export class DemoMonitor {
     const state = this.#state(index);
     if (!settledStates.includes(state)) return "busy";
     // A command that the worker has not taken yet is a function that is about to come.
-    if (this.#word(index, FunctionBlock.hostMoves) < (this.#moves[index] ?? 0)) return "busy";
+    const awaited = state === State.operational ? this.#moves : this.#timedMoves;
+    if (this.#word(index, FunctionBlock.hostMoves) < (awaited[index] ?? 0)) return "busy";
     if (this.#word(index, FunctionBlock.recoveryCommand) !== RecoveryCommand.none) return "busy";
     if (state !== State.operational) return `${state}:${books.errorsRaised}`;
     const planned = this.#planned[index] ?? 0;

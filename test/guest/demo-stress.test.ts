@@ -27,7 +27,7 @@ const permanent = [0x3b, 0x40];
 
 /** Policies with short deadlines: a guest that has given up must not cost seconds of the others' instructions. */
 const hasty = new Map<string, string>();
-const names = ["mediated", "reset-first", "quarantine", "qemu-11"];
+const names = ["mediated", "reset-first", "quarantine", "unplug", "qemu-11"];
 const HASTY_MS = 400;
 let folder: string;
 beforeAll(() => {
@@ -89,6 +89,24 @@ function whatArbitrary(pecs: readonly number[], sequences: readonly string[]) {
   return fc.oneof(
     { weight: 2, arbitrary: fc.constant({ dma: "translation" as const }) },
     { weight: 2, arbitrary: fc.constantFrom(...sequences).map((ccdf) => ({ ccdf })) },
+    {
+      weight: 2,
+      arbitrary: fc.constantFrom(
+        { unplug: "request" as const },
+        { unplug: "surprise" as const },
+        { plug: "configured" as const },
+        { plug: "standby" as const },
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        { storm: { pec: 2, count: 12, everyMs: 0.3 } },
+        { linkDown: { forMs: 3 } },
+        { lostSignals: 2 },
+        { lostInterrupts: 1 },
+      ),
+    },
     {
       weight: 6,
       arbitrary: fc.record({
