@@ -99,7 +99,10 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
   E: (g, row) => g.put(row, {}),
   RR: (g, row) => g.put(row, { r1: first(g, row), r2: second(g, row) }),
   RRE: (g, row) => g.put(row, { r1: first(g, row), r2: second(g, row) }),
-  RRFa: (g, row) => g.put(row, { r1: first(g, row), r2: second(g, row), r3: third(g, row) }),
+  RRFa: (g, row) => {
+    const m = row.name.startsWith("sel") ? g.below(16) : 0;
+    g.put(row, { r1: first(g, row), r2: second(g, row), r3: third(g, row), m });
+  },
   RRFc: (g, row) => g.put(row, { r1: first(g, row), r2: second(g, row), m: modifier(g, row) }),
   RRD: (g, row) => g.put(row, { r1: first(g, row), r2: second(g, row), r3: third(g, row) }),
   RI: (g, row) => g.put(row, { r1: first(g, row), i: g.imm16() }),

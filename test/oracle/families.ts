@@ -40,10 +40,10 @@ export interface Family {
   /** Sets addressing mode, DAT, problem state, … before pointers are placed. */
   readonly setup?: (g: Generator) => void;
   readonly length?: number;
-  /** Runs only when named: beyond the facilities that zmend announces by default. */
-  readonly optional?: true;
   /** Who is right, where it is not QEMU. */
   readonly judge?: "hercules";
+  /** The model that announces the family's facilities, where it is not the default one. */
+  readonly model?: "max";
 }
 
 function rows(...groups: readonly GroupName[]): Step {
@@ -392,7 +392,7 @@ export const families: readonly Family[] = [
       [1, arithmetic],
     ],
     length: 8,
-    optional: true,
+    model: "max",
   },
   {
     name: "high-word",
@@ -409,7 +409,7 @@ export const families: readonly Family[] = [
       [4, rows("newer")],
       [1, arithmetic],
     ],
-    optional: true,
+    model: "max",
   },
   {
     name: "bfp",

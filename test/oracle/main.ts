@@ -61,10 +61,7 @@ function parse(): Arguments {
       );
     };
     return {
-      chosen:
-        values.family.length === 0
-          ? families.filter((family) => family.optional !== true)
-          : values.family.map(chooseFamily),
+      chosen: values.family.length === 0 ? families : values.family.map(chooseFamily),
       sequences: number("sequences", 1),
       seed: number("seed", 0),
       first: number("first", 0),
@@ -87,8 +84,7 @@ function chooseFamily(name: string): Family {
 
 function list(): void {
   for (const family of families) {
-    const mark = family.optional === true ? " (only when named)" : "";
-    process.stdout.write(`${family.name.padEnd(14)} ${family.what}${mark}\n`);
+    process.stdout.write(`${family.name.padEnd(14)} ${family.what}\n`);
   }
   process.stdout.write("\nQEMU's faults, not generated or tolerated:\n");
   for (const fault of [...notGenerated, ...notGeneratedForms]) {
@@ -146,7 +142,6 @@ async function main(): Promise<number> {
     seed: options.seed,
     sequences: options.sequences,
     first: options.first,
-    subject: zmendPeer(),
     explain: EXPLAINED,
   };
   const total: Counts = { sequences: 0, instructions: 0, differing: 0 };
@@ -162,7 +157,11 @@ async function main(): Promise<number> {
       continue;
     }
     const counts: Counts = { sequences: 0, instructions: 0, differing: 0 };
-    const found = await runFamily(family, { ...run, expected }, counts);
+    const found = await runFamily(
+      family,
+      { ...run, expected, subject: zmendPeer(family.model) },
+      counts,
+    );
     findings.push(...found);
     perFamily[family.name] = counts;
     total.sequences += counts.sequences;

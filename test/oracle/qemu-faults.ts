@@ -29,6 +29,12 @@ export const notGenerated: readonly NotGenerated[] = [
     reason: "not implemented: operation exception",
   },
   {
+    instructions: ["pka", "pku", "unpka", "unpku"],
+    reason:
+      "PKA and PKU lose the leftmost digit, overlapping operands are unpredictable: Hercules judges " +
+      "them (family packed)",
+  },
+  {
     instructions: ["mdeb", "mdebr", "mxdb", "mxdbr"],
     reason:
       "MULTIPLY to the next longer format takes the first operand's register as if it were in the " +

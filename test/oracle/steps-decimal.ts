@@ -5,7 +5,10 @@
 import type { Generator } from "./generator.ts";
 import { rowNamed, rowsOf } from "./instructions.ts";
 
-const instructions = [...rowsOf("decimalArithmetic"), rowNamed("cvdg")];
+const instructions = [
+  ...rowsOf("decimalArithmetic"),
+  ...["cvdg", "pka", "pku", "unpka", "unpku"].map(rowNamed),
+];
 
 /** A packed number of `length` bytes: few digits or many, any sign code, a wrong code now and then. */
 function packed(g: Generator, length: number, wrong = 6): number[] {
@@ -59,6 +62,15 @@ export function decimalStep(g: Generator): void {
     place(packed(g, length));
     const i3 = g.chance(90) ? g.below(10) : g.below(16);
     g.put(row, { l1: length - 1, l2: i3, b1: base, d1: 0, b2: 0, d2: g.below(64) });
+  } else if (row.name.startsWith("pk")) {
+    const length = 1 + g.below(row.name === "pka" ? 33 : 65);
+    const characters = Array.from({ length }, () => 0x30 + g.below(g.chance(90) ? 10 : 208));
+    place([...characters, ...new Array<number>(16).fill(0xff)]);
+    g.put(row, { l1: length - 1, b1: base, d1: length, b2: base, d2: 0 });
+  } else if (row.name.startsWith("unpk")) {
+    const length = 1 + g.below(row.name === "unpka" ? 33 : 65);
+    place([...packed(g, 16), ...new Array<number>(length).fill(0xff)]);
+    g.put(row, { l1: length - 1, b1: base, d1: 16, b2: base, d2: 0 });
   } else {
     arithmetic(g, row, base, place);
   }

@@ -1,5 +1,5 @@
 /** Runs an oracle image on zmend's CPU: one vCPU with nothing around it, on the calling thread. */
-import { Cpu, VcpuExit } from "../../src/cpu/index.ts";
+import { Cpu, type CpuModelName, VcpuExit } from "../../src/cpu/index.ts";
 import { type CpuRig, cpuRig } from "../support/cpu-rig.ts";
 import type { Image } from "./harness.ts";
 import { RAM_BYTES } from "./layout.ts";
@@ -29,8 +29,9 @@ export function runUnderZmend(rig: CpuRig, image: Image, slices = SLICES): Dump 
   return { failure: `no disabled wait within ${slices} million instructions` };
 }
 
-export function zmendPeer(): Peer {
-  const rig = cpuRig({ ramBytes: RAM_BYTES });
+/** @param model the CPU model, where it matters which facilities there are */
+export function zmendPeer(model: CpuModelName = "zmend"): Peer {
+  const rig = cpuRig({ ramBytes: RAM_BYTES, model });
   return {
     name: "zmend",
     run: (image) => Promise.resolve(runUnderZmend(rig, image)),

@@ -115,6 +115,12 @@ export class SlowContext {
     return value & this.addressMask;
   }
 
+  /** Base and 20-bit displacement of RSY. */
+  longDisplacement(): bigint {
+    const high = BigInt.asIntN(8, BigInt(this.field(32, 8))) << 12n;
+    return (this.baseDisplacement(16) + high) & this.addressMask;
+  }
+
   /** Index, base and displacement of RX and RXY. */
   indexedAddress(): bigint {
     const index = this.field(12, 4);

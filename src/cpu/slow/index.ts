@@ -4,6 +4,7 @@ import { bfpRows } from "./bfp.ts";
 import { cuse } from "./compare-until-substring.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 import * as decimal from "./decimal.ts";
+import { extendedTranslationRows } from "./extended-translation.ts";
 import * as long from "./long-operands.ts";
 import * as page from "./move-page.ts";
 import { packedRows } from "./packed.ts";
@@ -41,6 +42,7 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0xf2, "PACK", decimal.pack],
   [0xf3, "UNPK", decimal.unpk],
   ...packedRows,
+  ...extendedTranslationRows,
   ...bfpRows,
 ];
 

@@ -1,5 +1,5 @@
 /**
- * Moves between address spaces: MVCOS, MVCP, MVCS. Both operands are translated whole before a byte is
+ * Moves between address spaces and under other keys: MVCOS, MVCP, MVCS, MVCK, MVCSK, MVCDK. Both operands are translated whole before a byte is
  * stored. Sources: SA22-7832 chapters 7 and 10; s390x-machine.md 5.6 (how Linux uses MVCOS).
  */
 import { SPACE_HOME, SPACE_PRIMARY, SPACE_SECONDARY } from "../dat.ts";
@@ -56,6 +56,30 @@ export function mvcs(sys: SystemContext): void {
   if (key < 0) return;
   moveCounted(sys, SPACE_PRIMARY, sys.dat.pswKey(), SPACE_SECONDARY, key);
 }
+
+/** MOVE WITH KEY: the second operand under the key in R3; both in the present space. */
+export function mvck(sys: SystemContext): void {
+  const key = (sys.guest.grLow(sys.r12) >>> 4) & 15;
+  if (sys.keyRefused(key)) return;
+  const space = sys.dat.currentSpace(FETCH);
+  moveCounted(sys, space, key, space, sys.dat.pswKey());
+}
+
+/** MOVE WITH SOURCE KEY, MOVE WITH DESTINATION KEY: length less one in GR0, key in GR1. */
+function moveWithKey(ofSource: boolean) {
+  return (sys: SystemContext): void => {
+    const { guest, dat } = sys;
+    const key = (guest.grLow(1) >>> 4) & 15;
+    if (sys.keyRefused(key)) return;
+    const length = (guest.grLow(0) & 0xff) + 1;
+    const space = dat.currentSpace(FETCH);
+    const own = dat.pswKey();
+    move(sys, length, space, ofSource ? key : own, space, ofSource ? own : key);
+  };
+}
+
+export const mvcsk = moveWithKey(true);
+export const mvcdk = moveWithKey(false);
 
 /** Access key of MVCP and MVCS, or -1 after an exception. */
 function checkPair(sys: SystemContext): number {

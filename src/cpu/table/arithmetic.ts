@@ -24,7 +24,7 @@ function signed32(b: Body, subtract: boolean, x: I32, y: I32, put: Put32): void 
   );
 }
 
-function signed64(b: Body, subtract: boolean, x: I64, y: I64, put: Put64): void {
+export function signed64(b: Body, subtract: boolean, x: I64, y: I64, put: Put64): void {
   const r = b.let64(subtract ? i64.sub(x, y) : i64.add(x, y));
   put(b, r);
   const other = subtract ? i64.xor(x, y) : i64.xor(r, y);
@@ -71,7 +71,7 @@ function word(
   };
 }
 
-function long(
+export function long(
   op: typeof signed64,
   subtract: boolean,
   source: Source64,

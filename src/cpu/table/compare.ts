@@ -83,18 +83,19 @@ function branchTo64(source: Source64, unsigned: boolean) {
   };
 }
 
-function trap(b: Body): void {
+/** Data exception as compare-and-trap and load-and-trap make it. */
+export function trap(b: Body): void {
   b.dataException(DXC_COMPARE_AND_TRAP);
 }
 
-function trap32(source: Source32, unsigned: boolean) {
+export function trap32(source: Source32, unsigned: boolean) {
   return (b: Body): void => {
     const y = source(b);
     b.if(condition32(b, b.let32(b.gr32("r1")), y, unsigned), () => trap(b));
   };
 }
 
-function trap64(source: Source64, unsigned: boolean) {
+export function trap64(source: Source64, unsigned: boolean) {
   return (b: Body): void => {
     const y = source(b);
     b.if(condition64(b, b.let64(b.gr("r1")), y, unsigned), () => trap(b));

@@ -44,6 +44,7 @@ export const formats = {
   RRE_ar: { r1: "a", r2: "b" },
   RRE_aa: { r1: "a", r2: "b" },
   RRF: { r1: "a", r2: "b", r3: "c" }, //            extra = m3
+  RRF_a: { r1: "a", r2: "b", r3: "c" }, //          extra = m4
   RX: { r1: "a", base: "b", index: "c" },
   RX_f: { r1: "a", base: "b", index: "c" },
   RX_m: { base: "b", index: "c" }, //               extra = m1
@@ -71,6 +72,7 @@ export const formats = {
   RIE_c: { r1: "a", immediate: "b" }, //            relative; extra = m3; b signed
   RIE_cu: { r1: "a", immediate: "b" }, //           b unsigned
   RIE_d: { r1: "a", r3: "b" }, //                   d signed
+  RIE_g: { r1: "a" }, //                            extra = m3, d signed
   RIE_e: { r1: "a", r3: "b" }, //                   relative; extra as RS_x
   RIE_f: { r1: "a", r2: "b" }, //                   extra = rotate | zero or test flag; c, d = mask
   RIE_fh: { r1: "a", r2: "b" }, //                  as RIE_f for bits 0-31 of r1
@@ -170,6 +172,8 @@ export function decodeOperands(
       return put(ar(n6), ar(n7), 0, 0, 0);
     case "RRF":
       return put(gr(n6), gr(n7), gr(n3), 0, n3 & 15);
+    case "RRF_a":
+      return put(gr(n6), gr(n7), gr(n3), 0, (high >>> 8) & 15);
     case "RX":
       return put(gr(n1), base(n3), base(n2), displacement, 0);
     case "RX_f":
@@ -223,6 +227,8 @@ export function decodeOperands(
       return put(gr(n1), low >>> 24, 0, short16, n2 & 15);
     case "RIE_d":
       return put(gr(n1), gr(n2), 0, short16, 0);
+    case "RIE_g":
+      return put(gr(n1), 0, 0, short16, n2 & 15);
     case "RIE_e":
       return put(gr(n1), gr(n2), 0, short16, pairOdd(n2));
     case "RIE_f":

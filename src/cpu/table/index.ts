@@ -7,6 +7,7 @@ import { interlockedRows } from "./interlocked.ts";
 import { loadStoreRows } from "./load-store.ts";
 import { logicalRows } from "./logical.ts";
 import { multiplyDivideRows } from "./multiply-divide.ts";
+import { newerRows } from "./newer.ts";
 import type { Row } from "./row.ts";
 import { shiftRotateRows } from "./shift-rotate.ts";
 import { storageRows } from "./storage.ts";
@@ -24,6 +25,7 @@ export const instructionTable: readonly Row[] = [
   ...interlockedRows,
   ...stringRows,
   ...floatingRows,
+  ...newerRows,
 ];
 
 /**

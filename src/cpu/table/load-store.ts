@@ -267,7 +267,7 @@ function compareUnderMask(offset: 0 | 4) {
 }
 
 /** LOAD / STORE ON CONDITION: access exceptions may be recognised only when the condition holds. */
-function onCondition(then: (b: Body) => void) {
+export function onCondition(then: (b: Body) => void) {
   return (b: Body): void => b.if(b.maskSelectsCc(), () => then(b));
 }
 

@@ -8,7 +8,7 @@ import { type Source32, type Source64, ZERO32, ZERO64 } from "./sources.ts";
 
 const GIE = Facility.generalExtension;
 
-function evenPair(b: Body): void {
+export function evenPair(b: Body): void {
   b.specificationIf(isOdd(b, "r1"));
 }
 
@@ -19,7 +19,7 @@ const single32 =
     b.setGr32("r1", i32.mul(b.gr32("r1"), y));
   };
 
-const single64 =
+export const single64 =
   (source: Source64) =>
   (b: Body): void => {
     const y = source(b);
@@ -39,27 +39,31 @@ function multiply(source: Source32, signed: boolean) {
   };
 }
 
-/** 64 x 64 -> 128, unsigned: four 32-bit partial products. */
+/** 64 x 64 -> 128, unsigned. */
 function multiplyLong(source: Source64) {
   return (b: Body): void => {
     evenPair(b);
     const y = source(b);
     const x = b.let64(b.gr("r1", true));
-    const low = i64.const(0xffffffff);
-    const shift = i64.const(32);
-    const x0 = b.let64(i64.and(x, low));
-    const x1 = b.let64(i64.shrU(x, shift));
-    const y0 = b.let64(i64.and(y, low));
-    const y1 = b.let64(i64.shrU(y, shift));
-    const p00 = b.let64(i64.mul(x0, y0));
-    const p10 = b.let64(i64.mul(x1, y0));
-    const middle = b.let64(
-      i64.add(i64.add(i64.mul(x0, y1), i64.and(p10, low)), i64.shrU(p00, shift)),
-    );
-    const high = i64.add(i64.add(i64.mul(x1, y1), i64.shrU(p10, shift)), i64.shrU(middle, shift));
-    b.setGr("r1", high);
+    b.setGr("r1", highProduct(b, x, y));
     b.setGr("r1", i64.mul(x, y), true);
   };
+}
+
+/** Upper half of an unsigned product, from four 32-bit partial products. */
+export function highProduct(b: Body, x: I64, y: I64): I64 {
+  const low = i64.const(0xffffffff);
+  const shift = i64.const(32);
+  const x0 = b.let64(i64.and(x, low));
+  const x1 = b.let64(i64.shrU(x, shift));
+  const y0 = b.let64(i64.and(y, low));
+  const y1 = b.let64(i64.shrU(y, shift));
+  const p00 = b.let64(i64.mul(x0, y0));
+  const p10 = b.let64(i64.mul(x1, y0));
+  const middle = b.let64(
+    i64.add(i64.add(i64.mul(x0, y1), i64.and(p10, low)), i64.shrU(p00, shift)),
+  );
+  return i64.add(i64.add(i64.mul(x1, y1), i64.shrU(p10, shift)), i64.shrU(middle, shift));
 }
 
 function divideFault(b: Body): void {

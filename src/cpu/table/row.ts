@@ -21,6 +21,13 @@ export const Facility = {
   generalExtension: 34,
   /** Distinct operands, load/store on condition, interlocked access, high word, population count. */
   z196: 45,
+  /** Load and trap, execution hints, processor assist, miscellaneous instructions 1. */
+  zEC12: 49,
+  /** Load/store on condition 2, load and zero rightmost byte. */
+  z13: 53,
+  /** Miscellaneous instruction extensions 2 and 3. */
+  z14: 58,
+  z15: 61,
 } as const;
 
 export function row(

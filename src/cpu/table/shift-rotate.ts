@@ -142,6 +142,11 @@ function selectedMask(b: Body): I64 {
 
 /** ROTATE THEN INSERT SELECTED BITS. */
 function rotateInsert(b: Body): void {
+  b.setCcSigned64(rotateInsertQuietly(b));
+}
+
+/** The same without a condition code. */
+export function rotateInsertQuietly(b: Body): I64 {
   const mask = b.let64(selectedMask(b));
   const extra = b.let32(b.extra);
   const rotated = i64.rotl(b.gr("r2"), i64.fromU(extra));
@@ -152,7 +157,7 @@ function rotateInsert(b: Body): void {
   );
   const r = b.let64(i64.or(i64.and(rotated, mask), keep));
   b.setGr("r1", r);
-  b.setCcSigned64(r);
+  return r;
 }
 
 /** ROTATE THEN AND / OR / EXCLUSIVE OR SELECTED BITS; with the T bit r1 is not changed. */
@@ -198,7 +203,9 @@ function findLeftmostOne(b: Body): void {
   b.setCc(i32.shl(i64.ne(value, ZERO64), i32.const(1)));
 }
 
-/** POPULATION COUNT: one count for each byte. */
+const WHOLE = 8; // M3 bit 0, from facility 61; without it M3 should be zero
+
+/** POPULATION COUNT: one count for each byte, or one of them all. */
 function populationCount(b: Body): void {
   const v = b.variable64(b.gr("r2"));
   const step = (bits: number, mask: bigint): void =>
@@ -212,6 +219,7 @@ function populationCount(b: Body): void {
   step(1, 0x5555555555555555n);
   step(2, 0x3333333333333333n);
   step(4, 0x0f0f0f0f0f0f0f0fn);
+  b.if(i32.and(b.extra, i32.const(WHOLE)), () => b.set(v, i64.popcnt(b.gr("r2"))));
   b.setGr("r1", v.get);
   b.setCc(i64.ne(v.get, ZERO64));
 }
@@ -250,5 +258,5 @@ export const shiftRotateRows: readonly Row[] = [
   row("RISBHG", 0xec5d, "RIE_fh", rotateInsertWord(true), HW),
   row("RISBLG", 0xec51, "RIE_fl", rotateInsertWord(false), HW),
   row("FLOGR", 0xb983, "RRE", findLeftmostOne),
-  row("POPCNT", 0xb9e1, "RRE", populationCount, HW),
+  row("POPCNT", 0xb9e1, "RRF", populationCount, HW),
 ];

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
-import { CpuModel, cpuModels, isCpuModelName } from "../../../src/cpu/model.ts";
+import { CpuModel, type CpuModelName, cpuModels, isCpuModelName } from "../../../src/cpu/model.ts";
 import {
   Cpu,
   LOCAL_EMERGENCY,
@@ -38,14 +38,27 @@ describe("facilities", () => {
   });
 
   it("z10 has no PCI unless asked for, and no model announces vector or EDAT", () => {
-    expect(announced(new CpuModel("z10"))).toEqual(LEVEL_SET);
-    expect(announced(new CpuModel("z10", { zpci: true }))).toEqual([...LEVEL_SET, 69, 71, 72]);
+    const z10 = [...LEVEL_SET, 16, 22, 24, 30].sort((a, b) => a - b);
+    expect(announced(new CpuModel("z10"))).toEqual(z10);
+    expect(announced(new CpuModel("z10", { zpci: true }))).toEqual([...z10, 69, 71, 72]);
     expect(announced(new CpuModel("zmend", { zpci: false }))).toEqual([...LEVEL_SET, 45]);
     for (const name of Object.keys(cpuModels).filter(isCpuModelName)) {
       const model = new CpuModel(name);
       expect([8, 129].filter((facility) => model.has(facility))).toEqual([]);
     }
     expect(isCpuModelName("toString")).toBe(false);
+  });
+
+  it("later models announce what earlier ones do, and each what its machine brought", () => {
+    const of = (name: CpuModelName): number[] => announced(new CpuModel(name, { zpci: true }));
+    const order = ["z10", "z196", "z13", "z14", "max"] as const;
+    const added = order.map((name, n) => {
+      const before = order[n - 1];
+      const known = before === undefined ? [] : of(before);
+      expect(known.filter((facility) => !of(name).includes(facility))).toEqual([]);
+      return of(name).filter((facility) => !known.includes(facility));
+    });
+    expect(added.slice(1)).toEqual([[45], [49, 53], [58], [61]]);
   });
 
   it("STFL stores the first word at real 200, STFLE as many doublewords as asked", () => {
