@@ -246,6 +246,7 @@ describe("a running daemon", () => {
     await daemon.ask("vm", "policy", "beta", "qemu-11");
     await daemon.ask("vm", "inject", "beta", "beta-0", "--pec", "0x3a");
     await daemon.untilAsked<VmReport[]>(["vm", "list"], (rows) => rows[1]?.state === "io-error");
+    await daemon.ask("vm", "policy", "beta", "mediated");
     const reset = await daemon.ask<VmReport>("vm", "reset", "beta");
     expect(reset.state).toBe("running");
     await daemon.untilAsked<VmReport[]>(

@@ -185,7 +185,7 @@ export class ManagedVm {
   /** Of one function or of all, for this life and those that follow. */
   setPolicy(policy: Policy, fid?: number): Promise<void> {
     return this.#exclusive(async () => {
-      if (!hasEnded(this.#control.runState())) await this.#control.setPolicy(policy, fid);
+      await this.#control.setPolicy(policy, fid);
       const policies = this.#spec.functions.map((config, index) =>
         fid === undefined || config.fid === fid ? policy : this.#spec.policies?.[index],
       );
