@@ -1,6 +1,7 @@
 /** `zmend vm`: VMs of a running daemon, through its control socket. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import { ZmendError } from "../base/errors.ts";
 import type { FunctionReport, VmReport } from "../control/daemon/status.ts";
 import { attachConsole } from "./attach-console.ts";
 import {
@@ -12,6 +13,7 @@ import {
   wholeNumber,
 } from "./client.ts";
 import { functionText } from "./function.ts";
+import type { ScenarioOptions } from "./inject-scenario.ts";
 import { vmColumns } from "./status-table.ts";
 import { textTable } from "./text-table.ts";
 
@@ -27,8 +29,8 @@ interface ConsoleOptions extends ClientOptions {
   readonly follow: boolean;
 }
 
-interface InjectOptions extends ClientOptions {
-  readonly pec: number;
+interface InjectOptions extends ClientOptions, Partial<ScenarioOptions> {
+  readonly pec?: number;
   readonly faddr?: number;
   readonly count?: number;
   readonly stale?: boolean;
@@ -123,14 +125,36 @@ function registerLife(vm: Command): void {
 
 function registerInject(vm: Command): void {
   clientCommand(
-    vm.command("inject <vm> <fid>").description("raise a PCI error on a function (FID or id)"),
+    vm
+      .command("inject <vm> [fid]")
+      .description(
+        "raise a PCI error on a function (FID or id), or an experiment's on all of them",
+      ),
   )
-    .requiredOption("--pec <code>", "PCI event code, for example 0x3a", wholeNumber(1, 0xffff))
+    .option("--pec <code>", "PCI event code, for example 0x3a", wholeNumber(1, 0xffff))
     .option("--faddr <address>", "failing address", wholeNumber(0, Number.MAX_SAFE_INTEGER))
     .option("--count <n>", "so many, one after the other", wholeNumber(1, 1024))
     .option("--stale", "with a handle that is no longer current")
-    .action(async (name: string, fid: string, options: InjectOptions) => {
-      const { pec, faddr, count, stale } = options;
+    .option(
+      "--scenario <file>",
+      "instead: the faults of an experiment (name or YAML), in real time",
+    )
+    .option("--of <name>", "this one of its scenarios, not the first")
+    .option("--repetition <n>", "as in this repetition of it", wholeNumber(0, 1_000_000_000))
+    .option("--seed <n>", "instead of its own", wholeNumber(0, Number.MAX_SAFE_INTEGER))
+    .option("--speed <n>", "so many times as fast", wholeNumber(1, 1_000_000))
+    .action(async (name: string, fid: string | undefined, options: InjectOptions) => {
+      const { pec, faddr, count, stale, scenario } = options;
+      if (scenario !== undefined && fid === undefined && pec === undefined) {
+        const { injectScenario } = await import("./inject-scenario.ts");
+        return injectScenario(name, { ...options, scenario });
+      }
+      if (scenario !== undefined || fid === undefined || pec === undefined) {
+        throw new ZmendError(
+          "USAGE",
+          "vm inject wants a function and --pec CODE, or --scenario FILE without them.",
+        );
+      }
       const answer = await ask<Injected>(options, "vm-inject", {
         vm: name,
         function: functionName(fid),

@@ -157,3 +157,31 @@ export class FunctionArrivals {
     }
   }
 }
+
+/** What an event is, once it arrives: drawn from a stream of its own, so that nobody's policy shifts it. */
+export class EventDraw {
+  readonly #draws = new Stream();
+  pec = 0;
+  stale = false;
+  /** False: the ERR signal is lost. */
+  signal = true;
+
+  /** @param owner number of the function among all of the trial @param ordinal of the function's events, from 0 */
+  draw(source: FaultSource, seedA: number, seedB: number, owner: number, ordinal: number): void {
+    const draws = this.#draws.key(seedA, seedB, streamOf(Purpose.event, owner), ordinal);
+    this.pec = pick(source, draws.unit());
+    this.stale = draws.chance(source.stale);
+    this.signal = !draws.chance(source.lostSignal);
+  }
+}
+
+function pick(source: FaultSource, unit: number): number {
+  const { pecs } = source;
+  let left = unit;
+  for (let n = 0; n < pecs.length - 1; n++) {
+    const row = pecs[n] as { pec: number; weight: number };
+    if (left < row.weight) return row.pec;
+    left -= row.weight;
+  }
+  return pecs[pecs.length - 1]?.pec ?? 0;
+}

@@ -39,8 +39,8 @@ import {
 } from "../../shm/memory-map.ts";
 import { TraceWriter } from "../../shm/trace.ts";
 import { createVmMemory, type VmMemory } from "../../shm/vm-memory.ts";
-import type { FaultSource, Scenario } from "../scenario.ts";
-import { FunctionArrivals, Purpose, streamOf } from "./arrivals.ts";
+import type { Scenario } from "../scenario.ts";
+import { EventDraw, FunctionArrivals, Purpose, streamOf } from "./arrivals.ts";
 import type { Books } from "./books.ts";
 import { Health, HostModel } from "./host-model.ts";
 import { MachinePort } from "./machine-port.ts";
@@ -134,7 +134,7 @@ export class World implements GuestTimes, GuestWatcher {
   readonly #hostDraws: readonly Stream[];
   readonly #guestDraws: readonly Stream[];
   readonly #times: readonly Distribution[];
-  readonly #eventDraws = new Stream();
+  readonly #event = new EventDraw();
   readonly #operatorDraws = new Stream();
   #hosts: HostModel[] = [];
   #units: RecoveryUnit[] = [];
@@ -358,10 +358,8 @@ export class World implements GuestTimes, GuestWatcher {
     if (this.#stopped) return; // nobody listens to the hardware of a stopped VM
     const { seedA, seedB } = this.#options;
     const owner = this.#owner(index);
-    const draws = this.#eventDraws.key(seedA, seedB, streamOf(Purpose.event, owner), ordinal);
-    const pec = pick(source, draws.unit());
-    const stale = draws.chance(source.stale);
-    const signal = !draws.chance(source.lostSignal);
+    this.#event.draw(source, seedA, seedB, owner, ordinal);
+    const { pec, stale, signal } = this.#event;
     const host = this.host(index);
     const before = host.health;
     if (before === Health.good && !stale) {
@@ -595,15 +593,4 @@ const noRegions = { load: () => 0, store: () => 0, valueHigh: 0, valueLow: 0 };
 const quiet = new Uint8Array(16);
 for (const state of [State.operational, State.quarantined, State.failed, State.detached]) {
   quiet[state] = 1;
-}
-
-function pick(source: FaultSource, unit: number): number {
-  const { pecs } = source;
-  let left = unit;
-  for (let n = 0; n < pecs.length - 1; n++) {
-    const row = pecs[n] as { pec: number; weight: number };
-    if (left < row.weight) return row.pec;
-    left -= row.weight;
-  }
-  return pecs[pecs.length - 1]?.pec ?? 0;
 }
