@@ -21,6 +21,13 @@ compare() { # fid, file, sum
   echo "$((checked + 1)) $corrupt" >"/run/$1/counts"
 }
 
+# A file system that stays mounted holds what is left of its disk, and the kernel would not take another for it.
+let_go() { # fid, why
+  echo failed >"/run/$1/state"
+  umount -l "/mnt/$1" 2>/dev/null
+  say "fid=$1 $2; unmounted"
+}
+
 # One disk: rounds of write, fsync, read back, until the end or an I/O error.
 work() { # fid
   round=0
@@ -34,14 +41,12 @@ work() { # fid
     # Until it is acknowledged, a file may hold anything.
     rm -f "/run/$1/sums/$((round % files))"
     if ! dd if="/run/$1/data" of="$file" bs=64k conv=fsync 2>"/run/$1/error"; then
-      say "fid=$1 round $round write failed: $(tail -n 1 "/run/$1/error")"
-      echo failed >"/run/$1/state"
+      let_go "$1" "round $round write failed: $(tail -n 1 "/run/$1/error")"
       return
     fi
     echo "$sum" >"/run/$1/sums/$((round % files))"
     if ! compare "$1" "$file" "$sum"; then
-      say "fid=$1 round $round read failed"
-      echo failed >"/run/$1/state"
+      let_go "$1" "round $round read failed"
       return
     fi
     [ $((round % 4)) = 0 ] && say "fid=$1 round $round"
@@ -73,16 +78,32 @@ begin() { # fid, disk, "again" or nothing
   work "$1"
 }
 
-# NVMe disks with their function's FID, one pair per line.
+# NVMe disks: FID of the function, device, and the kernel's number of the disk, which tells a returned one apart.
 disks() {
   for function in /sys/bus/pci/devices/*; do
     [ -e "$function/function_id" ] || continue
     read -r fid <"$function/function_id"
     for disk in "$function"/nvme/*/nvme*n*; do
       name=${disk##*/}
-      [ -b "/dev/$name" ] && echo "${fid#0x} /dev/$name"
+      [ -b "/dev/$name" ] && echo "${fid#0x} /dev/$name $(cat "/sys/block/$name/diskseq")"
     done
   done
+}
+
+# What an operator does with a function whose driver gave it up, as nvme does when an error comes while it probes: the
+# kernel takes it out, resets it and finds it again. Three times at most.
+recover() {
+  for function in /sys/bus/pci/devices/*; do
+    [ "$(cat "$function/class" 2>/dev/null)" = 0x010802 ] || continue
+    [ -e "$function/driver" ] && continue
+    read -r fid <"$function/function_id" || continue
+    fid=${fid#0x}
+    tries=$(cat "/run/tries-$fid" 2>/dev/null)
+    [ "${tries:-0}" -lt 3 ] || continue
+    echo $((${tries:-0} + 1)) >"/run/tries-$fid"
+    say "fid=$fid has no driver: reset and found again"
+    echo 1 >"$function/recover"
+  done 2>/dev/null
 }
 
 report() { # fid
@@ -103,11 +124,12 @@ echo 0 >/proc/sys/kernel/ctrl-alt-del
 trap ': >/run/stop' INT
 say "ready, $(disks | wc -l) disks"
 while [ ! -e /run/stop ]; do
+  recover
   disks >/run/disks
-  while read -r fid disk; do
+  while read -r fid disk number; do
     [ -e "/run/$fid/worker" ] && kill -0 "$(cat "/run/$fid/worker")" 2>/dev/null && continue
     # One that failed is begun again on a new disk only.
-    [ "$(cat "/run/$fid/disk" 2>/dev/null)" = "$disk" ] && continue
+    [ "$(cat "/run/$fid/disk" 2>/dev/null)" = "$number" ] && continue
     again=
     [ -d "/run/$fid" ] && again=again
     mkdir -p "/run/$fid/sums" "/mnt/$fid"
@@ -116,7 +138,7 @@ while [ ! -e /run/stop ]; do
       echo 0 >"/run/$fid/round"
       echo ok >"/run/$fid/state"
     fi
-    echo "$disk" >"/run/$fid/disk"
+    echo "$number" >"/run/$fid/disk"
     begin "$fid" "$disk" "$again" </dev/null &
     echo $! >"/run/$fid/worker"
   done </run/disks

@@ -365,11 +365,11 @@ export class VmController implements VmControl {
       this.#require("plug a function", "running", "paused");
       const what = `function ${hex(config.fid, 8)} (${id})`;
       const taken = functionIndices(this.spec).some((n) => functionIdOf(this.spec, n) === id);
+      const index = this.#freeSlot(config.fid);
       const problem = taken
         ? `the id ${id} is already taken`
-        : identityProblem(this.vm, config, this.spec.uidChecking ?? true);
+        : identityProblem(this.vm, config, this.spec.uidChecking ?? true, index);
       if (problem !== undefined) throw refused(this, `plug ${what}`, problem);
-      const index = this.#freeSlot();
       if (index === undefined) {
         const slots = this.vm.map.functionCount;
         throw refused(
@@ -388,11 +388,14 @@ export class VmController implements VmControl {
     });
   }
 
-  /** A place that has no function, and whose last one the guest has heard the last of. */
-  #freeSlot(): number | undefined {
+  /** A place that has no function, and whose last one the guest has heard the last of; best the one it had before. */
+  #freeSlot(fid: number): number | undefined {
     const used = new Set(functionIndices(this.spec));
     const slots = [...this.vm.map.functionBlocks.keys()];
-    return slots.find((index) => !used.has(index) && slotIsFree(this.vm, index));
+    const free = slots.filter((index) => !used.has(index) && slotIsFree(this.vm, index));
+    const fidOf = (index: number): number =>
+      load(this.vm.words, this.#block(index) + FunctionBlock.fid) >>> 0;
+    return free.find((index) => fidOf(index) === fid) ?? free[0];
   }
 
   unplug(fid: number, deadlineMs = UNPLUG_DEADLINE_MS): void {

@@ -3,6 +3,9 @@
  * zmend's books and ledger, and from files that the guest checks. What Linux does with each code: zpci-guest.md
  * 7.2, 9 and 12.
  */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hex } from "../../src/base/hex.ts";
 import { loadPolicy } from "../../src/recovery/index.ts";
@@ -10,6 +13,9 @@ import { LinuxVm, linuxMissing, pciName } from "../support/linux-vm.ts";
 
 const kernel = "linux-6.1";
 const missing = linuxMissing(kernel);
+
+/** A boot takes some 15 s; far more where others use the machine too. */
+const BOOT_LIMIT_MS = 400_000;
 
 /** zpci-guest.md 7.2: every code that Linux 6.1.176 answers with a recovery. */
 const RECOVERABLE = [
@@ -22,11 +28,19 @@ const MEASUREMENT = [0x2a, 0x2b, 0x2c];
 describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, () => {
   describe("three disks, one VM", () => {
     let guest: LinuxVm;
+    let folder = "";
     beforeAll(async () => {
-      guest = new LinuxVm(kernel, { functions: 3 });
+      // The third one is taken out and put in again with what was written to it.
+      folder = mkdtempSync(join(tmpdir(), "zmend-disk-"));
+      const file = join(folder, "disk.raw");
+      writeFileSync(file, Buffer.alloc(16 * 1024 ** 2));
+      guest = new LinuxVm(kernel, { functions: 3, files: { 3: file } });
       await guest.atWork();
+    }, BOOT_LIMIT_MS);
+    afterAll(async () => {
+      await guest.vm.stop();
+      rmSync(folder, { recursive: true, force: true });
     });
-    afterAll(() => guest.vm.stop());
 
     it.each(RECOVERABLE.map((pec) => ({ pec, code: hex(pec, 4) })))(
       "code $code: the guest resets the controller and resumes",
@@ -80,8 +94,8 @@ describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, 
     });
 
     // An error that comes while nvme sets its queues up again makes the driver give the disk up ("Removing after
-    // probe failure"), as on any machine: which of the two happens is a matter of milliseconds.
-    it("an error while the guest recovers is recovered from as well, or costs this disk only", async () => {
+    // probe failure"), as on any machine: whether it does is a matter of milliseconds.
+    it("an error while the guest recovers is recovered from as well, by the driver or by hand", async () => {
       const { books } = guest.function(1);
       guest.raise(2, { type: "ccdf", pec: 0x3a });
       await guest.until(() => guest.function(1).state === "guest-recovering");
@@ -118,11 +132,21 @@ describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, 
       expect(guest.function(1).guestState).toBe("permanent-error");
     });
 
-    it("a disk that the host asks back is given up, and works again when it returns", async () => {
-      guest.raise(3, { type: "unplug", how: "request" });
-      await guest.until(() => guest.function(2).state === "detached");
-      guest.raise(3, { type: "plug", as: "configured" });
-      await guest.until(() => guest.said("fid=00000003 at work on /dev/nvme2n1 again").length > 0);
+    it("a disk that is asked back is given up, and works again when it is plugged in again", async () => {
+      const deleted = () => guest.events.some((event) => event.type === "device-deleted");
+      const [, , config] = guest.vm.spec.functions;
+      guest.vm.unplug(3);
+      await guest.until(deleted);
+      if (config === undefined) throw new RangeError("the third function had a config");
+      // Its place is free when the guest has heard the last of it, and the kernel takes it when nobody holds its disk.
+      await guest.until(() =>
+        guest.entries("fetched").some(({ detail }) => detail["pec"] === "0x0308"),
+      );
+      await guest.until(() =>
+        guest.said("fid=00000003").some((line) => line.endsWith("; unmounted")),
+      );
+      await guest.vm.plug("again", config);
+      await guest.until(() => guest.workAgain(3));
       await guest.progress(3);
     });
 
@@ -145,10 +169,10 @@ describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, 
       const sequence = [{ function: 1, afterAccesses: 30, pec: 0x3a }];
       guest = new LinuxVm(kernel, { functions: 2, sequence });
       await guest.atWork();
-    });
+    }, BOOT_LIMIT_MS);
     afterAll(() => guest.vm.stop());
 
-    it("ends in a working disk", async () => {
+    it("leaves the function usable: nvme gives up a probe that was disturbed, and works after a reset by hand", async () => {
       expect(guest.entries("error-raised")).toHaveLength(1);
       await guest.progress(1);
       await guest.progress(2);
@@ -172,7 +196,7 @@ describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, 
       guest = new LinuxVm(kernel, { append: "pci=off" });
       await guest.vm.start();
       await guest.until(() => guest.said("recovery: ready, 0 disks").length > 0);
-    });
+    }, BOOT_LIMIT_MS);
     afterAll(() => guest.vm.stop());
 
     it("is not disturbed by an error of a function that it never enabled", async () => {

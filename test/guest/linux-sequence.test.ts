@@ -74,5 +74,5 @@ describe.skipIf(missing !== undefined)(`the recovery of ${kernel}${missing ?? ""
       expected.splice(expected.indexOf(before), 0, line);
     }
     expect(lines).toEqual(expected);
-  });
+  }, 400_000);
 });

@@ -11,8 +11,8 @@ export class ConsoleGuest {
   #wake: () => void = () => {};
 
   /** @param limitMs the guest is killed then, so that no test waits for ever */
-  constructor(words: readonly string[], limitMs: number) {
-    this.#child = spawn(process.execPath, [...words], { stdio: ["pipe", "pipe", "inherit"] });
+  constructor(words: readonly string[], limitMs: number, program = process.execPath) {
+    this.#child = spawn(program, [...words], { stdio: ["pipe", "pipe", "inherit"] });
     this.#timer = setTimeout(() => this.#child.kill("SIGKILL"), limitMs);
     this.#child.stdout?.setEncoding("latin1").on("data", (text: string) => {
       this.#text += text;

@@ -21,6 +21,8 @@ export interface LinuxOptions {
   readonly append?: string;
   readonly policy?: string;
   readonly sequence?: readonly ConfigStep[];
+  /** Disk images by FID; the others are in memory. */
+  readonly files?: Readonly<Record<number, string>>;
 }
 
 /** What the guest says of a function in the end. */
@@ -33,7 +35,7 @@ export interface LinuxReport {
 
 export class LinuxVm extends ControlledVm {
   constructor(kernel: string, options: LinuxOptions = {}) {
-    const { functions = 1, append = "", policy = "mediated", sequence = [] } = options;
+    const { functions = 1, append = "", policy = "mediated", sequence = [], files = {} } = options;
     const fixture = readLinuxFixture(kernel);
     const commandLine = `console=ttysclp0 quiet run=recovery ${append}`;
     super(
@@ -43,7 +45,12 @@ export class LinuxVm extends ControlledVm {
         functions: Array.from({ length: functions }, (_, index) => ({
           fid: index + 1,
           device: "nvme",
-          nvme: { serial: `zmend-${index + 1}`, namespaces: [{ sizeBytes: 16 * MIB }] },
+          nvme: {
+            serial: `zmend-${index + 1}`,
+            namespaces: [
+              files[index + 1] === undefined ? { sizeBytes: 16 * MIB } : { file: files[index + 1] },
+            ],
+          },
         })),
         sequence,
       },
@@ -69,6 +76,11 @@ export class LinuxVm extends ControlledVm {
     return this.said(`fid=${hex8(fid)} at work`).length > 0;
   }
 
+  /** After the disk had gone. */
+  workAgain(fid: number): boolean {
+    return this.said(`fid=${hex8(fid)} at work`).some((line) => line.endsWith(" again"));
+  }
+
   raise(fid: number, ...actions: FaultAction[]): void {
     this.vm.raise(fid, actions);
   }
@@ -88,11 +100,11 @@ export class LinuxVm extends ControlledVm {
   }
 
   /**
-   * How often the guest's driver has come back since the boot, whose messages are not shown. Not before: the kernel
-   * says "ready to resume" earlier, and an error then makes nvme give the disk up.
+   * How often the guest's driver has come back since the boot, whose messages are not shown: it looks at its
+   * namespaces again. The kernel says "ready to resume" earlier, and an error then makes nvme give the disk up.
    */
   resumed(fid: number): number {
-    return this.said(`nvme nvme${fid - 1}: 1/0/0 default/read/poll queues`).length;
+    return this.said(`nvme nvme${fid - 1}: Ignoring bogus Namespace Identifiers`).length;
   }
 
   /** One event, and the guest's whole recovery from it. */
@@ -136,7 +148,7 @@ export class LinuxVm extends ControlledVm {
   }
 
   #status(fid: number): ReturnType<ControlledVm["function"]> {
-    return this.function(this.vm.spec.functions.findIndex((entry) => entry.fid === fid));
+    return this.function(this.vm.functions().findIndex((entry) => entry.fid === fid));
   }
 }
 
