@@ -60,42 +60,46 @@ describe("Linux", () => {
     // The boot's console, for the comparison below.
     let said = "";
 
-    it.skipIf(missing)(`${name} boots to its shell, answers, and powers off${why}`, async () => {
-      const options =
-        "-M s390-ccw-virtio -accel tcg -smp 1 -m 512 -nodefaults -nographic -serial mon:stdio -no-reboot";
-      guest = new ConsoleGuest(
-        [
-          command,
-          ...options.split(" "),
-          "-kernel",
-          `${folder}/kernel`,
-          "-initrd",
-          `${folder}/initramfs.cpio`,
-          "-append",
-          "console=ttysclp0",
-        ],
-        LIMIT_MS,
-      );
-      const boot = await guest.until(PROMPT);
-      said = boot;
-      expect(boot).toContain(`Linux version ${version}.`);
-      expect(boot).toContain("Kernel command line: console=ttysclp0");
-      expect(boot).toContain("Run /init as init process");
-      expect(boot).not.toMatch(/illegal operation|Unable to handle|Kernel panic|BUG:|WARNING:/);
+    it.skipIf(missing)(
+      `${name} boots to its shell, answers, and powers off${why}`,
+      async () => {
+        const options =
+          "-M s390-ccw-virtio -accel tcg -smp 1 -m 512 -nodefaults -nographic -serial mon:stdio -no-reboot";
+        guest = new ConsoleGuest(
+          [
+            command,
+            ...options.split(" "),
+            "-kernel",
+            `${folder}/kernel`,
+            "-initrd",
+            `${folder}/initramfs.cpio`,
+            "-append",
+            "console=ttysclp0",
+          ],
+          LIMIT_MS,
+        );
+        const boot = await guest.until(PROMPT);
+        said = boot;
+        expect(boot).toContain(`Linux version ${version}.`);
+        expect(boot).toContain("Kernel command line: console=ttysclp0");
+        expect(boot).toContain("Run /init as init process");
+        expect(boot).not.toMatch(/illegal operation|Unable to handle|Kernel panic|BUG:|WARNING:/);
 
-      // Arithmetic with fractions is the guest's floating point.
-      guest.type("uname -sm; cat /proc/cmdline; awk 'BEGIN { print 22 / 7, 1 / 1024 }'\n");
-      await guest.until("1024 }'");
-      const answer = await guest.until(PROMPT);
-      expect(answer).toContain("Linux s390x\r\nconsole=ttysclp0\r\n3.14286 0.000976562\r\n");
+        // Arithmetic with fractions is the guest's floating point.
+        guest.type("uname -sm; cat /proc/cmdline; awk 'BEGIN { print 22 / 7, 1 / 1024 }'\n");
+        await guest.until("1024 }'");
+        const answer = await guest.until(PROMPT);
+        expect(answer).toContain("Linux s390x\r\nconsole=ttysclp0\r\n3.14286 0.000976562\r\n");
 
-      // The clock comparator ends a sleep.
-      guest.type("sleep 1 && echo slept $((6 * 7))\n");
-      await guest.until("slept 42");
+        // The clock comparator ends a sleep.
+        guest.type("sleep 1 && echo slept $((6 * 7))\n");
+        await guest.until("slept 42");
 
-      guest.type("poweroff -f\n");
-      expect(await guest.end()).toBe(0);
-    }, LIMIT_MS);
+        guest.type("poweroff -f\n");
+        expect(await guest.end()).toBe(0);
+      },
+      LIMIT_MS,
+    );
 
     const noQemu = qemuInstalled ? "" : " (skipped: qemu-system-s390x is not installed)";
     it.skipIf(missing || !qemuInstalled || name !== "linux-6.1")(
