@@ -31,27 +31,27 @@ export const cpuModels = {
   zmend: { machineType: 0x8561, description: "default", facilities: everything },
   z10: {
     machineType: 0x2097,
-    description: "level set; PCI with zpci=on",
+    description: "level set and extended translation, no PCI",
     facilities: [...LEVEL_SET, ...EXTENDED_TRANSLATION],
   },
   z196: {
     machineType: 0x2817,
-    description: "z10 and the facility-45 group; PCI with zpci=on",
+    description: "z10 and the facility-45 group, no PCI",
     facilities: [...LEVEL_SET, ...EXTENDED_TRANSLATION, Z196_GROUP],
   },
   z13: {
     machineType: 0x2964,
-    description: "no vector",
+    description: "z196, PCI, facilities 49 and 53; no vector",
     facilities: [...everything, ...Z13_GROUPS],
   },
   z14: {
     machineType: 0x3906,
-    description: "no vector",
+    description: "z13 and facility 58; no vector",
     facilities: [...everything, ...Z14_GROUPS],
   },
   max: {
     machineType: 0x8561,
-    description: "all that is implemented",
+    description: "z14 and facility 61: all that is implemented",
     facilities: [...everything, ...Z15_GROUPS],
   },
 } as const satisfies Record<string, ModelRow>;
