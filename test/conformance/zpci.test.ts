@@ -4,8 +4,14 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { FunctionBlock, FunctionState, PHASE_DONE } from "../../src/shm/blocks.ts";
-import { BLOCK, type DeviceMachine, DMA_START, deviceMachine } from "../support/device-machine.ts";
+import { FunctionBlock, FunctionState, PHASE_DONE, VmBlock } from "../../src/shm/blocks.ts";
+import {
+  BLOCK,
+  type DeviceMachine,
+  DMA_START,
+  deviceMachine,
+  TABLES,
+} from "../support/device-machine.ts";
 
 const fibOffsets = { pba: 16, pal: 24, iota: 32, aibv: 48, aisb: 56, fmb: 64 } as const;
 
@@ -15,17 +21,20 @@ interface Input {
   command?: number | string;
   dmaas?: number;
   enabled?: boolean;
+  entry?: { region?: string; segment?: string; page?: string };
   fh?: string;
   fib?: { format?: number } & { [K in keyof typeof fibOffsets]?: string };
   fid?: number;
   format?: string;
   instruction?: string;
-  length?: number;
+  isc?: number;
+  length?: number | string;
   mask?: string;
   maskLength?: number;
   ndas?: number;
   oc?: number;
   offset?: string;
+  oddPair?: boolean;
   operation?: number;
   pending?: number[];
   pfgid?: number;
@@ -35,6 +44,7 @@ interface Input {
   reserved?: string;
   responseLength?: number;
   space?: number;
+  start?: string;
   token?: string;
   state?: string;
   host?: string;
@@ -46,6 +56,7 @@ interface Expectation {
   code?: number | string;
   contentCode?: number;
   entries?: number;
+  fc?: string;
   fhAfter?: string;
   fid?: number;
   more?: boolean;
@@ -57,8 +68,11 @@ interface Expectation {
   responseLengthAfter?: number;
   stateAfter?: string;
   status?: number;
+  suppression?: string;
   token?: string;
   value?: string;
+  words?: Readonly<Record<string, string>>;
+  requestHigh?: string;
 }
 
 interface Row {
@@ -326,6 +340,98 @@ describe("PCILG, PCISTG, PCISTB", () => {
       }
     });
   }
+});
+
+const ENTRY = { region: TABLES + 2 * 8, segment: TABLES + 0x4000, page: TABLES + 0x8000 } as const;
+
+describe("RPCIT", () => {
+  for (const row of rows("rpcit")) {
+    test(title(row), () => {
+      const machine = deviceMachine();
+      const { input } = row;
+      machine.clpSet(0, 0);
+      machine.buildTables();
+      if (input.registered !== "none") machine.registerIoat(0);
+      for (const level of Object.keys(ENTRY) as (keyof typeof ENTRY)[]) {
+        const entry = input.entry?.[level];
+        if (entry === undefined) continue;
+        machine.ram.setU32(ENTRY[level], Number(BigInt(entry) >> 32n));
+        machine.ram.setU32(ENTRY[level] + 4, Number(BigInt(entry) & 0xffff_ffffn));
+      }
+      machine.cpu.problem = input.problem === true;
+      const fh = bigOf(input.fh, BigInt(machine.handle(0))) << 32n;
+      const start = bigOf(input.start, DMA_START);
+      const length = bigOf(input.length, 0x1000n);
+      if (input.oddPair === true) {
+        machine.cpu.begin();
+        machine.devices.intercepts.get(0xb9d3)?.execute(machine.cpu, 0xb9d30025 | 0, 0);
+      } else machine.execute("rpcit", fh, start, length, 0n);
+      expect(machine.cpu.programCode).toBe(row.expect.program ?? 0);
+      expect(machine.cpu.cc).toBe(row.expect.cc ?? -1);
+      expect(machine.cpu.status(2)).toBe(row.expect.status ?? 0);
+      const { raised } = row.expect;
+      expect(machine.raised.map(({ pec }) => pec)).toEqual(raised === undefined ? [] : [raised]);
+      const failed = raised !== undefined;
+      expect(machine.state(0)).toBe(failed ? FunctionState.ERROR : FunctionState.ENABLED);
+    });
+  }
+});
+
+describe("STPCIFC", () => {
+  for (const row of rows("stpcifc")) {
+    test(title(row), () => {
+      const machine = deviceMachine();
+      const { input } = row;
+      machine.clpSet(0, 0);
+      machine.buildTables();
+      if (input.registered === undefined) machine.registerIoat(0);
+      machine.fillFib();
+      if (input.registered === "interrupts") machine.mpcifc(0, 2);
+      machine.ram.fill(BLOCK, 80, 0x55);
+      machine.cpu.problem = input.problem === true;
+      const fh = bigOf(input.fh, BigInt(machine.handle(0))) << 32n;
+      const request = fh | (BigInt(numberOf(input.dmaas, 0)) << 16n);
+      machine.execute("stpcifc", request, 0n, 0n, bigOf(input.address, BigInt(BLOCK)));
+      expect(machine.cpu.programCode).toBe(row.expect.program ?? 0);
+      expect(machine.cpu.cc).toBe(row.expect.cc ?? -1);
+      expect(machine.cpu.status(2)).toBe(row.expect.status ?? 0);
+      if (row.expect.fc === undefined) return;
+      expect(machine.ram.u8(BLOCK + 8)).toBe(Number(row.expect.fc));
+      for (const [offset, value] of Object.entries(row.expect.words ?? {})) {
+        expect(machine.ram.u32(BLOCK + Number(offset))).toBe(Number(value));
+      }
+      const high = row.expect.requestHigh;
+      if (high !== undefined) expect(machine.cpu.gr(2) >> 32n).toBe(BigInt(high));
+    });
+  }
+});
+
+describe("SIC", () => {
+  for (const row of rows("sic")) {
+    test(title(row), () => {
+      const machine = deviceMachine();
+      const { input } = row;
+      machine.cpu.problem = input.problem === true;
+      const isc = BigInt(numberOf(input.isc, 0)) << 27n;
+      machine.execute("sic", BigInt(numberOf(input.operation, 0)), isc, 0n, 0n);
+      expect(machine.cpu.programCode).toBe(row.expect.program ?? 0);
+      // The condition code stays as it was.
+      expect(machine.cpu.cc).toBe(-1);
+      const expected = Number(row.expect.suppression ?? 0);
+      expect(machine.vmWord(VmBlock.suppression)).toBe(expected);
+    });
+  }
+});
+
+describe("the MIO forms", () => {
+  test.each([
+    ["PCISTGI", 0xb9d4],
+    ["PCIWB", 0xb9d5],
+    ["PCILGI", 0xb9d6],
+    ["PCISTBI", 0xebd4],
+  ])("zpci-guest.md 1.9: %s is not installed: an operation exception", (_name, key) => {
+    expect(deviceMachine().devices.intercepts.has(key)).toBe(false);
+  });
 });
 
 describe("CHSC", () => {
