@@ -50,7 +50,7 @@ export const TraceKind = {
   workerRestarted: 14, //  supervisor: b0 = step it died at
   guestProof: 15, //       vCPU: first good load after recovery
   recovered: 16, //        worker: b0 = duration since the error was raised, microseconds
-  notImplemented: 17, //   vCPU: b0/b1 = instruction, left-aligned, b2/b3 = its address low/high; once per opcode
+  notImplemented: 17, //   vCPU: b0/b1 = instruction, left-aligned, b2/b3 = its address low/high, b4 = opcode
 } as const;
 
 export const HostDisposition = {

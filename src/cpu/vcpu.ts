@@ -88,13 +88,14 @@ export interface VcpuOptions {
   readonly machineCheckTaken?: () => void;
   /**
    * Told the first time that an opcode ends in an operation exception because this CPU does not have it: the
-   * instruction's six bytes, left-aligned (junk behind a shorter one is zero), and its address.
+   * instruction's six bytes, left-aligned (zeros behind a shorter one), its address, and its opcode key.
    */
   readonly notImplemented?: (
     high: number,
     low: number,
     addressHigh: number,
     addressLow: number,
+    opcode: number,
   ) => void;
 }
 
@@ -360,7 +361,7 @@ export class Vcpu {
       const key = opcodeKey(high, low);
       if (high >>> 24 < FIRST_OPCODE || told.has(key)) return;
       told.add(key);
-      notImplemented(high, low, state.high(Core.startAddress), state.low(Core.startAddress));
+      notImplemented(high, low, state.high(Core.startAddress), state.low(Core.startAddress), key);
     });
     const install = (key: number, kind: ExitKind, handler: () => void): void => {
       const count = this.#header + VcpuHeader.exits + exitKinds.indexOf(kind);

@@ -169,6 +169,8 @@ export class Ledger {
   readonly #vm: VmMemory;
   readonly #rings: readonly RingConsumer[];
   #seq = 0;
+  /** Opcodes that are not implemented and stand in the ledger: each vCPU tells of them. */
+  readonly #opcodes = new Set<number>();
 
   constructor(vm: VmMemory) {
     this.#vm = vm;
@@ -195,7 +197,7 @@ export class Ledger {
       }
     }
     records.sort((a, b) => a.timeUs - b.timeUs);
-    return records.map((record) => this.#entry(record));
+    return records.filter((record) => this.#isNews(record)).map((record) => this.#entry(record));
   }
 
   /** An entry that comes from the main thread itself, e.g. a console line. */
@@ -206,6 +208,13 @@ export class Ledger {
   /** Trace records that threads had to give up because their ring was full. */
   lost(): number {
     return this.#rings.reduce((sum, ring) => sum + ring.lost(), 0);
+  }
+
+  #isNews({ kind, more }: TraceRecord): boolean {
+    if (kind !== TraceKind.notImplemented) return true;
+    const known = this.#opcodes.has(more);
+    this.#opcodes.add(more);
+    return !known;
   }
 
   #copy(slot: number): TraceRecord {

@@ -116,8 +116,8 @@ export function buildProcessor(
     model: spec.cpuModel,
     epochMs: spec.epochMs,
     machineCheckTaken: () => trace.write(TraceKind.machineCheck, -1, 0, 0, 0, 0, 0, 0),
-    notImplemented: (high, low, addressHigh, addressLow) =>
-      trace.write(TraceKind.notImplemented, -1, 0, 0, high, low, addressLow, addressHigh),
+    notImplemented: (high, low, addressHigh, addressLow, opcode) =>
+      trace.write(TraceKind.notImplemented, -1, 0, 0, high, low, addressLow, addressHigh, opcode),
   });
   return {
     vcpu,

@@ -50,19 +50,22 @@ describe("the ledger", () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it("shows as many bytes of an instruction that is not implemented as it has", () => {
+  it("names an opcode that is not implemented once, with as many bytes as it has", () => {
     const { ledger, vcpu } = setup();
-    const write = (high: number, low: number): void =>
-      vcpu.write(TraceKind.notImplemented, -1, 0, 0, high, low, 0x1234, 0x3ff);
-    write(0x01ff0000, 0);
-    write(0xb9ab0012, 0);
-    write(0xe7000000 | 0, 0x00440000);
+    const write = (high: number, low: number, opcode: number): void =>
+      vcpu.write(TraceKind.notImplemented, -1, 0, 0, high, low, 0x1234, 0x3ff, opcode);
+    write(0x01ff0000, 0, 0x01ff);
+    write(0xb9ab0012, 0, 0xb9ab);
+    write(0xe7000000 | 0, 0x00440000, 0xe744);
+    write(0xb9ab0034, 0, 0xb9ab); // another vCPU meets it
     expect(ledger.drain().map((entry) => entry.detail["instruction"])).toEqual([
       "01ff",
       "b9ab0012",
       "e70000000044",
     ]);
-    write(0xb9ab0012, 0);
+    write(0xb9ab0056, 0, 0xb9ab);
+    expect(ledger.drain()).toEqual([]);
+    write(0xb2af0000, 0, 0xb2af);
     expect(ledger.drain()[0]?.detail["address"]).toBe("0x000003ff00001234");
   });
 
