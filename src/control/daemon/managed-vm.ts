@@ -79,6 +79,8 @@ export class ManagedVm {
   #restarts: number[] = [];
   #restartCount = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Ends the wait for a guest that was asked to switch off. */
+  #endWait = (): void => {};
   #console: Uint8Array[] = [];
   #consoleBytes = 0;
 
@@ -218,6 +220,7 @@ export class ManagedVm {
   /** Stops the VM at once and lets go of everything. */
   async close(): Promise<void> {
     this.#wantedDown = true;
+    this.#endWait();
     this.#cancelRestart();
     await this.#exclusive(async () => {
       await this.#control.stop();
@@ -331,6 +334,7 @@ export class ManagedVm {
         resolve();
       };
       const timer = setTimeout(done, timeoutMs);
+      this.#endWait = done;
       const off = this.#control.on((event) => {
         if (event.type === "run-state" && hasEnded(event.to)) done();
       });

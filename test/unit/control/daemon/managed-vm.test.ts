@@ -136,6 +136,17 @@ describe("a managed VM", () => {
     expect(life().calls).toEqual(["start", "powerdown", "stop"]);
   });
 
+  it("whose guest does not switch off is ended at once when somebody insists", async () => {
+    const { vm, life } = await build();
+    await vm.start();
+    life().obeys = false;
+    const stopped = vm.stop(1000);
+    await vi.advanceTimersByTimeAsync(1);
+    await vm.close();
+    expect(await stopped).toBe(false);
+    expect(life().calls.slice(0, 3)).toEqual(["start", "powerdown", "stop"]);
+  });
+
   it("is stopped while a restart is due, and the restart does not happen", async () => {
     const { vm, lives, life } = await build();
     await vm.start();
