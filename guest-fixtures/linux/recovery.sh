@@ -73,6 +73,17 @@ begin() { # fid, disk, "again" or nothing
     echo failed >"/run/$1/state"
     return
   fi
+  if [ -n "$3" ]; then
+    # What was acknowledged before is there. Nothing more may be written: without a journal, the file system does not
+    # know any more which of its blocks are taken, and there is no e2fsck here.
+    for sum in "/run/$1/sums/"*; do
+      [ -e "$sum" ] || continue
+      compare "$1" "/mnt/$1/${sum##*/}" "$(cat "$sum")" || say "fid=$1 ${sum##*/} is lost"
+      rm -f "$sum"
+    done
+    umount "/mnt/$1"
+    mke2fs "$2" >/dev/null 2>&1 && mount -t ext2 "$2" "/mnt/$1"
+  fi
   echo ok >"/run/$1/state"
   say "fid=$1 at work on $2${3:+ again}"
   work "$1"

@@ -157,6 +157,7 @@ describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, 
       // It can no longer say what it has, and said nothing wrong before.
       expect(reports.get(2)).toMatchObject({ corrupt: 0 });
       expect(reports.get(3)).toMatchObject({ state: "ok", corrupt: 0 });
+      expect(guest.said("is lost")).toEqual([]);
       expect(guest.balances()).toEqual([0, 0, 0]);
       expect(guest.said("Kernel panic").concat(guest.said("Oops"))).toEqual([]);
     });
