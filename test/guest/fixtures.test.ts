@@ -300,7 +300,9 @@ describe.skipIf(!qemuInstalled)("under QEMU (an independent machine)", () => {
       "zrecover: fid 00000099 fh 00020001 foreign config 1af4 deregister 0 0 disable 0010",
       "zrecover: fid 00000099 fh 00020001 availability pec 0303",
       "zrecover: fid 00000099 fh 00020001 deconfigure code 0020",
+      "zrecover: fid 00000099 fh 00020001 away pec 0303 checked 0 corrupt 0",
       "zrecover: fid 00000099 fh 00020001 availability pec 0308",
+      "zrecover: fid 00000099 fh 00020001 away pec 0308 checked 0 corrupt 0",
     ]);
     // The MCIC has all bits that Linux needs and the save areas hold the interrupted registers.
     expect(zrecover.lines.join("\n")).not.toContain("machine check faulty");
