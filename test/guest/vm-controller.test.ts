@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { simFunctionConfig } from "../../src/backend/sim/index.ts";
 import { booksBalance } from "../../src/machine/books.ts";
+import type { VmEvent } from "../../src/machine/vm-control.ts";
 import { loadPolicy } from "../../src/recovery/index.ts";
 import { ControlledVm, specOf } from "../support/controlled-vm.ts";
 import { type ConfigInput, killAt } from "../support/demo-run.ts";
@@ -151,7 +152,9 @@ describe("a VM under control", () => {
       machine.events.filter(({ type }) => type === "device-deleted").map((event) => ({ ...event }));
     for (const fid of [2, 3]) {
       await vm.plug(`disk-${fid}`, simFunctionConfig({ fid, uid: fid, clearError: true }));
-      await machine.until(() => vm.functions()[1]?.guestState === "enabled");
+      // Not before its driver has it: a guest gives up a function that breaks while it is probed.
+      const ready = new RegExp(`fid 0000000${fid} fh [0-9a-f]+ ready`);
+      await machine.until(() => ready.test(text(machine.events)));
       expect(machine.function(1)).toMatchObject({ id: `disk-${fid}`, fid, index: 1 });
       vm.inject(fid, { pec: 0x3a });
       await machine.until(() => vm.functions()[1]?.books.recoveries === 1);
@@ -212,3 +215,9 @@ describe("a VM under control", () => {
     await expect(vm.reset()).rejects.toThrow("its threads have ended");
   });
 });
+
+/** What the guest has written on its console. */
+function text(events: readonly VmEvent[]): string {
+  const bytes = events.flatMap((event) => (event.type === "console" ? [event.bytes] : []));
+  return Buffer.concat(bytes).toString();
+}
