@@ -59,9 +59,12 @@ describe.each(file.rows)("$input.abi: $source", ({ input, expect: expected }) =>
     }
   });
 
-  it.skipIf(expected.fields === undefined)("decodes as zmend abi says", () => {
+  // A row that names no fields has nothing to decode.
+  const { fields } = expected;
+  if (fields === undefined) return;
+  it("decodes as zmend abi says", () => {
     const name = expected.ccdf === undefined ? "vfio_device_feature_zpci_err" : "zpci_ccdf_err";
     const bytes = Buffer.from(expected.ccdf ?? expected.data ?? "", "hex");
-    expect(decodeAbi(findAbi(name, input.abi), bytes)).toEqual(expected.fields);
+    expect(decodeAbi(findAbi(name, input.abi), bytes)).toEqual(fields);
   });
 });
