@@ -63,6 +63,9 @@ const HOLD_BACK_US = 40_000;
 /** How long a guest may take to give a function up. */
 const UNPLUG_DEADLINE_MS = 10_000;
 
+/** How long one that plugs a function waits for the guest to hear the last of one that left. */
+const SLOT_LEFT_WAIT_US = 2_000_000;
+
 /** What `FunctionState` numbers are called. */
 const guestStates: readonly GuestFunctionState[] = [
   "reserved",
@@ -365,6 +368,7 @@ export class VmController implements VmControl {
       this.#require("plug a function", "running", "paused");
       const what = `function ${hex(config.fid, 8)} (${id})`;
       const taken = functionIndices(this.spec).some((n) => functionIdOf(this.spec, n) === id);
+      await this.#slotsLeft();
       const index = this.#freeSlot(config.fid);
       const problem = taken
         ? `the id ${id} is already taken`
@@ -372,11 +376,12 @@ export class VmController implements VmControl {
       if (problem !== undefined) throw refused(this, `plug ${what}`, problem);
       if (index === undefined) {
         const slots = this.vm.map.functionCount;
-        throw refused(
-          this,
-          `plug ${what}`,
-          `all of its ${slots} places are taken; start it with more functionSlots`,
-        );
+        const leaving = this.#slotsBeingLeft();
+        const why =
+          leaving > 0
+            ? `the guest has not fetched the last event of ${leaving} that left; let it run`
+            : "start it with more functionSlots";
+        throw refused(this, `plug ${what}`, `all of its ${slots} places are taken; ${why}`);
       }
       checkDisks([...functionIndices(this.spec).map((n) => this.#config(n)), config]);
       await this.#machine.plug(index, id, config);
@@ -386,6 +391,21 @@ export class VmController implements VmControl {
         await new Promise((resolve) => setTimeout(resolve, this.#pumpMs));
       }
     });
+  }
+
+  /** Waits a moment until places whose functions have left are free, as long as the guest runs and so can hear of it. */
+  async #slotsLeft(): Promise<void> {
+    const latestUs = this.timeUs() + SLOT_LEFT_WAIT_US;
+    while (this.#slotsBeingLeft() > 0 && this.#state === "running" && !this.#stopped) {
+      if (this.timeUs() >= latestUs) return;
+      await new Promise((resolve) => setTimeout(resolve, this.#pumpMs));
+    }
+  }
+
+  #slotsBeingLeft(): number {
+    const used = functionIndices(this.spec);
+    const slots = [...this.vm.map.functionBlocks.keys()];
+    return slots.filter((index) => !used.includes(index) && !slotIsFree(this.vm, index)).length;
   }
 
   /** A place that has no function, and whose last one the guest has heard the last of; best the one it had before. */

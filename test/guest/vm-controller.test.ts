@@ -174,6 +174,25 @@ describe("a VM under control", () => {
     await machine.until(() => machine.function().books.recoveries === 1);
   });
 
+  it("waits for a place whose function has left until the guest has heard of it", async () => {
+    const { vm, ...machine } = await running(one, { spec: { ...specOf(one), functionSlots: 2 } });
+    const two = simFunctionConfig({ fid: 2, uid: 2, clearError: true });
+    await vm.plug("disk-2", two);
+    // Its place holds an event that a guest which stands cannot fetch.
+    await vm.pause();
+    vm.unplug(2, 0);
+    const gone = (): boolean => vm.functions().length === 1;
+    while (!gone()) await new Promise((resolve) => setTimeout(resolve, 5));
+    await expect(vm.plug("other", { ...two, fid: 3, uid: 3 })).rejects.toThrow(
+      "VM demo cannot plug function 0x00000003 (other): all of its 2 places are taken; the guest has not fetched the last event of 1 that left; let it run.",
+    );
+    await expect(vm.plug("again", two)).rejects.toThrow("fid 0x2 is already taken");
+    await vm.resume();
+    await vm.plug("again", two);
+    expect(vm.functions()[1]).toMatchObject({ id: "again", fid: 2 });
+    expect(machine.events.filter(({ type }) => type === "device-deleted")).toHaveLength(1);
+  });
+
   it("refuses to plug what would stand beside its like, and a disk that is not there", async () => {
     const machine = await running(one, { spec: { ...specOf(one), functionSlots: 4 } });
     const { vm } = machine;
