@@ -4,7 +4,7 @@
  * (`-action panic=pause`), then `pmemsave` writes absolute storage to a file.
  */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -89,6 +89,19 @@ class Qmp {
   }
 }
 
+/** Processor time of a process's threads, to the nanosecond (Linux: Documentation/scheduler/sched-stats.rst). */
+function processorSeconds(pid: number | undefined): number | undefined {
+  try {
+    const tasks = `/proc/${pid}/task`;
+    return readdirSync(tasks).reduce((sum, task) => {
+      const [running = ""] = readFileSync(join(tasks, task, "schedstat"), "utf8").split(" ");
+      return sum + Number(running) / 1e9;
+    }, 0);
+  } catch {
+    return undefined; // no Linux, or no scheduler statistics
+  }
+}
+
 /** Fails when the guest does not reach its disabled wait within `timeoutMs`, and when QEMU dies. */
 export async function runUnderQemu(
   image: Image,
@@ -121,6 +134,7 @@ export async function runUnderQemu(
     await qmp.answer("qmp_capabilities");
     qmp.send("cont"); // started with -S: no event can come before this
     const stop = await qmp.until((message) => message.event === "GUEST_PANICKED");
+    const cpuSeconds = processorSeconds(child.pid);
     qmp.send("pmemsave", { val: 0, size: image.bytes.length, filename: dump });
     await qmp.answer("pmemsave");
     const memory = new Uint8Array(readFileSync(dump));
@@ -128,7 +142,7 @@ export async function runUnderQemu(
     answered = true;
     const waitAddress = stop.data?.info?.["psw-addr"] ?? 0;
     return waitAddress === 0
-      ? { memory }
+      ? { memory, ...(cpuSeconds === undefined ? {} : { cpuSeconds }) }
       : { failure: `disabled wait at 0x${waitAddress.toString(16)}` };
   } catch (error) {
     if (late) return { failure: `no disabled wait within ${timeoutMs} ms` };

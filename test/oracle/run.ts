@@ -13,6 +13,8 @@ import { tolerated } from "./qemu-faults.ts";
 export interface Dump {
   /** Absolute storage from 0, as long as the image. */
   readonly memory: Uint8Array;
+  /** Processor time of all threads of the emulator's process until the guest stopped, where it is known. */
+  readonly cpuSeconds?: number;
 }
 
 export interface Failure {
