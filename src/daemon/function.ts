@@ -1,7 +1,14 @@
 /** `zmend function`: passed-through functions of a running daemon's VMs. */
 import type { Command } from "commander";
 import type { FunctionReport } from "../control/daemon/status.ts";
-import { ask, type ClientOptions, clientCommand, functionName, show } from "./client.ts";
+import {
+  ask,
+  type ClientOptions,
+  clientCommand,
+  functionName,
+  show,
+  wholeNumber,
+} from "./client.ts";
 import { functionColumns } from "./status-table.ts";
 import { textTable } from "./text-table.ts";
 
@@ -14,6 +21,11 @@ const commands = [
   ["quarantine", "keep the function away from its guest"],
   ["release", "let a quarantined function back to its guest"],
 ] as const;
+
+interface UnplugClientOptions extends ClientOptions {
+  readonly timeout?: number;
+  readonly force?: boolean;
+}
 
 interface Moved {
   readonly vm: string;
@@ -54,18 +66,29 @@ export function registerFunction(program: Command): void {
       },
     );
   }
-  for (const [name, description, past] of [
-    ["unplug", "ask the guest to give the function up, and take it", "unplugged"],
-    ["plug", "bring a function of the config back into its VM", "plugged"],
-  ] as const) {
-    clientCommand(fn.command(`${name} <vm> <fid>`).description(description)).action(
-      async (vm: string, fid: string, options: ClientOptions) => {
-        const values = { vm, function: functionName(fid) };
-        const answer = await ask<Moved>(options, `function-${name}`, values);
-        show(answer, options, (value) => `${vm} ${value.fid} (${value.id}): ${past}`);
-      },
-    );
-  }
+  const moved = (answer: Moved, options: ClientOptions, past: string): void =>
+    show(answer, options, ({ vm, fid, id }) => `${vm} ${fid} (${id}): ${past}`);
+  clientCommand(
+    fn.command("unplug <vm> <fid>").description("ask the guest to give the function up"),
+  )
+    .option("--timeout <ms>", "how long the guest may take", wholeNumber(1, 600_000))
+    .option("--force", "take the function from the guest")
+    .action(async (vm: string, fid: string, options: UnplugClientOptions) => {
+      const timeout = options.timeout === undefined ? {} : { timeoutMs: options.timeout };
+      const answer = await ask<Moved>(options, "function-unplug", {
+        vm,
+        function: functionName(fid),
+        ...timeout,
+        force: options.force === true,
+      });
+      moved(answer, options, "unplugged");
+    });
+  clientCommand(
+    fn.command("plug <vm> <fid>").description("bring a function of the config back into its VM"),
+  ).action(async (vm: string, fid: string, options: ClientOptions) => {
+    const values = { vm, function: functionName(fid) };
+    moved(await ask<Moved>(options, "function-plug", values), options, "plugged");
+  });
 }
 
 function shown(fact: unknown): string {

@@ -58,6 +58,13 @@ export interface InjectRequest {
   readonly stale?: boolean;
 }
 
+export interface UnplugOptions {
+  /** 10 s by default. */
+  readonly deadlineMs?: number;
+  /** The function is taken, whether the guest gives it up or not. */
+  readonly force?: boolean;
+}
+
 export type OperatorCommand = "reset" | "quarantine" | "release" | "unplug" | "stop-vm";
 
 export type VmEvent =
@@ -131,8 +138,11 @@ export interface VmControl {
   setPolicy(policy: Policy, fid?: number): Promise<void>;
   /** Adds a function to the running VM (availability event 0x0302 standby or 0x0301 reserved-to-configured). */
   plug(id: string, config: SimFunctionConfig): Promise<void>;
-  /** Asks the guest to give the function up, and takes it at the deadline; the end is an event. */
-  unplug(fid: number, deadlineMs?: number): void;
+  /**
+   * Asks the guest to give the function up. Before the deadline an event tells the end: `device-deleted`, or
+   * `unplug-failed` when the guest keeps it; the function then stays in service.
+   */
+  unplug(fid: number, options?: UnplugOptions): void;
   /** Faults that are armed on a function's simulated hardware. */
   faults(fid: number): Promise<readonly object[]>;
 

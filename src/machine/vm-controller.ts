@@ -4,19 +4,20 @@
  * the other. Main thread. Run states and what is refused in which follow QEMU (qmp.md; QEMU docs, "QMP reference",
  * RunState); a reset is QEMU's: devices and CPUs reset, storage cleared, the image loaded again.
  */
-import { checkDisks, type FaultAction, type SimFunctionConfig } from "../backend/sim/index.ts";
+import type { FaultAction, SimFunctionConfig } from "../backend/sim/index.ts";
 import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
-import { identityProblem, slotIsFree } from "../devices/index.ts";
-import { type Policy, State, states } from "../recovery/index.ts";
-import { compareExchange, load } from "../shm/atomics.ts";
-import { FunctionBlock, RecoveryCommand, stateOf } from "../shm/blocks.ts";
+import { type Policy, State } from "../recovery/index.ts";
+import { load } from "../shm/atomics.ts";
+import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
-import { readBooks } from "./books.ts";
 import { type BootSource, boot, bootAgain } from "./boot.ts";
 import { closeBooks } from "./closing.ts";
+import { CommandQueue } from "./command-queue.ts";
 import { EntryStream } from "./entry-stream.ts";
+import { functionStatuses } from "./function-status.ts";
 import { HOLD_ALL, HOLD_NOBODY, HOLD_VCPUS } from "./hold.ts";
+import { HotPlug } from "./hot-plug.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
 import {
   VCPU_CHECK_STOP,
@@ -26,20 +27,21 @@ import {
   VCPU_RESET,
   VCPU_RUNNING,
 } from "./loops.ts";
+import { refused } from "./refused.ts";
 import { type Snapshot, type SnapshotHead, writeSnapshot } from "./snapshot.ts";
 import { ThreadedVm } from "./threaded-vm.ts";
 import type {
   FunctionStatus,
-  GuestFunctionState,
   InjectRequest,
   OperatorCommand,
   RunState,
   StartOptions,
+  UnplugOptions,
   VmControl,
   VmEvent,
   VmListener,
 } from "./vm-control.ts";
-import { functionIdOf, functionIndices, policyOf, type VmSpec } from "./vm-spec.ts";
+import { functionIndices, type VmSpec } from "./vm-spec.ts";
 
 export type { BootSource } from "./boot.ts";
 
@@ -59,23 +61,6 @@ export interface VmControllerOptions {
 const PUMP_MS = 10;
 /** Entries are told this late (entry-stream.ts). */
 const HOLD_BACK_US = 40_000;
-
-/** How long a guest may take to give a function up. */
-const UNPLUG_DEADLINE_MS = 10_000;
-
-/** How long one that plugs a function waits for the guest to hear the last of one that left. */
-const SLOT_LEFT_WAIT_US = 2_000_000;
-
-/** What `FunctionState` numbers are called. */
-const guestStates: readonly GuestFunctionState[] = [
-  "reserved",
-  "standby",
-  "disabled",
-  "enabled",
-  "blocked",
-  "error",
-  "permanent-error",
-];
 
 const operatorCommands: Readonly<Record<OperatorCommand, number>> = {
   reset: RecoveryCommand.reset,
@@ -107,8 +92,8 @@ export class VmController implements VmControl {
   readonly #pumpMs: number;
   readonly #entries: EntryStream;
   readonly #listeners = new Set<VmListener>();
-  /** Recovery commands that wait until the one before was taken, by function. */
-  readonly #commands: number[][] = [];
+  readonly #commands: CommandQueue;
+  readonly #hotPlug: HotPlug;
   #state: RunState = "prelaunch";
   #failure: Error | undefined;
   #pump: NodeJS.Timeout | undefined;
@@ -116,8 +101,6 @@ export class VmController implements VmControl {
   #stopped = false;
   #ended: Promise<void> | undefined;
   #resetting = false;
-  /** When functions that were asked back are taken, by index. */
-  readonly #unplugAtUs = new Map<number, number>();
   /** Entries that listeners have not taken yet. */
   #slow = 0;
 
@@ -141,6 +124,16 @@ export class VmController implements VmControl {
     this.#boot = options.boot;
     this.#onGuestReset = options.onGuestReset ?? "reset";
     this.#pumpMs = options.pumpMs ?? PUMP_MS;
+    this.#commands = new CommandQueue(this.#machine);
+    this.#hotPlug = new HotPlug({
+      machine: this.#machine,
+      commands: this.#commands,
+      pumpMs: this.#pumpMs,
+      runState: () => this.#state,
+      failure: () => this.failure(),
+      emit: (event) => this.#emit(event),
+      fail: (error) => this.#fail(error),
+    });
     this.#entries = new EntryStream(this.#machine.vm, (entry) => this.#entry(entry));
     if (snapshot === undefined) boot(this.vm, this.#boot);
   }
@@ -185,22 +178,7 @@ export class VmController implements VmControl {
   }
 
   functions(): readonly FunctionStatus[] {
-    return functionIndices(this.spec).map((index) => {
-      const config = this.#config(index);
-      const word = (name: number): number => load(this.vm.words, this.#block(index) + name);
-      return {
-        index,
-        id: functionIdOf(this.spec, index),
-        fid: config.fid,
-        uid: config.uid,
-        device: config.device,
-        guestHandle: word(FunctionBlock.guestHandle) >>> 0,
-        guestState: guestStates[stateOf(word(FunctionBlock.stateWord))] ?? "reserved",
-        state: states[word(FunctionBlock.recoveryState)] ?? "operational",
-        policy: policyOf(this.spec, index).name,
-        books: readBooks(this.vm, index),
-      };
-    });
+    return functionStatuses(this.vm, this.spec);
   }
 
   // Run states ------------------------------------------------------------------------------------------
@@ -208,7 +186,7 @@ export class VmController implements VmControl {
   /** Rejects with the reason when a thread dies while it starts; resolves early when `interrupted` says so. */
   async start(options: StartOptions = {}): Promise<void> {
     if (this.#state !== "prelaunch" || this.#pump !== undefined) {
-      throw refused(this, "start", "it has been started already; resume it instead");
+      throw refused(this.name, "start", "it has been started already; resume it instead");
     }
     this.#pump = setInterval(() => this.#look(), this.#pumpMs);
     const wasPaused = this.#snapshot?.head.paused ?? false;
@@ -284,7 +262,7 @@ export class VmController implements VmControl {
   /** Every thread stands, then: devices, storage and CPUs as at the start, hosts told by the recovery workers. */
   async #reset(byGuest: boolean): Promise<void> {
     if (this.#state === "internal-error" || this.#stopped) {
-      throw refused(this, "reset", "its threads have ended; start it anew");
+      throw refused(this.name, "reset", "its threads have ended; start it anew");
     }
     const paused = this.#state === "paused" || this.#state === "prelaunch";
     await this.#machine.hold(HOLD_ALL);
@@ -311,13 +289,13 @@ export class VmController implements VmControl {
       this.#state === "io-error" || this.#state === "guest-panicked" || this.#state === "shutdown"
         ? "reset it first"
         : "start it anew";
-    throw refused(this, what, `it is in state ${this.#state}; ${remedy}`);
+    throw refused(this.name, what, `it is in state ${this.#state}; ${remedy}`);
   }
 
   /** One change of the run state after the other. */
   #inTurn(change: () => Promise<void> | void): Promise<void> {
     const turn = this.#busy.then(() => {
-      if (this.#stopped) throw refused(this, "change", "it has been stopped");
+      if (this.#stopped) throw refused(this.name, "change", "it has been stopped");
       return change();
     });
     this.#busy = turn.catch(() => {});
@@ -350,7 +328,7 @@ export class VmController implements VmControl {
   }
 
   command(fid: number, command: OperatorCommand): void {
-    this.#post(this.#indexOf(fid), operatorCommands[command]);
+    this.#commands.post(this.#indexOf(fid), operatorCommands[command]);
   }
 
   async setPolicy(policy: Policy, fid?: number): Promise<void> {
@@ -366,86 +344,12 @@ export class VmController implements VmControl {
   plug(id: string, config: SimFunctionConfig): Promise<void> {
     return this.#inTurn(async () => {
       this.#require("plug a function", "running", "paused");
-      const what = `function ${hex(config.fid, 8)} (${id})`;
-      const taken = functionIndices(this.spec).some((n) => functionIdOf(this.spec, n) === id);
-      await this.#slotsLeft();
-      const index = this.#freeSlot(config.fid);
-      const problem = taken
-        ? `the id ${id} is already taken`
-        : identityProblem(this.vm, config, this.spec.uidChecking ?? true, index);
-      if (problem !== undefined) throw refused(this, `plug ${what}`, problem);
-      if (index === undefined) {
-        const slots = this.vm.map.functionCount;
-        const leaving = this.#slotsBeingLeft();
-        const why =
-          leaving > 0
-            ? `the guest has not fetched the last event of ${leaving} that left; let it run`
-            : "start it with more functionSlots";
-        throw refused(this, `plug ${what}`, `all of its ${slots} places are taken; ${why}`);
-      }
-      checkDisks([...functionIndices(this.spec).map((n) => this.#config(n)), config]);
-      await this.#machine.plug(index, id, config);
-      const detached = (): boolean =>
-        load(this.vm.words, this.#block(index) + FunctionBlock.recoveryState) === State.detached;
-      while (detached() && this.#machine.recoveryServes(index) && this.failure() === undefined) {
-        await new Promise((resolve) => setTimeout(resolve, this.#pumpMs));
-      }
+      await this.#hotPlug.plug(id, config);
     });
   }
 
-  /** Waits a moment until places whose functions have left are free, as long as the guest runs and so can hear of it. */
-  async #slotsLeft(): Promise<void> {
-    const latestUs = this.timeUs() + SLOT_LEFT_WAIT_US;
-    while (this.#slotsBeingLeft() > 0 && this.#state === "running" && !this.#stopped) {
-      if (this.timeUs() >= latestUs) return;
-      await new Promise((resolve) => setTimeout(resolve, this.#pumpMs));
-    }
-  }
-
-  #slotsBeingLeft(): number {
-    const used = functionIndices(this.spec);
-    const slots = [...this.vm.map.functionBlocks.keys()];
-    return slots.filter((index) => !used.includes(index) && !slotIsFree(this.vm, index)).length;
-  }
-
-  /** A place that has no function, and whose last one the guest has heard the last of; best the one it had before. */
-  #freeSlot(fid: number): number | undefined {
-    const used = new Set(functionIndices(this.spec));
-    const slots = [...this.vm.map.functionBlocks.keys()];
-    const free = slots.filter((index) => !used.has(index) && slotIsFree(this.vm, index));
-    const fidOf = (index: number): number =>
-      load(this.vm.words, this.#block(index) + FunctionBlock.fid) >>> 0;
-    return free.find((index) => fidOf(index) === fid) ?? free[0];
-  }
-
-  unplug(fid: number, deadlineMs = UNPLUG_DEADLINE_MS): void {
-    const index = this.#indexOf(fid);
-    this.#post(index, RecoveryCommand.unplug);
-    const atUs = this.timeUs() + deadlineMs * 1000;
-    if (!this.#unplugAtUs.has(index)) this.#unplugAtUs.set(index, atUs);
-  }
-
-  /** Functions that have left the guest; those whose guest did not give them up in time are taken. */
-  #lookAtLeaving(): void {
-    for (const index of functionIndices(this.spec)) {
-      const state = load(this.vm.words, this.#block(index) + FunctionBlock.recoveryState);
-      if (state === State.detached) this.#remove(index);
-      else if (this.timeUs() >= (this.#unplugAtUs.get(index) ?? Number.POSITIVE_INFINITY)) {
-        // Asked twice: without the guest's consent.
-        this.#unplugAtUs.set(index, Number.POSITIVE_INFINITY);
-        this.#post(index, RecoveryCommand.unplug);
-      }
-    }
-  }
-
-  /** Once its worker has ended; a function that is planned to come has one that waits. */
-  #remove(index: number): void {
-    if (this.#machine.recoveryServes(index)) return;
-    const id = functionIdOf(this.spec, index);
-    const { fid } = this.#config(index);
-    this.#unplugAtUs.delete(index);
-    this.#machine.removeFunction(index).catch((error) => this.#fail(error));
-    this.#emit({ type: "device-deleted", id, fid });
+  unplug(fid: number, options: UnplugOptions = {}): void {
+    this.#hotPlug.unplug(this.#indexOf(fid), options);
   }
 
   async faults(fid: number): Promise<readonly object[]> {
@@ -472,26 +376,7 @@ export class VmController implements VmControl {
   }
 
   #commandAll(command: number): void {
-    for (const index of functionIndices(this.spec)) this.#post(index, command);
-  }
-
-  /** A function's command word holds one command: the next waits until the worker took it. */
-  #post(index: number, command: number): void {
-    if (!this.#machine.recoveryServes(index)) return;
-    this.#commands[index] ??= [];
-    this.#commands[index].push(command);
-    this.#flush(index);
-  }
-
-  #flush(index: number): void {
-    const queue = this.#commands[index];
-    const next = queue?.[0];
-    if (queue === undefined || next === undefined) return;
-    const word = this.#block(index) + FunctionBlock.recoveryCommand;
-    const none = RecoveryCommand.none;
-    if (compareExchange(this.vm.words, word, none, next) !== none) return;
-    queue.shift();
-    this.#machine.ringRecovery(index);
+    for (const index of functionIndices(this.spec)) this.#commands.post(index, command);
   }
 
   #block(index: number): number {
@@ -522,13 +407,13 @@ export class VmController implements VmControl {
       const before = this.#state;
       if (before !== "running" && before !== "paused") {
         throw refused(
-          this,
+          this.name,
           "be saved",
           `it is in state ${before}; only a VM that runs or is paused can be`,
         );
       }
       // A command on its way is in nobody's memory but ours.
-      while (this.#commands.some((queue) => queue.length > 0)) {
+      while (this.#commands.waiting()) {
         await new Promise((resolve) => setTimeout(resolve, this.#pumpMs));
       }
       this.#enter("save-vm", "operator");
@@ -599,9 +484,9 @@ export class VmController implements VmControl {
   #look(): void {
     if (this.#stopped) return;
     if (this.#slow === 0) this.#entries.pump(this.timeUs() - HOLD_BACK_US);
-    for (let index = 0; index < this.#commands.length; index++) this.#flush(index);
+    this.#commands.flush();
     this.#takeFailure();
-    if (this.#state === "running" || this.#state === "paused") this.#lookAtLeaving();
+    this.#hotPlug.look();
     if (this.#state !== "running") return;
     const stopped = this.#machine.stopped();
     if (stopped === VCPU_RUNNING) return;
@@ -640,8 +525,4 @@ export class VmController implements VmControl {
     this.#failure = error;
     this.#enter("internal-error", error.message);
   }
-}
-
-function refused(vm: VmControl, what: string, why: string): ZmendError {
-  return new ZmendError("STATE_REFUSED", `VM ${vm.name} cannot ${what}: ${why}.`);
 }

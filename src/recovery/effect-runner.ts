@@ -26,7 +26,7 @@ import {
 import type { HostDriver } from "./host-driver.ts";
 import type { Pinning } from "./pinning.ts";
 import type { Policy } from "./policy.ts";
-import { Effect } from "./vocabulary.ts";
+import { Effect, State } from "./vocabulary.ts";
 import { type FunctionWords, Scratch } from "./words.ts";
 
 export class EffectRunner {
@@ -221,6 +221,14 @@ export class EffectRunner {
         this.#effects.stopVm();
         this.#floating.kick(PENDING_COMMAND);
         break;
+      case Effect.noteAsked:
+        this.arm(State.unplugging);
+        break;
+      case Effect.insist:
+        if (this.#words.get(Scratch.askedFrom) === 0) break;
+        this.#words.set(Scratch.askedFrom, 0);
+        this.arm(State.unplugging);
+        break;
       case Effect.freeze:
         if (!this.#words.hasTime(Scratch.pausedAt)) this.#words.setTimeIn(Scratch.pausedAt, 1);
         break;
@@ -232,9 +240,10 @@ export class EffectRunner {
     }
   }
 
-  /** Sets the deadline of `state`, if it has one. */
+  /** Sets the deadline of `state`, if it has one. Who asked a guest waits as long as he likes. */
   arm(state: number): void {
-    const after = this.#policy.deadlineUs[state] as number;
+    const asked = state === State.unplugging && this.#words.get(Scratch.askedFrom) !== 0;
+    const after = asked ? 0 : (this.#policy.deadlineUs[state] as number);
     if (after > 0) this.#words.setTimeIn(Scratch.deadline, after);
     else this.#words.clearTime(Scratch.deadline);
   }

@@ -315,11 +315,15 @@ export class FunctionEffects {
     this.post();
   }
 
-  /** The ring's newest record waits for the guest and is of this generation, so it will be handed out. */
+  /** The newest error record in the ring waits for the guest and is of this generation, so it will be handed out. */
   untaken(generation: number): boolean {
-    if (this.ring.free() === CCDF_RING_SLOTS) return false;
-    const newest = this.ring.slotWord((this.ring.tail - 1) | 0);
-    return peek(this.#memory, newest + Lane.generation) === generation;
+    const waiting = CCDF_RING_SLOTS - this.ring.free();
+    for (let n = 1; n <= waiting; n++) {
+      const slot = this.ring.slotWord((this.ring.tail - n) | 0);
+      if ((peek(this.#memory, slot + Lane.kind) & 0xff) !== CcdfKind.error) continue;
+      return peek(this.#memory, slot + Lane.generation) === generation;
+    }
+    return false;
   }
 
   /** The function is given up: state PERMANENT_ERROR until deconfigure, and the guest is told. */

@@ -116,7 +116,9 @@ export class Machine {
   /** What a successor has to know before it sees the new state. */
   #prepare(step: Step): void {
     for (let n = 0; n < step.effects.length; n++) {
-      const purpose = purposeOfEffect[step.effects[n] as number] as number;
+      const effect = step.effects[n] as number;
+      if (effect === Effect.noteAsked) this.words.set(Scratch.askedFrom, this.state + 1);
+      const purpose = purposeOfEffect[effect] as number;
       if (purpose < 0) continue;
       this.words.set(Scratch.resetPurpose, purpose);
       this.driver.endReset();
@@ -129,6 +131,7 @@ export class Machine {
     if (from === State.resetting) this.runner.poll = true;
     this.words.store(FunctionBlock.recoveryState, to);
     if (from === State.resetting) this.driver.endReset();
+    if (from === State.unplugging) this.words.set(Scratch.askedFrom, 0);
     this.effects.traceState(from, to, event, choice);
   }
 

@@ -178,8 +178,20 @@ function commanded(self: StateName): EventCell<"operatorCommand"> {
     release: "ignore",
     unplug: to("unplugging", "refuseReset", "requestUnplug"),
     "stop-vm": to("failed", "stopVm"),
+    ask: to("unplugging", "noteAsked", "refuseReset", "requestUnplug"),
+    take: taken,
   };
 }
+
+/** Without the guest's consent. */
+const taken = to("detached", "refuseReset", "refuseClear", "forceUnplug");
+
+const notAsked: EventCell<"unplugRefused"> = {
+  healthy: "ignore",
+  broken: "ignore",
+  failed: "ignore",
+  quarantined: "ignore",
+};
 
 /** Cells that read the same in every state where the function is in service. */
 function inService(self: StateName) {
@@ -187,7 +199,7 @@ function inService(self: StateName) {
     errorSignalled: signalled(self),
     ccdfRead: reading(self),
     queueEmpty: emptied(self),
-    hostGone: to("detached", "refuseReset", "refuseClear", "forceUnplug"),
+    hostGone: taken,
     hostBack: { configured: "bug", standby: "bug" },
     hostResetDone: noReset.done,
     hostResetFailed: noReset.failed,
@@ -200,7 +212,7 @@ function inService(self: StateName) {
     handleChanged: to(self, "noteHandle"),
     hostRequest: to("unplugging", "requestUnplug"),
     unplugDone: "bug",
-    unplugRefused: "ignore",
+    unplugRefused: notAsked,
   } as const satisfies Partial<Row>;
 }
 
@@ -403,6 +415,8 @@ const quarantined: Row = {
     release: to("resetting", "resetForRelease"),
     unplug: to("unplugging", "requestUnplug"),
     "stop-vm": to("failed", "stopVm"),
+    ask: to("unplugging", "noteAsked", "requestUnplug"),
+    take: taken,
   },
   systemReset: "ignore", //                             a re-IPL does not lift a quarantine
   workerRestarted: to("quarantined", "refuseReset", "refuseClear", "repost", "poll"),
@@ -435,11 +449,18 @@ const unplugging: Row = {
     release: "ignore",
     unplug: to("detached", "forceUnplug"), //           asked twice: without the guest's consent
     "stop-vm": to("failed", "stopVm"),
+    ask: "ignore",
+    take: taken,
   },
   systemReset: to("detached", "forceUnplug"),
-  hostRequest: "ignore",
+  hostRequest: to("unplugging", "insist"),
   unplugDone: to("detached", "closeHost", "announceGone"),
-  unplugRefused: to("detached", "forceUnplug"),
+  unplugRefused: {
+    healthy: to("operational", "poll"),
+    broken: to("awaiting-guest", "reinject"), //        resets were refused meanwhile: it begins anew
+    failed: to("failed", "poll"),
+    quarantined: to("quarantined", "poll"),
+  },
   workerRestarted: to("unplugging", "rearm", "refuseReset", "refuseClear", "repost", "poll"),
 };
 
@@ -482,6 +503,8 @@ const failed: Row = {
     release: to("resetting", "resetForRelease"),
     unplug: to("unplugging", "requestUnplug"),
     "stop-vm": to("failed", "stopVm"),
+    ask: to("unplugging", "noteAsked", "requestUnplug"),
+    take: taken,
   },
   systemReset: "ignore", //                             a permanent error stands until deconfigure
   workerRestarted: to("failed", "refuseReset", "refuseClear", "repost", "poll"),
@@ -510,6 +533,8 @@ const detached: Row = {
     release: "ignore",
     unplug: "ignore",
     "stop-vm": to("detached", "stopVm"),
+    ask: "ignore",
+    take: "ignore",
   },
   systemReset: "ignore",
   creditReturned: "ignore",

@@ -42,6 +42,7 @@ const Enable = choicesOf("guestEnable");
 const Deadline = choicesOf("deadline");
 const Operator = choicesOf("operatorCommand");
 const Back = choicesOf("hostBack");
+const Refused = choicesOf("unplugRefused");
 
 export class RecoveryUnit {
   readonly index: number;
@@ -363,6 +364,15 @@ export class RecoveryUnit {
       case RecoveryCommand.unplug:
         this.#machine.feed(Event.operatorCommand, Operator.unplug);
         return;
+      case RecoveryCommand.ask:
+        this.#machine.feed(Event.operatorCommand, Operator.ask);
+        return;
+      case RecoveryCommand.take:
+        this.#machine.feed(Event.operatorCommand, Operator.take);
+        return;
+      case RecoveryCommand.keep:
+        this.#keep();
+        return;
       case RecoveryCommand.stopVm:
         this.#machine.feed(Event.operatorCommand, Operator["stop-vm"]);
         return;
@@ -379,5 +389,23 @@ export class RecoveryUnit {
         this.#machine.feed(Event.hostRequest, 0);
         return;
     }
+  }
+
+  /** The guest was asked for the function and has not given it up: it stays, as what it is. */
+  #keep(): void {
+    const { words, effects } = this.#machine;
+    const from = words.get(Scratch.askedFrom) - 1;
+    if (this.#machine.state !== State.unplugging || from < 0) return;
+    const state = effects.guestState();
+    const broken = state === FunctionState.ERROR || state === FunctionState.BLOCKED;
+    const choice =
+      from === State.quarantined
+        ? Refused.quarantined
+        : words.load(FunctionBlock.permanent) === 1
+          ? Refused.failed
+          : broken
+            ? Refused.broken
+            : Refused.healthy;
+    this.#machine.feed(Event.unplugRefused, choice);
   }
 }

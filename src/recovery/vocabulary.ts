@@ -71,7 +71,15 @@ export const events = {
   hostResetFailed: ["quarantine", "unplug", "stop-vm", "fail"],
   hostResetBusy: [],
   deadline: [...policySteps, "idle"],
-  operatorCommand: ["reset", "quarantine", "release", "unplug", "stop-vm"],
+  operatorCommand: [
+    "reset",
+    "quarantine",
+    "release",
+    "unplug",
+    "stop-vm",
+    "ask", //  the guest may give it up, or keep it
+    "take", // without the guest's consent
+  ],
   systemReset: [],
   vmPaused: [],
   vmResumed: [],
@@ -79,7 +87,8 @@ export const events = {
   handleChanged: [],
   hostRequest: [],
   unplugDone: [],
-  unplugRefused: [],
+  /** Who asked has waited long enough; by what the function is now. */
+  unplugRefused: ["healthy", "broken", "failed", "quarantined"],
   workerRestarted: [],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 export type EventName = keyof typeof events;
@@ -124,6 +133,8 @@ export const effects = [
   "thaw",
   "announceStandby", //   availability 0x0302
   "announceGone", //      reserved after standby: availability 0x0308
+  "noteAsked", //         the guest is only asked: no deadline of the policy takes the function
+  "insist", //            … until somebody wants it who does not ask
 ] as const;
 export type EffectName = (typeof effects)[number];
 

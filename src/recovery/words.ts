@@ -46,6 +46,7 @@ export const Scratch = {
   owedCount: 30,
   owed: 42, //           OWED_MAX words
   pinned: 64, //         1 = pages of the guest may be mapped for the device
+  askedFrom: 65, //      the state out of which the guest was asked to give the function up, + 1; 0 = not asked
   // Redo log of the drain step under way (`effects.ts`)
   logIndex: 32,
   logPublish: 33,

@@ -285,6 +285,12 @@ export const RecoveryCommand = {
   /** A function is there (again): the guest is told of it as configured, or as standby. Waits for `detached`. */
   hostBack: 10,
   hostBackStandby: 11,
+  /** The guest is asked to give the function up; it may keep it. */
+  ask: 12,
+  /** The function is taken from the guest. */
+  take: 13,
+  /** Whoever asked for the function waits no longer: it stays. */
+  keep: 14,
 } as const;
 
 /** Function states, QEMU's names and numbers (zpci-guest.md 4.2). */

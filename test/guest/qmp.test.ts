@@ -229,11 +229,19 @@ describe("a VM behind QMP", () => {
     );
   });
 
-  it("loses a function to device_del although its guest does not answer", async () => {
-    const { client } = await started(two, { unplugDeadlineMs: 600 });
+  it("keeps a function whose guest does not answer device_del, and loses it to a second one", async () => {
+    const { client, machine } = await started(two, { unplugDeadlineMs: 600 });
+    const id = "fn-00000042";
     await client.execute("stop");
-    await client.execute("device_del", { id: "fn-00000042" });
-    expect((await client.event("DEVICE_DELETED")).data).toMatchObject({ device: "fn-00000042" });
+    await client.execute("device_del", { id });
+    expect((await client.event("DEVICE_UNPLUG_GUEST_ERROR")).data).toEqual({
+      device: id,
+      path: `/machine/peripheral/${id}`,
+    });
+    expect(machine.vm.functions()[0]).toMatchObject({ id, state: "operational" });
+    await client.execute("device_del", { id });
+    expect((await client.event("DEVICE_DELETED")).data).toMatchObject({ device: id });
+    expect(machine.vm.functions().map((status) => status.id)).toEqual(["fn-00000043"]);
     await client.execute("cont");
   });
 

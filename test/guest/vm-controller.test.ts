@@ -180,7 +180,7 @@ describe("a VM under control", () => {
     await vm.plug("disk-2", two);
     // Its place holds an event that a guest which stands cannot fetch.
     await vm.pause();
-    vm.unplug(2, 0);
+    vm.unplug(2, { force: true });
     const gone = (): boolean => vm.functions().length === 1;
     while (!gone()) await new Promise((resolve) => setTimeout(resolve, 5));
     await expect(vm.plug("other", { ...two, fid: 3, uid: 3 })).rejects.toThrow(
@@ -191,6 +191,29 @@ describe("a VM under control", () => {
     await vm.plug("again", two);
     expect(vm.functions()[1]).toMatchObject({ id: "again", fid: 2 });
     expect(machine.events.filter(({ type }) => type === "device-deleted")).toHaveLength(1);
+  });
+
+  it("a function that its guest does not give up in time stays, and goes when it has given it up", async () => {
+    const machine = await running(one);
+    const { vm } = machine;
+    const ends = (): unknown[] => machine.events.filter(({ type }) => type === "unplug-failed");
+    await vm.pause();
+    vm.unplug(1, { deadlineMs: 1 });
+    await machine.until(() => ends().length === 1);
+    expect(ends()).toEqual([
+      {
+        type: "unplug-failed",
+        id: "fn-00000001",
+        fid: 1,
+        reason: "the guest did not give it up in time",
+      },
+    ]);
+    expect(machine.function()).toMatchObject({ state: "operational", guestState: "enabled" });
+    await vm.resume();
+    await machine.until(() => machine.function().guestState === "standby");
+    vm.unplug(1);
+    await machine.until(() => vm.functions().length === 0);
+    expect(ends()).toHaveLength(1);
   });
 
   it("refuses to plug what would stand beside its like, and a disk that is not there", async () => {

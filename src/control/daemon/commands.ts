@@ -3,6 +3,7 @@ import { z } from "zod";
 import { ZmendError } from "../../base/errors.ts";
 import { hex } from "../../base/hex.ts";
 import { suggestion } from "../../base/nearest.ts";
+import { UNPLUG_DEADLINE_MS } from "../../machine/hot-plug.ts";
 import type { FunctionStatus, OperatorCommand } from "../../machine/vm-control.ts";
 import { loadPolicy, type Policy } from "../../recovery/index.ts";
 import { type ControlCommands, controlCommand } from "./control-server.ts";
@@ -14,8 +15,6 @@ import type { Operation, Supervisor } from "./supervisor.ts";
 /** How long an operator waits to hear what a recovery worker made of a command. */
 const SETTLE_MS = 1500;
 const SETTLE_POLL_MS = 20;
-/** How long a guest may take to give a function up (QMP's bound as well). */
-const UNPLUG_MS = 10_000;
 
 export interface CommandsOptions {
   readonly supervisor: Supervisor;
@@ -202,19 +201,22 @@ export function daemonCommands(options: CommandsOptions): ControlCommands {
     "function-release": commanded("release"),
     "function-quarantine": commanded("quarantine"),
     "function-unplug": controlCommand(
-      z.strictObject({ ...one, timeoutMs: z.number().min(1).max(600_000).default(UNPLUG_MS) }),
+      z.strictObject({
+        ...one,
+        timeoutMs: z.number().min(1).max(600_000).default(UNPLUG_DEADLINE_MS),
+        force: z.boolean().default(false),
+      }),
       async (args) => {
         const target = supervisor.find(args.vm);
         requireLife(target, "give a function up");
         const status = findFunction(target, args.function);
-        const outcome = unplugged(target, status.fid, args.timeoutMs);
-        target.control.unplug(status.fid, args.timeoutMs);
-        done(target, "function-unplug", {}, status.fid);
-        const refusal = await outcome;
+        target.control.unplug(status.fid, { deadlineMs: args.timeoutMs, force: args.force });
+        done(target, "function-unplug", { force: args.force }, status.fid);
+        const refusal = await unplugged(target, status.fid, args.timeoutMs);
         if (refusal !== undefined) {
           throw new ZmendError(
             "STATE_REFUSED",
-            `Function ${hex(status.fid, 8)} of VM ${target.name} was not given up: ${refusal}.`,
+            `Function ${hex(status.fid, 8)} of VM ${target.name} stays: ${refusal}; --force takes it.`,
           );
         }
         return { vm: target.name, id: status.id, fid: hex(status.fid, 8), unplugged: true };

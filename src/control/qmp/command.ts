@@ -33,7 +33,7 @@ export interface QmpHost {
   readonly chardevs: Chardevs;
   readonly blocks: () => readonly BlockNode[];
   readonly recent: RecentEntries;
-  /** When a function is taken from a guest that does not give it up. */
+  /** How long a guest may take to give a function up. */
   readonly unplugAfterMs: number;
   readonly commandLineOptions: () => readonly {
     readonly option: string;

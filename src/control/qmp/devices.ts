@@ -25,6 +25,8 @@ export class Devices {
   readonly #control: VmControl | undefined;
   readonly #zpci: ZpciDevice[];
   readonly #leaving = new Set<string>();
+  /** Ids of functions that their guest kept when it was asked. */
+  readonly #kept = new Set<string>();
   /** Ids of functions that are gone, for what is still told of them. */
   readonly #gone = new Map<number, string>();
 
@@ -118,21 +120,33 @@ export class Devices {
     return true;
   }
 
-  /** @throws QmpError when the device is on its way out already */
-  startLeaving(id: string): void {
+  /**
+   * @returns whether the guest has refused before
+   * @throws QmpError when the device is on its way out already
+   */
+  startLeaving(id: string): "first" | "refused-before" {
     if (this.#leaving.has(id)) {
       throw new QmpError(`Device ${id} is already in the process of unplug`);
     }
     this.#leaving.add(id);
+    return this.#kept.has(id) ? "refused-before" : "first";
   }
 
+  /** The request came to nothing. */
   stayed(id: string): void {
     this.#leaving.delete(id);
+  }
+
+  /** The guest has refused. */
+  kept(id: string): void {
+    this.stayed(id);
+    this.#kept.add(id);
   }
 
   /** The function is gone. @returns the zpci device that goes with it */
   left(id: string, fid: number): ZpciDevice | undefined {
     this.#leaving.delete(id);
+    this.#kept.delete(id);
     this.#gone.set(fid, id);
     const index = this.#zpci.findIndex((entry) => entry.target === id);
     return index < 0 ? undefined : this.#zpci.splice(index, 1)[0];

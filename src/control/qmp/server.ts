@@ -5,6 +5,7 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
+import { UNPLUG_DEADLINE_MS } from "../../machine/hot-plug.ts";
 import type { VmControl } from "../../machine/vm-control.ts";
 import { Chardevs } from "./chardevs.ts";
 import type { BlockNode, Command, CommandLineParameter, QmpHost } from "./command.ts";
@@ -27,10 +28,8 @@ import { type EndRules, VmEvents } from "./vm-events.ts";
 /** Clients served at once; so many may wait besides, more are turned away. */
 const CLIENTS_MAX = 256;
 const WAITING_MAX = 1024;
-/** `device_del` ends with an event before this, whatever the guest does. */
-const UNPLUG_DEADLINE_MS = 10_000;
-/** Of the deadline, what taking a function without the guest's consent may need. */
-const UNPLUG_TAKING_MS = 500;
+/** Of `device_del`'s deadline, what the recovery worker may need to take the function back into service. */
+const UNPLUG_SETTLING_MS = 500;
 
 /** QMP (JSON), or the human monitor with its prompt. */
 export type MonitorMode = "control" | "readline";
@@ -121,7 +120,7 @@ class ControlServer implements QmpServer {
       recent,
       unplugAfterMs: Math.max(
         0,
-        (options.unplugDeadlineMs ?? UNPLUG_DEADLINE_MS) - UNPLUG_TAKING_MS,
+        (options.unplugDeadlineMs ?? UNPLUG_DEADLINE_MS) - UNPLUG_SETTLING_MS,
       ),
       commandLineOptions: options.commandLineOptions ?? (() => []),
       monitor: (line, cpu) => runMonitorLine(this.host, line, cpu),

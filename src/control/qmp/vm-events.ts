@@ -64,7 +64,7 @@ export class VmEvents {
         this.#catalogue.released?.(event.id);
         return this.#deleted(event.id, event.fid);
       case "unplug-failed":
-        this.#devices.stayed(event.id);
+        this.#devices.kept(event.id);
         return this.#target.emit("DEVICE_UNPLUG_GUEST_ERROR", this.#place(event.id));
       default:
     }

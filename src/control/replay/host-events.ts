@@ -68,6 +68,8 @@ const operatorChoices: Readonly<Record<string, number>> = {
   release: RecoveryCommand.release,
   unplug: RecoveryCommand.unplug,
   "stop-vm": RecoveryCommand.stopVm,
+  ask: RecoveryCommand.ask,
+  take: RecoveryCommand.take,
 };
 
 const errnos: Readonly<Record<string, number>> = { EAGAIN, EINVAL, EIO, ENODEV, ENOTTY, done: 0 };
@@ -208,6 +210,7 @@ export function scheduleOf(spec: VmSpec, records: readonly JournalRecord[]): Sch
 
 /** An operator's command as the recovery machine took it: what it did not answer to changed nothing. */
 function commandOf({ kind, detail, choice }: JournalRecord): number | undefined {
+  if (kind === "state" && detail["event"] === "unplug-refused") return RecoveryCommand.keep;
   if (kind !== "state" || detail["event"] !== "operator-command") return undefined;
   return operatorChoices[choice ?? ""];
 }

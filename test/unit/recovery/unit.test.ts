@@ -4,6 +4,7 @@ import { booksBalance, readBooks } from "../../../src/machine/books.ts";
 import { EIO } from "../../../src/ports/host-function.ts";
 import type { Policy } from "../../../src/recovery/policy.ts";
 import { compilePolicy, type PolicyFile } from "../../../src/recovery/policy-file.ts";
+import { repairAfterDeath } from "../../../src/recovery/repair.ts";
 import type { RecoveryUnit } from "../../../src/recovery/unit.ts";
 import {
   FunctionBlock,
@@ -773,6 +774,86 @@ describe("operator", () => {
     }
     // Linux ignores 0x0301 for a function that it has configured (zpci-guest.md 7.3).
     expect(seen).toEqual([0x0304, 0x0301]);
+  });
+
+  it("a guest that is only asked keeps its function, whatever the policy's deadline says", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    command(rig, RecoveryCommand.ask);
+    pass(rig, unit, 5000); //                              the policy would take it after 500 ms
+    expect(rig.stateName).toBe("unplugging");
+    expect(rig.fetch()).toMatchObject({ kind: 2, pec: 0x0303 });
+    command(rig, RecoveryCommand.keep);
+    unit.step();
+    expect([rig.stateName, rig.guestState]).toEqual(["operational", FunctionState.ENABLED]);
+    rig.raise(SERVAC);
+    settle(rig, unit);
+    expect(readBooks(rig.vm, 0)).toMatchObject({ injected: 1, recoveries: 1 });
+    command(rig, RecoveryCommand.keep); //                 nobody has asked
+    unit.step();
+    expect(rig.stateName).toBe("operational");
+  });
+
+  it("an error that came while its guest was asked is told once the function stays", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    command(rig, RecoveryCommand.ask);
+    unit.step();
+    rig.raise(SERVAC);
+    unit.step();
+    expect(readBooks(rig.vm, 0).notDelivered.policy).toBe(1);
+    command(rig, RecoveryCommand.keep);
+    unit.step();
+    expect([rig.stateName, rig.guestState]).toEqual(["awaiting-guest", FunctionState.ERROR]);
+    settle(rig, unit);
+    expect([rig.stateName, rig.guestState]).toEqual(["operational", FunctionState.ENABLED]);
+  });
+
+  it.each([
+    ["quarantined", RecoveryCommand.quarantine, undefined],
+    ["failed", undefined, PERMERR],
+    ["awaiting-guest", undefined, SERVAC],
+  ])("a function that was asked for as %s stays as such", (state, before, pec) => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    if (before !== undefined) command(rig, before);
+    if (pec !== undefined) rig.raise(pec);
+    unit.step();
+    expect(rig.stateName).toBe(state);
+    command(rig, RecoveryCommand.ask);
+    unit.step();
+    expect(rig.stateName).toBe("unplugging");
+    command(rig, RecoveryCommand.keep);
+    unit.step();
+    expect(rig.stateName).toBe(state);
+  });
+
+  it("the successor of a worker that died while the guest was asked does not take the function", () => {
+    const rig = new RecoveryRig();
+    rig.unit().step();
+    command(rig, RecoveryCommand.ask);
+    rig.unit({ continued: true }).step();
+    repairAfterDeath(rig.options());
+    const successor = rig.unit();
+    pass(rig, successor, 5000);
+    expect(rig.stateName).toBe("unplugging");
+    rig.requestBack(); //                                  the host does not ask: now the policy's deadline runs
+    pass(rig, successor, 501);
+    expect(rig.stateName).toBe("detached");
+  });
+
+  it("takes a function from its guest at once when told so", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    command(rig, RecoveryCommand.take);
+    unit.step();
+    expect([rig.stateName, rig.guestState]).toEqual(["detached", FunctionState.RESERVED]);
+    expect(rig.fetch()).toMatchObject({ kind: 2, pec: 0x0304 });
+    expect(unit.ended).toBe(true);
   });
 
   it("a function comes back in standby with 0x0302 and a new instance of its handle", () => {

@@ -148,7 +148,8 @@ export const deviceCommands: readonly Command[] = [
   }),
   command({
     name: "device_del",
-    summary: "ask the guest to give a device up; an event tells the end",
+    summary:
+      "ask the guest to give a device up; an event tells the end; after a refusal it is taken",
     arguments: struct({ id: str }),
     exclusive: true,
     run: ({ id }, { host }) => {
@@ -159,9 +160,9 @@ export const deviceCommands: readonly Command[] = [
         return;
       }
       const status = host.devices.function(id);
-      host.devices.startLeaving(status.id);
+      const force = host.devices.startLeaving(status.id) === "refused-before";
       try {
-        control.unplug(status.fid, host.unplugAfterMs);
+        control.unplug(status.fid, { deadlineMs: host.unplugAfterMs, force });
       } catch (error) {
         host.devices.stayed(status.id);
         throw error;
