@@ -36,6 +36,14 @@ export const Program = {
 
 const FIXED_OVERFLOW_MASK = 0x800; // PSW bit 20 in the upper half
 
+/** A general register while `eachRegister` stands at it; `high` means bits 0-31. */
+export interface RegisterAccess {
+  get(): I64;
+  get32(high: boolean): I32;
+  set(value: I64): void;
+  set32(value: I32, high: boolean): void;
+}
+
 export abstract class Body {
   readonly fn: FunctionBuilder;
   readonly format: Format;
@@ -134,16 +142,38 @@ export abstract class Body {
     this.fn.loop(body);
   }
 
-  // Operand fields of the decoded entry
+  // Operand fields of the decoded entry: `offset` is one of Entry.a, b, c, d
+
+  field32(offset: number): I32 {
+    return i32.load(this.entry, offset);
+  }
+
+  fieldS64(offset: number): I64 {
+    return i64.load32S(this.entry, offset);
+  }
+
+  fieldU64(offset: number): I64 {
+    return i64.load32U(this.entry, offset);
+  }
+
+  /** Slots c and d together. */
+  get wideField(): I64 {
+    return i64.load(this.entry, Entry.c);
+  }
+
+  /** What the base or index register in a slot contributes to an address. */
+  base(offset: number): I64 {
+    return i64.load(this.field32(offset));
+  }
 
   pointer(field: RegisterField): I32 {
     const slot = fieldsOf(this.format)[field];
     assert(slot !== undefined, `format ${this.format} has no ${field}`);
-    return i32.load(this.entry, Entry[slot]);
+    return this.field32(Entry[slot]);
   }
 
   get d(): I32 {
-    return i32.load(this.entry, Entry.d);
+    return this.field32(Entry.d);
   }
 
   get extra(): I32 {
@@ -151,15 +181,15 @@ export abstract class Body {
   }
 
   get immediate(): I32 {
-    return i32.load(this.entry, Entry[fieldsOf(this.format).immediate ?? "d"]);
+    return this.field32(Entry[fieldsOf(this.format).immediate ?? "d"]);
   }
 
   get immediateS64(): I64 {
-    return i64.load32S(this.entry, Entry[fieldsOf(this.format).immediate ?? "d"]);
+    return this.fieldS64(Entry[fieldsOf(this.format).immediate ?? "d"]);
   }
 
   get immediateU64(): I64 {
-    return i64.load32U(this.entry, Entry[fieldsOf(this.format).immediate ?? "d"]);
+    return this.fieldU64(Entry[fieldsOf(this.format).immediate ?? "d"]);
   }
 
   // Registers; `odd` reads the second register of an even-odd pair
@@ -194,6 +224,64 @@ export abstract class Body {
 
   setGrHigh(field: RegisterField, value: I32): void {
     this.fn.emit(i32.store(this.pointer(field), value, 4));
+  }
+
+  /** Puts the low `bytes` bytes of `value` into a register, `shift` bits from its right end. */
+  insert(field: RegisterField, value: I32, bytes: 1 | 2, shift: number): void {
+    const store = bytes === 1 ? i32.store8 : i32.store16;
+    this.fn.emit(store(this.pointer(field), value, shift / 8));
+  }
+
+  /** Not 0 for an odd register number: register n stands at offset 8 * n from an aligned base. */
+  isOdd(field: RegisterField): I32 {
+    return i32.and(this.pointer(field), i32.const(8));
+  }
+
+  /** Whether the field names a register other than 0. */
+  isNamed(field: RegisterField): I32 {
+    return i32.ne(this.pointer(field), this.host(Cpu.gr));
+  }
+
+  /** Comparand of BRANCH ON INDEX: the odd register of r3, where `extra` leads. */
+  comparand32(): I32 {
+    return i32.load(i32.add(this.pointer("r3"), this.extra));
+  }
+
+  comparand64(): I64 {
+    return i64.load(i32.add(this.pointer("r3"), this.extra));
+  }
+
+  /**
+   * Runs `each` for the general registers r1, r1 + 1, ... r3 (wrapping from 15 to 0) with the distance of the
+   * register's part of `unit` bytes from the start of the storage operand.
+   */
+  eachRegister(unit: 4 | 8, each: (register: RegisterAccess, position: I32) => void): void {
+    const register = this.variable32(this.pointer("r1"));
+    const last = this.let32(this.pointer("r3"));
+    const position = this.variable32(i32.const(0));
+    const access: RegisterAccess = {
+      get: () => i64.load(register.get),
+      get32: (high) => i32.load(register.get, high ? 4 : 0),
+      set: (value) => this.fn.emit(i64.store(register.get, value)),
+      set32: (value, high) => this.fn.emit(i32.store(register.get, value, high ? 4 : 0)),
+    };
+    this.loop((again) => {
+      each(access, position.get);
+      this.if(i32.ne(register.get, last), () => {
+        this.set(position, i32.add(position.get, i32.const(unit)));
+        this.set(register, i32.add(register.get, i32.const(8)));
+        this.if(i32.eq(register.get, this.host(Cpu.gr + 128)), () =>
+          this.set(register, this.host(Cpu.gr)),
+        );
+        this.fn.br(again);
+      });
+    });
+  }
+
+  /** Bytes of the storage operand of `eachRegister`. */
+  registersBytes(unit: 4 | 8): I32 {
+    const span = i32.and(i32.sub(this.pointer("r3"), this.pointer("r1")), i32.const(127));
+    return i32.add(unit === 8 ? span : i32.shrU(span, i32.const(1)), i32.const(unit));
   }
 
   /** General register by number, for instructions with implied registers. */
@@ -260,6 +348,21 @@ export abstract class Body {
     return i32.and(i32.shrU(i32.const(8), this.cc()), this.extra);
   }
 
+  /** The condition of compare-and-...: bit 0 of the mask equal, bit 1 first low, bit 2 first high. */
+  comparisonSelected32(x: I32, y: I32, unsigned: boolean): I32 {
+    return this.#selected(i32.eq(x, y), unsigned ? i32.ltU(x, y) : i32.ltS(x, y));
+  }
+
+  comparisonSelected64(x: I64, y: I64, unsigned: boolean): I32 {
+    return this.#selected(i64.eq(x, y), unsigned ? i64.ltU(x, y) : i64.ltS(x, y));
+  }
+
+  #selected(equal: I32, low: I32): I32 {
+    const mask = this.let32(this.extra);
+    const bit = i32.select(i32.const(8), i32.select(i32.const(4), i32.const(2), low), equal);
+    return i32.and(bit, mask);
+  }
+
   /** Condition code 3 and the fixed-point-overflow interruption if the program mask asks for it. */
   overflow(): void {
     this.setCc(i32.const(3));
@@ -290,16 +393,16 @@ export abstract class Body {
   /** Effective address of the storage operand, wrapped. */
   address(): I64 {
     const fields = fieldsOf(this.format);
-    let sum = i64.load32S(this.entry, Entry.d);
-    if (fields.base) sum = i64.add(i64.load(i32.load(this.entry, Entry[fields.base])), sum);
-    if (fields.index) sum = i64.add(i64.load(i32.load(this.entry, Entry[fields.index])), sum);
+    let sum = this.fieldS64(Entry.d);
+    if (fields.base) sum = i64.add(this.base(Entry[fields.base]), sum);
+    if (fields.index) sum = i64.add(this.base(Entry[fields.index]), sum);
     return i64.and(sum, this.addressMask);
   }
 
   /** Address of an operand beside the instruction (LARL and its relatives), wrapped. */
   relativeAddress(): I64 {
     return i64.and(
-      i64.add(this.relativeBase, i64.shl(i64.load32S(this.entry, Entry.d), i64.const(1))),
+      i64.add(this.relativeBase, i64.shl(this.fieldS64(Entry.d), i64.const(1))),
       this.addressMask,
     );
   }

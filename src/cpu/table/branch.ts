@@ -3,7 +3,7 @@
  * any register is changed, because link and address may be the same register.
  */
 
-import { Core } from "../core-layout.ts";
+import { Core, Entry } from "../core-layout.ts";
 import { Cpu, PswBit } from "../state.ts";
 import { atomicFence, type I32, type I64, i32, i64 } from "../wasm/index.ts";
 import type { Body } from "./body.ts";
@@ -19,7 +19,7 @@ function branchOnCondition(b: Body): void {
 /** BCR: r2 = 0 never branches; masks 14 and 15 then serialize, which a fence does on the host. */
 function branchOnConditionRegister(b: Body): void {
   b.if(b.maskSelectsCc(), () => b.jump(b.registerAddress("r2")));
-  b.if(i32.load(b.entry, 24), () => b.fn.emit(atomicFence));
+  b.if(b.field32(Entry.c), () => b.fn.emit(atomicFence));
 }
 
 function branchRelative(b: Body): void {
@@ -51,9 +51,7 @@ function branchOnCountRegister64(b: Body): void {
   const target = b.let64(b.registerAddress("r2"));
   const count = b.let64(i64.sub(b.gr("r1"), i64.const(1)));
   b.setGr("r1", count);
-  // Format RRE has no flag for r2 = 0: register 0 is the first of the file.
-  const named = i32.ne(b.pointer("r2"), b.host(Cpu.gr));
-  b.if(i32.and(i32.eqz(i64.eqz(count)), named), () => b.jump(target));
+  b.if(i32.and(i32.eqz(i64.eqz(count)), b.isNamed("r2")), () => b.jump(target));
 }
 
 function branchRelativeOnCount32(b: Body): void {
@@ -79,21 +77,20 @@ function onIndex(long: boolean, high: boolean, leave: (b: Body, target: I64 | un
   return (b: Body): void => {
     const relative = b.format === "RSI" || b.format === "RIE_e";
     const target = relative ? undefined : b.let64(b.address());
-    const comparand = b.let32(i32.add(b.pointer("r3"), b.extra));
-    const taken = long ? indexLong(b, comparand, high) : indexWord(b, comparand, high);
+    const taken = long ? indexLong(b, high) : indexWord(b, high);
     b.if(taken, () => leave(b, target));
   };
 }
 
-function indexWord(b: Body, comparandAt: I32, high: boolean): I32 {
-  const comparand = b.let32(i32.load(comparandAt));
+function indexWord(b: Body, high: boolean): I32 {
+  const comparand = b.let32(b.comparand32());
   const sum = b.let32(i32.add(b.gr32("r1"), b.gr32("r3")));
   b.setGr32("r1", sum);
   return high ? i32.gtS(sum, comparand) : i32.leS(sum, comparand);
 }
 
-function indexLong(b: Body, comparandAt: I32, high: boolean): I32 {
-  const comparand = b.let64(i64.load(comparandAt));
+function indexLong(b: Body, high: boolean): I32 {
+  const comparand = b.let64(b.comparand64());
   const sum = b.let64(i64.add(b.gr("r1"), b.gr("r3")));
   b.setGr("r1", sum);
   return high ? i64.gtS(sum, comparand) : i64.leS(sum, comparand);
@@ -188,7 +185,7 @@ function setModeFrom(b: Body, value: I64): I64 {
 function branchAndSetMode(b: Body): void {
   const value = b.let64(b.gr("r2"));
   const named = b.let32(b.extra);
-  b.if(i32.ne(b.pointer("r1"), b.host(Cpu.gr)), () =>
+  b.if(b.isNamed("r1"), () =>
     b.if(
       b.in64BitMode(),
       () => b.setGr("r1", i64.or(b.gr("r1"), i64.const(1))),
@@ -249,7 +246,7 @@ function testMode(b: Body): void {
 
 /** EXECUTE: bits 56-63 of r1 are ORed into the target's second byte, unless r1 is 0. */
 function execute(b: Body, target: I64): void {
-  const named = i32.ne(b.pointer("r1"), b.host(Cpu.gr));
+  const named = b.isNamed("r1");
   const modifier = i32.and(b.gr32("r1"), i32.const(0xff));
   b.execute(target, i32.select(modifier, ZERO32, named));
 }

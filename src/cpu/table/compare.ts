@@ -1,5 +1,5 @@
 /** Comparisons: signed and logical, compare-and-branch, compare-and-trap. SA22-7832 chapter 7. */
-import { type I32, type I64, i32, i64 } from "../wasm/index.ts";
+import { i32 } from "../wasm/index.ts";
 import type { Body } from "./body.ts";
 import type { RegisterField } from "./formats.ts";
 import { Facility, type Row, row } from "./row.ts";
@@ -39,32 +39,17 @@ function aligned64(source: Source64, bytes: number): Source64 {
   };
 }
 
-/** The condition of compare-and-…: bit 0 of the mask equal, bit 1 first low, bit 2 first high. */
-function selected(b: Body, equal: I32, low: I32): I32 {
-  const mask = b.let32(b.extra);
-  const bit = i32.select(i32.const(8), i32.select(i32.const(4), i32.const(2), low), equal);
-  return i32.and(bit, mask);
-}
-
-function condition32(b: Body, x: I32, y: I32, unsigned: boolean): I32 {
-  return selected(b, i32.eq(x, y), unsigned ? i32.ltU(x, y) : i32.ltS(x, y));
-}
-
-function condition64(b: Body, x: I64, y: I64, unsigned: boolean): I32 {
-  return selected(b, i64.eq(x, y), unsigned ? i64.ltU(x, y) : i64.ltS(x, y));
-}
-
 function branch32(source: Source32, unsigned: boolean) {
   return (b: Body): void => {
     const y = source(b);
-    b.if(condition32(b, b.let32(b.gr32("r1")), y, unsigned), () => b.jumpRelative());
+    b.if(b.comparisonSelected32(b.let32(b.gr32("r1")), y, unsigned), () => b.jumpRelative());
   };
 }
 
 function branch64(source: Source64, unsigned: boolean) {
   return (b: Body): void => {
     const y = source(b);
-    b.if(condition64(b, b.let64(b.gr("r1")), y, unsigned), () => b.jumpRelative());
+    b.if(b.comparisonSelected64(b.let64(b.gr("r1")), y, unsigned), () => b.jumpRelative());
   };
 }
 
@@ -72,14 +57,14 @@ function branch64(source: Source64, unsigned: boolean) {
 function branchTo32(source: Source32, unsigned: boolean) {
   return (b: Body): void => {
     const y = source(b);
-    b.if(condition32(b, b.let32(b.gr32("r1")), y, unsigned), () => b.jump(b.address()));
+    b.if(b.comparisonSelected32(b.let32(b.gr32("r1")), y, unsigned), () => b.jump(b.address()));
   };
 }
 
 function branchTo64(source: Source64, unsigned: boolean) {
   return (b: Body): void => {
     const y = source(b);
-    b.if(condition64(b, b.let64(b.gr("r1")), y, unsigned), () => b.jump(b.address()));
+    b.if(b.comparisonSelected64(b.let64(b.gr("r1")), y, unsigned), () => b.jump(b.address()));
   };
 }
 
@@ -91,14 +76,14 @@ export function trap(b: Body): void {
 export function trap32(source: Source32, unsigned: boolean) {
   return (b: Body): void => {
     const y = source(b);
-    b.if(condition32(b, b.let32(b.gr32("r1")), y, unsigned), () => trap(b));
+    b.if(b.comparisonSelected32(b.let32(b.gr32("r1")), y, unsigned), () => trap(b));
   };
 }
 
 export function trap64(source: Source64, unsigned: boolean) {
   return (b: Body): void => {
     const y = source(b);
-    b.if(condition64(b, b.let64(b.gr("r1")), y, unsigned), () => trap(b));
+    b.if(b.comparisonSelected64(b.let64(b.gr("r1")), y, unsigned), () => trap(b));
   };
 }
 

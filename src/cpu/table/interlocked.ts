@@ -12,7 +12,6 @@ import { Entry } from "../core-layout.ts";
 import { type I32, type I64, i32, i64 } from "../wasm/index.ts";
 import type { Body } from "./body.ts";
 import { Facility, type Row, row } from "./row.ts";
-import { isOdd } from "./shift-rotate.ts";
 import { ZERO32, ZERO64 } from "./sources.ts";
 
 const HW = Facility.z196;
@@ -56,11 +55,11 @@ function compareAndSwap64(b: Body): void {
 }
 
 function wordPair(b: Body, field: "r1" | "r3"): I64 {
-  return i64.or(i64.shl(b.gr32U64(field), i64.const(32)), i64.load32U(b.pointer(field), 8));
+  return i64.or(i64.shl(b.gr32U64(field), i64.const(32)), i64.fromU(b.gr32(field, true)));
 }
 
 function evenPairs(b: Body): void {
-  b.specificationIf(i32.or(isOdd(b, "r1"), isOdd(b, "r3")));
+  b.specificationIf(i32.or(b.isOdd("r1"), b.isOdd("r3")));
 }
 
 /** CDS: two words, one aligned doubleword. */
@@ -119,7 +118,7 @@ function unlockPairs(b: Body): void {
 }
 
 function loadPair(b: Body): void {
-  b.specificationIf(isOdd(b, "r1"));
+  b.specificationIf(b.isOdd("r1"));
   const host = b.readable(aligned(b, 16), 16);
   lockPairs(b);
   const high = b.let64(b.swap64(i64.load(host)));
@@ -130,7 +129,7 @@ function loadPair(b: Body): void {
 }
 
 function storePair(b: Body): void {
-  b.specificationIf(isOdd(b, "r1"));
+  b.specificationIf(b.isOdd("r1"));
   b.change(aligned(b, 16), 16, (host) => {
     lockPairs(b);
     b.fn.emit(i64.store(host, b.swap64(b.gr("r1"))));
@@ -240,7 +239,7 @@ function testAndSet(b: Body): void {
 function twoAddresses(b: Body): { first: I64; second: I64 } {
   const displacements = b.let32(b.d);
   const sum = (slot: number, displacement: I32): I64 =>
-    i64.and(i64.add(i64.load(i32.load(b.entry, slot)), i64.fromU(displacement)), b.addressMask);
+    i64.and(i64.add(b.base(slot), i64.fromU(displacement)), b.addressMask);
   return {
     first: b.let64(sum(Entry.b, i32.and(displacements, i32.const(0xfff)))),
     second: b.let64(sum(Entry.c, i32.shrU(displacements, i32.const(16)))),
@@ -254,7 +253,7 @@ function misaligned(address: I64, bytes: I32): I32 {
 /** LOAD PAIR DISJOINT: two operands into an even-odd pair; cc 0, as one CPU sees them at one time. */
 function loadPairDisjoint(bytes: 4 | 8) {
   return (b: Body): void => {
-    b.specificationIf(isOdd(b, "r3"));
+    b.specificationIf(b.isOdd("r3"));
     const { first, second } = twoAddresses(b);
     const size = i32.const(bytes);
     b.specificationIf(i32.or(misaligned(first, size), misaligned(second, size)));
@@ -282,7 +281,7 @@ function compareSwapStore(b: Body): void {
   const code = b.let32(i32.and(control, i32.const(0xff)));
   const storeCode = b.let32(i32.and(i32.shrU(control, i32.const(8)), i32.const(0xff)));
   b.specificationIf(i32.or(i32.gtU(code, i32.const(2)), i32.gtU(storeCode, i32.const(4))));
-  b.if(i32.eq(code, i32.const(2)), () => b.specificationIf(isOdd(b, "r3")));
+  b.if(i32.eq(code, i32.const(2)), () => b.specificationIf(b.isOdd("r3")));
   const { first, second } = twoAddresses(b);
   const bytes = b.let32(i32.shl(i32.const(4), code));
   const storeBytes = b.let32(i32.shl(i32.const(1), storeCode));

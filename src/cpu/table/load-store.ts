@@ -86,76 +86,48 @@ function loadAddressExtended(b: Body): void {
   b.fn.emit(i32.store(ar1, i32.select(fromAr, fixed, i32.eq(space, i32.const(1)))));
 }
 
-/** Runs `each` for the registers r1, r1 + 1, ... r3 (wrapping from 15 to 0) with the distance in memory. */
-function forRegisters(
-  b: Body,
-  start: number,
-  bytes: number,
-  each: (register: I32, position: I32) => void,
-  unit: number,
-): void {
+/** Runs `each` for the access registers r1, r1 + 1, ... r3 (wrapping from 15 to 0) with the distance in memory. */
+function forAccessRegisters(b: Body, each: (register: I32, position: I32) => void): void {
   const register = b.variable32(b.pointer("r1"));
   const last = b.let32(b.pointer("r3"));
   const position = b.variable32(ZERO32);
   b.loop((again) => {
     each(register.get, position.get);
     b.if(i32.ne(register.get, last), () => {
-      b.set(position, i32.add(position.get, i32.const(unit)));
-      b.set(register, i32.add(register.get, i32.const(bytes)));
-      b.if(i32.eq(register.get, b.host(start + 16 * bytes)), () => b.set(register, b.host(start)));
+      b.set(position, i32.add(position.get, i32.const(4)));
+      b.set(register, i32.add(register.get, i32.const(4)));
+      b.if(i32.eq(register.get, b.host(Cpu.ar + 64)), () => b.set(register, b.host(Cpu.ar)));
       b.fn.br(again);
     });
   });
 }
 
-/** Bytes of a multiple operand: ((r3 - r1) mod 16 + 1) * unit. */
-function multipleBytes(b: Body, registerBytes: number, unit: number): I32 {
-  const span = i32.and(
-    i32.sub(b.pointer("r3"), b.pointer("r1")),
-    i32.const(16 * registerBytes - 1),
-  );
-  const ratio = unit / registerBytes;
-  const scaled =
-    ratio === 1 ? span : ratio === 0.5 ? i32.shrU(span, i32.const(1)) : i32.shl(span, i32.const(1));
-  return i32.add(scaled, i32.const(unit));
+/** Bytes of their storage operand: ((r3 - r1) mod 16 + 1) * 4. */
+function accessRegistersBytes(b: Body): I32 {
+  return i32.add(i32.and(i32.sub(b.pointer("r3"), b.pointer("r1")), i32.const(63)), i32.const(4));
 }
 
 function loadMultiple(unit: 4 | 8, high: boolean) {
   return (b: Body): void => {
-    const bytes = b.let32(multipleBytes(b, 8, unit));
+    const bytes = b.let32(b.registersBytes(unit));
     const host = b.readable(b.address(), bytes);
-    forRegisters(
-      b,
-      Cpu.gr,
-      8,
-      (register, position) => {
-        const at = b.let32(i32.add(host, position));
-        b.fn.emit(
-          unit === 8
-            ? i64.store(register, b.swap64(i64.load(at)))
-            : i32.store(register, b.swap32(i32.load(at)), high ? 4 : 0),
-        );
-      },
-      unit,
-    );
+    b.eachRegister(unit, (register, position) => {
+      const at = b.let32(i32.add(host, position));
+      if (unit === 8) register.set(b.swap64(i64.load(at)));
+      else register.set32(b.swap32(i32.load(at)), high);
+    });
   };
 }
 
 function storeMultiple(unit: 4 | 8, high: boolean) {
   return (b: Body): void => {
-    const bytes = b.let32(multipleBytes(b, 8, unit));
+    const bytes = b.let32(b.registersBytes(unit));
     b.change(b.address(), bytes, (host) =>
-      forRegisters(
-        b,
-        Cpu.gr,
-        8,
-        (register, position) => {
-          const at = b.let32(i32.add(host, position));
-          if (unit === 8) b.fn.emit(i64.store(at, b.swap64(i64.load(register))));
-          else b.fn.emit(i32.store(at, b.swap32(i32.load(register, high ? 4 : 0))));
-        },
-        unit,
-      ),
+      b.eachRegister(unit, (register, position) => {
+        const at = b.let32(i32.add(host, position));
+        if (unit === 8) b.fn.emit(i64.store(at, b.swap64(register.get())));
+        else b.fn.emit(i32.store(at, b.swap32(register.get32(high))));
+      }),
     );
   };
 }
@@ -164,34 +136,21 @@ function storeMultiple(unit: 4 | 8, high: boolean) {
 function loadAccessMultiple(b: Body): void {
   const address = b.let64(b.address());
   b.specificationIf(i32.and(i32.wrap(address), i32.const(3)));
-  const host = b.readable(address, b.let32(multipleBytes(b, 4, 4)));
-  forRegisters(
-    b,
-    Cpu.ar,
-    4,
-    (register, position) => {
-      const at = b.let32(i32.add(host, position));
-      b.fn.emit(i32.store(register, b.swap32(i32.load(at))));
-    },
-    4,
-  );
+  const host = b.readable(address, b.let32(accessRegistersBytes(b)));
+  forAccessRegisters(b, (register, position) => {
+    const at = b.let32(i32.add(host, position));
+    b.fn.emit(i32.store(register, b.swap32(i32.load(at))));
+  });
 }
 
 function storeAccessMultiple(b: Body): void {
   const address = b.let64(b.address());
   b.specificationIf(i32.and(i32.wrap(address), i32.const(3)));
-  const bytes = b.let32(multipleBytes(b, 4, 4));
-  b.change(address, bytes, (host) =>
-    forRegisters(
-      b,
-      Cpu.ar,
-      4,
-      (register, position) => {
-        const at = b.let32(i32.add(host, position));
-        b.fn.emit(i32.store(at, b.swap32(i32.load(register))));
-      },
-      4,
-    ),
+  b.change(address, b.let32(accessRegistersBytes(b)), (host) =>
+    forAccessRegisters(b, (register, position) => {
+      const at = b.let32(i32.add(host, position));
+      b.fn.emit(i32.store(at, b.swap32(i32.load(register))));
+    }),
   );
 }
 
@@ -389,8 +348,8 @@ export const loadStoreRows: readonly Row[] = [
   row("LGB", 0xe377, "RXY", load64(signed(mem8S))),
   row("LLC", 0xe394, "RXY", load32(mem8)),
   row("LLGC", 0xe390, "RXY", load64(unsigned(mem8))),
-  row("IC", 0x43, "RX", (b) => b.fn.emit(insertByte(b))),
-  row("ICY", 0xe373, "RXY", (b) => b.fn.emit(insertByte(b))),
+  row("IC", 0x43, "RX", insertByte),
+  row("ICY", 0xe373, "RXY", insertByte),
   row("LRL", 0xc4d, "RIL_b", alignedLoad(4, load32(from.near32)), GIE),
   row("LGRL", 0xc48, "RIL_b", alignedLoad(8, load64(from.near64)), GIE),
   row("LGFRL", 0xc4c, "RIL_b", alignedLoad(4, load64(from.near32S64)), GIE),
@@ -433,7 +392,7 @@ export const loadStoreRows: readonly Row[] = [
   row("LRVGR", 0xb90f, "RRE", (b) => b.setGr("r1", b.swap64(b.gr("r2")))),
   row("LRVH", 0xe31f, "RXY", (b) => {
     const value = b.let32(swapped16(b));
-    b.fn.emit(i32.store16(b.pointer("r1"), value));
+    b.insert("r1", value, 2, 0);
   }),
   row(
     "LRV",
@@ -519,7 +478,7 @@ export const loadStoreRows: readonly Row[] = [
       i32.const(15),
     );
     const value = b.let32(i32.or(i32.shl(b.cc(), i32.const(4)), programMask));
-    b.fn.emit(i32.store8(b.pointer("r1"), value, 3));
+    b.insert("r1", value, 1, 24);
   }),
   row("SPM", 0x04, "RR", (b) => {
     const value = b.let32(b.gr32("r1"));
@@ -530,9 +489,9 @@ export const loadStoreRows: readonly Row[] = [
   }),
 ];
 
-function insertByte(b: Body): readonly number[] {
+function insertByte(b: Body): void {
   const value = b.let32(mem8(b));
-  return i32.store8(b.pointer("r1"), value);
+  b.insert("r1", value, 1, 0);
 }
 
 /** Relative-long operands of 4 and 8 bytes must be on their boundary. */

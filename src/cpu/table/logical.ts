@@ -47,7 +47,7 @@ function halfword(op: Op, shift: number) {
 
 function insertHalfword(shift: number) {
   return (b: Body): void => {
-    b.fn.emit(i32.store16(b.pointer("r1"), b.d, shift / 8));
+    b.insert("r1", b.d, 2, shift);
   };
 }
 
@@ -67,7 +67,7 @@ function testMask16(selected: I32, mask: I32): I32 {
 function testHalfword(shift: number) {
   return (b: Body): void => {
     const mask = from.imm32(b);
-    const selected = b.let32(i32.and(i32.load16U(b.pointer("r1"), shift / 8), mask));
+    const selected = b.let32(i32.and(i32.wrap(i64.shrU(b.gr("r1"), i64.const(shift))), mask));
     b.setCc(testMask16(selected, mask));
   };
 }

@@ -2,14 +2,13 @@
 import { type I32, type I64, i32, i64 } from "../wasm/index.ts";
 import { type Body, Program } from "./body.ts";
 import { Facility, type Row, row } from "./row.ts";
-import { isOdd } from "./shift-rotate.ts";
 import * as from from "./sources.ts";
 import { type Source32, type Source64, ZERO32, ZERO64 } from "./sources.ts";
 
 const GIE = Facility.generalExtension;
 
 export function evenPair(b: Body): void {
-  b.specificationIf(isOdd(b, "r1"));
+  b.specificationIf(b.isOdd("r1"));
 }
 
 const single32 =
@@ -31,8 +30,8 @@ function multiply(source: Source32, signed: boolean) {
   return (b: Body): void => {
     evenPair(b);
     const y = source(b);
-    const pointer = b.pointer("r1");
-    const x = signed ? i64.load32S(pointer, 8) : i64.load32U(pointer, 8);
+    const odd = b.gr32("r1", true);
+    const x = signed ? i64.fromS(odd) : i64.fromU(odd);
     const product = b.let64(i64.mul(x, signed ? i64.fromS(y) : i64.fromU(y)));
     b.setGr32("r1", i32.wrap(i64.shrU(product, i64.const(32))));
     b.setGr32("r1", i32.wrap(product), true);
@@ -87,7 +86,7 @@ function divide(source: Source32) {
 }
 
 function pairWords(b: Body): I64 {
-  return i64.or(i64.shl(b.gr32U64("r1"), i64.const(32)), i64.load32U(b.pointer("r1"), 8));
+  return i64.or(i64.shl(b.gr32U64("r1"), i64.const(32)), i64.fromU(b.gr32("r1", true)));
 }
 
 function isMinByMinusOne(x: I64, y: I64): I32 {

@@ -99,7 +99,7 @@ function arithmeticLeft64(source: (b: Body) => I64, put: (b: Body, value: I64) =
 /** The even-odd pair r1 as one 64-bit number of two 32-bit words. */
 function pair(b: Body): I64 {
   oddPair(b);
-  return i64.or(i64.shl(b.gr32U64("r1"), i64.const(32)), i64.load32U(b.pointer("r1"), 8));
+  return i64.or(i64.shl(b.gr32U64("r1"), i64.const(32)), i64.fromU(b.gr32("r1", true)));
 }
 
 function setPair(b: Body, value: I64): void {
@@ -109,12 +109,7 @@ function setPair(b: Body, value: I64): void {
 
 /** r1 must be even. */
 function oddPair(b: Body): void {
-  b.specificationIf(isOdd(b, "r1"));
-}
-
-/** Whether the register number is odd: register n stands at offset 8 * n from an aligned base. */
-export function isOdd(b: Body, field: RegisterField): I32 {
-  return i32.and(b.pointer(field), i32.const(8));
+  b.specificationIf(b.isOdd("r1"));
 }
 
 function double(kind: Shift) {
@@ -137,7 +132,7 @@ const ZERO_FLAG = 0x80;
 const TEST_FLAG = 0x40;
 
 function selectedMask(b: Body): I64 {
-  return i64.load(b.entry, 24); // slots c and d together
+  return b.wideField;
 }
 
 /** ROTATE THEN INSERT SELECTED BITS. */

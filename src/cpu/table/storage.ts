@@ -18,12 +18,11 @@ interface Operands {
 }
 
 function operands(b: Body): Operands {
-  const bases = (slot: number): I64 => i64.load(i32.load(b.entry, slot));
   const displacements = b.let32(b.d);
   const sum = (slot: number, displacement: I32): I64 =>
-    i64.and(i64.add(bases(slot), i64.fromU(displacement)), b.addressMask);
+    i64.and(i64.add(b.base(slot), i64.fromU(displacement)), b.addressMask);
   return {
-    length: b.let32(i32.add(i32.load(b.entry, Entry.a), i32.const(1))),
+    length: b.let32(i32.add(b.field32(Entry.a), i32.const(1))),
     first: b.let64(sum(Entry.b, i32.and(displacements, i32.const(0xfff)))),
     second: b.let64(sum(Entry.c, i32.shrU(displacements, i32.const(16)))),
   };

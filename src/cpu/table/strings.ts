@@ -6,7 +6,6 @@
 import { type I32, type I64, i32, i64, type Label, type Local } from "../wasm/index.ts";
 import type { Body } from "./body.ts";
 import { type Row, row } from "./row.ts";
-import { isOdd } from "./shift-rotate.ts";
 import { ZERO32 } from "./sources.ts";
 
 const UNIT = 4096;
@@ -132,7 +131,7 @@ function compare(b: Body): void {
 
 /** CHECKSUM: words added with end-around carry; a last part word is padded with zeros. */
 function checksum(b: Body): void {
-  b.specificationIf(isOdd(b, "r2"));
+  b.specificationIf(b.isOdd("r2"));
   const at = b.variable64(b.registerAddress("r2"));
   const wide = b.let32(b.in64BitMode());
   const length = b.variable64(i64.select(b.gr("r2", true), i64.fromU(b.gr32("r2", true)), wide));
