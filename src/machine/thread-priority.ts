@@ -4,13 +4,20 @@
  * its own; elsewhere nothing happens. Nobody needs a privilege for it.
  */
 import { readlinkSync } from "node:fs";
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 
-/** @param nice 0 (as everybody) to 19 (after everybody); calling thread only */
+const NICE_MAX = 19;
+
+/**
+ * Calling thread only.
+ *
+ * @param nice what is added to the nice value that the process was started with: 0 (as everybody) to 19
+ */
 export function lowerOwnPriority(nice: number): void {
   if (nice <= 0) return;
   try {
-    setPriority(Number(readlinkSync("/proc/thread-self").split("/").at(-1)), nice);
+    const thread = Number(readlinkSync("/proc/thread-self").split("/").at(-1));
+    setPriority(thread, Math.min(NICE_MAX, getPriority(thread) + nice));
   } catch {
     // Another system, or no /proc: the scheduler goes by its own rules then.
   }
