@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -23,11 +24,21 @@ describe("a word block", () => {
   });
 });
 
+/** Whether V8 keeps the object's words as a shape, whose values it compiles in, or as a hash table. */
+function hasShape(block: object): boolean {
+  setFlagsFromString("--allow-natives-syntax");
+  return new Function("block", "return %HasFastProperties(block)")(block) as boolean;
+}
+
 describe.each([
   ["VmBlock", VmBlock],
   ["VcpuHeader", VcpuHeader],
   ["FunctionBlock", FunctionBlock],
 ])("%s", (_name, block) => {
+  test("is no hash table to V8, so its words are constants in compiled code", () => {
+    expect(hasShape(block)).toBe(true);
+  });
+
   test("has no two names for one word and ends behind its last", () => {
     const indices = Object.entries(block)
       .filter(([name]) => name !== "sizeBytes")
