@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { FUNCTIONS_MAX, VCPUS_MAX } from "../base/limits.ts";
 import { parseYaml } from "../base/yaml-file.ts";
+import { watchdogActions } from "../shm/watchdog.ts";
 import { logLevels } from "./log-levels.ts";
 import {
   type ConfigChecks,
@@ -100,6 +101,10 @@ const vmSchema = z
       .max(3_600_000)
       .default(0)
       .describe("pause before this VM starts with the daemon"),
+    watchdog: z
+      .enum(watchdogActions)
+      .optional()
+      .describe("gives the guest a watchdog (DIAG 0x288): what happens when it fires"),
     uidChecking: z.boolean().default(true).describe("whether the guest may take UIDs for unique"),
     functionSlots: z
       .number()

@@ -22,7 +22,7 @@ import {
 } from "../shm/atomics.ts";
 import { PENDING_SIGNAL, VcpuHeader, VmBlock } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
-import { Cpu } from "./state.ts";
+import { Cpu, LOCAL_RESTART } from "./state.ts";
 
 const PURGE_LOOKS = 2000;
 const PURGE_SLEEP_MS = 1;
@@ -131,6 +131,11 @@ export class Signals {
     if (bits !== 0) or(this.#words, this.#local(cpu, Cpu.localPending), bits);
     store(this.#words, this.#local(cpu, Cpu.running), 1);
     this.kick(cpu);
+  }
+
+  /** The restart key: a restart interruption, whether the CPU is stopped or operates. Any thread. */
+  static restart(vm: VmMemory, cpu: number): void {
+    new Signals(vm, cpu).start(cpu, LOCAL_RESTART);
   }
 
   /** Neither stopped nor in a wait. */

@@ -3,6 +3,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { FloatingInterrupts } from "../shm/floating.ts";
 import { GuestRam } from "../shm/guest-ram.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import { Watchdog } from "../shm/watchdog.ts";
 import { Dat } from "./dat.ts";
 import type { StateGuestCpu } from "./guest-cpu.ts";
 import { Interrupts } from "./interrupts.ts";
@@ -69,6 +70,7 @@ export function buildSystemHalf(options: SystemHalfOptions): SystemHalf {
     model,
     hooks,
     signals,
+    watchdog: new Watchdog(vm, clock),
     remote: (cpu) => remoteCpu(vm, cpu, clock, epoch),
   });
   return { state, ram, keys, dat, psw, timing, interrupts, signals, context, guest: context.guest };

@@ -37,6 +37,9 @@ function logEvent(log: Logger, vm: string, event: VmEvent, wantedDown: boolean):
       log.warn({ vm, fid: hex(fid, 8), cause, deaths, restarts }, "recovery worker died");
       return;
     }
+    case "watchdog":
+      log.warn({ vm, action: event.action }, "the guest's watchdog has fired");
+      return;
     case "device-deleted":
       log.info({ vm, fid: hex(event.fid, 8), id: event.id }, "function was given up");
       return;

@@ -58,6 +58,12 @@ export const deviceModels: readonly DeviceModel[] = [
     ],
   },
   {
+    name: "diag288",
+    category: "Watchdog devices",
+    description: "the guest's watchdog (-action watchdog=… says what it does)",
+    properties: [],
+  },
+  {
     name: "sclpconsole",
     category: "Input devices",
     bus: "s390-sclp-events-bus",
@@ -94,6 +100,8 @@ export interface QemuDevices {
   readonly blocks: () => readonly BlockNode[];
   /** For devices that are plugged later. */
   readonly catalogue: DeviceCatalogue;
+  /** The guest has a watchdog. */
+  readonly watchdog: boolean;
   /** `chardev` of the console that was asked for by `-device sclpconsole`; "" when it names none. */
   readonly console?: string;
 }
@@ -161,6 +169,7 @@ export function parseDevices(options: DeviceOptions): QemuDevices {
   const identities: Identity[] = [];
   const ids = new Set<string>();
   let consoleEnd: string | undefined;
+  let watchdog = false;
   for (const text of options.device) {
     const reader = new GroupReader("device", text, "driver");
     const driver = reader.required("driver");
@@ -171,6 +180,7 @@ export function parseDevices(options: DeviceOptions): QemuDevices {
     if (driver === "nvme") controllers.push(controllerOf(reader, id, drives));
     else if (driver === "nvme-ns") addNamespace(reader, controllers, drives);
     else if (driver === "zpci") identities.push(identityOf(reader, id));
+    else if (driver === "diag288") watchdog = true;
     else if (consoleEnd !== undefined) reader.fail("there is one console; give it one -device");
     else consoleEnd = reader.text("chardev") ?? "";
     reader.end(["id", ...properties.map(({ name }) => name)], `device '${driver}'`);
@@ -201,6 +211,7 @@ export function parseDevices(options: DeviceOptions): QemuDevices {
       },
       released: (id) => drives.release(id),
     },
+    watchdog,
     ...(consoleEnd === undefined ? {} : { console: consoleEnd }),
   };
 }

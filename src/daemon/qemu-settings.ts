@@ -9,6 +9,7 @@ import { GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES, VCPUS_MAX } from "../base/lim
 import { suggestion } from "../base/nearest.ts";
 import { MACHINE_TYPE } from "../control/qmp/index.ts";
 import { cpuModels } from "../cpu/index.ts";
+import { type WatchdogAction, watchdogActions } from "../shm/watchdog.ts";
 import { deviceModels } from "./qemu-devices.ts";
 import { GroupReader } from "./qemu-group.ts";
 import { type QemuOptionName, valuesOf } from "./qemu-options.ts";
@@ -28,6 +29,7 @@ export interface SystemSettings {
   readonly onGuestReset: "reset" | "shutdown";
   readonly onShutdown: "poweroff" | "pause";
   readonly onPanic: "shutdown" | "pause" | "exit-failure";
+  readonly onWatchdog: WatchdogAction;
   readonly pidfile: string | undefined;
   readonly daemonize: boolean;
   readonly log: { readonly items: ReadonlySet<LogItem>; readonly file: string | undefined };
@@ -68,6 +70,7 @@ export function systemSettings(words: Words, program: string): SystemSettings {
     onGuestReset: given("no-reboot") ? "shutdown" : actions.reboot,
     onShutdown: given("no-shutdown") ? "pause" : actions.shutdown,
     onPanic: actions.panic,
+    onWatchdog: actions.watchdog,
     pidfile: last("pidfile"),
     daemonize: given("daemonize"),
     log: { items: logItemsOf(valuesOf(words, "d")), file: last("D") },
@@ -270,20 +273,23 @@ interface Actions {
   readonly reboot: SystemSettings["onGuestReset"];
   readonly shutdown: SystemSettings["onShutdown"];
   readonly panic: SystemSettings["onPanic"];
+  readonly watchdog: WatchdogAction;
 }
 
 function actionsOf(texts: readonly string[]): Actions {
   let reboot: Actions["reboot"] = "reset";
   let shutdown: Actions["shutdown"] = "poweroff";
   let panic: Actions["panic"] = "shutdown";
+  let watchdog: WatchdogAction = "reset";
   for (const text of texts) {
     const reader = new GroupReader("action", text);
     reboot = reader.word("reboot", ["reset", "shutdown"]) ?? reboot;
     shutdown = reader.word("shutdown", ["poweroff", "pause"]) ?? shutdown;
     panic = reader.word("panic", ["shutdown", "pause", "exit-failure"]) ?? panic;
-    reader.end(["reboot", "shutdown", "panic"], "an action");
+    watchdog = reader.word("watchdog", watchdogActions) ?? watchdog;
+    reader.end(["reboot", "shutdown", "panic", "watchdog"], "an action");
   }
-  return { reboot, shutdown, panic };
+  return { reboot, shutdown, panic, watchdog };
 }
 
 function logItemsOf(texts: readonly string[]): ReadonlySet<LogItem> {

@@ -34,6 +34,7 @@ export interface SystemPlan {
   readonly boot: BootSource | undefined;
   /** The guest goes on from there; `boot` is for its next reset. */
   readonly snapshot: Snapshot | undefined;
+  readonly watchdog: boolean;
   readonly functions: readonly SimFunctionConfig[];
   readonly functionIds: readonly (string | undefined)[];
   readonly zpci: readonly ZpciDevice[];
@@ -151,6 +152,10 @@ class SystemRun {
     this.#log.event(event);
     if (event.type === "console") return this.#ends.write(event.bytes);
     if (event.type === "run-state") this.#runState(event.to, event.reason);
+    // QEMU's words (softmmu/watchdog.c).
+    if (event.type === "watchdog" && event.action === "debug") {
+      process.stderr.write("watchdog: timer fired\n");
+    }
     return undefined;
   }
 
@@ -186,6 +191,7 @@ export function specOf(plan: SystemPlan): VmSpec {
     functionIds,
     functionSlots: Math.min(FUNCTIONS_MAX, functions.length + FREE_SLOTS),
     policy: loadPolicy("mediated"),
+    ...(plan.watchdog ? { watchdog: settings.onWatchdog } : {}),
     epochMs: settings.epochMs,
   };
   plan.snapshot?.requireMachine(spec);

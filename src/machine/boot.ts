@@ -23,6 +23,7 @@ export function boot(vm: VmMemory, { image, file, linux }: BootSource): void {
 export function bootAgain(vm: VmMemory, source: BootSource): void {
   clearGuestStorage(vm);
   boot(vm, source);
+  store(vm.words, vm.map.vmBlock / 4 + VmBlock.watchdogDue, 0);
   store(vm.words, vm.map.vmBlock / 4 + VmBlock.command, COMMAND_RUN);
   store(vm.words, vm.map.vmBlock / 4 + VmBlock.vcpuStopped, VCPU_RUNNING);
 }

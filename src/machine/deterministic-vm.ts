@@ -3,7 +3,7 @@
  * instructions are time; in an enabled wait time jumps to the next thing that is due. Same spec, same run.
  */
 import { VirtualClock } from "../base/clock.ts";
-import { Cpu, CpuState, type Vcpu, VcpuExit } from "../cpu/index.ts";
+import { Cpu, CpuState, Signals, type Vcpu, VcpuExit } from "../cpu/index.ts";
 import type { Clock } from "../ports/clock.ts";
 import {
   type Policy,
@@ -16,6 +16,7 @@ import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
+import { Watchdog } from "../shm/watchdog.ts";
 import { type BootSource, bootAgain } from "./boot.ts";
 import {
   COMMAND_RUN,
@@ -48,6 +49,7 @@ export class DeterministicVm {
   instructionsPerUs = INSTRUCTIONS_PER_US;
   /** Virtual time as the vCPU sees it. */
   readonly guestClock: Clock;
+  readonly #watchdog: Watchdog;
   readonly #platform: PlatformUnit;
   readonly #recoveries: RecoveryUnit[];
   readonly #cpus: readonly CpuTurn[];
@@ -71,6 +73,7 @@ export class DeterministicVm {
     if (snapshot !== undefined) this.#platform.load(snapshot.head.platform);
     this.#recoveries = spec.functions.map((_, index) => this.#recovery(index, this.#continued));
     // Inside a slice the guest's time goes on with each instruction.
+    this.#watchdog = new Watchdog(this.vm, this.clock);
     this.guestClock = { nowUs: () => this.clock.nowUs() + this.#sliceUs() };
     this.#cpus = this.vm.map.vcpuAreas.map((_, cpu) => {
       const processor = buildProcessor(this.vm, spec, cpu, this.guestClock, onConsole);
@@ -182,6 +185,7 @@ export class DeterministicVm {
    * @param horizonUs when something of the caller's is due
    */
   step(horizonUs = Number.POSITIVE_INFINITY): void {
+    if (this.#watchdog.takeExpiry()) this.#watchdogFired();
     this.#platform.step();
     let dueUs = Math.min(horizonUs, this.#platform.nextEventUs());
     for (let index = 0; index < this.#recoveries.length; index++) {
@@ -194,6 +198,14 @@ export class DeterministicVm {
     }
     if (this.idle()) this.#jump(Math.min(dueUs, timerUs));
     else this.#execute(Math.min(dueUs, timerUs));
+  }
+
+  /** Nobody watches a run under virtual time, so a watchdog that would pause the machine or tell somebody only ends. */
+  #watchdogFired(): void {
+    if (this.#spec.watchdog === "reset") recordVcpuEnd(this.vm, VcpuExit.reset);
+    if (this.#spec.watchdog === "poweroff") recordVcpuEnd(this.vm, VcpuExit.powerOff);
+    if (this.#spec.watchdog === "shutdown") this.requestQuiesce();
+    if (this.#spec.watchdog === "inject-nmi") Signals.restart(this.vm, 0);
   }
 
   #recovery(index: number, continued = false): RecoveryUnit {

@@ -25,6 +25,7 @@ import { GuestRam } from "../shm/guest-ram.ts";
 import { vcpuTraceRing } from "../shm/memory-map.ts";
 import { TraceWriter } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import { Watchdog } from "../shm/watchdog.ts";
 import { loadImage } from "./image.ts";
 import { type LinuxBoot, placeLinux } from "./linux-boot.ts";
 import type { VmSpec } from "./vm-spec.ts";
@@ -42,6 +43,7 @@ export function prepareVm(vm: VmMemory, spec: VmSpec): void {
     }
   }
   new ChannelReport(vm, new FloatingInterrupts(vm)).reset();
+  if (spec.watchdog !== undefined) Watchdog.install(vm);
 }
 
 /** Loads the image and points the first vCPU at it: a 64-bit PSW with DAT off and everything disabled. Others are stopped. */

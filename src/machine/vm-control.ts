@@ -6,6 +6,7 @@
 import type { SimFunctionConfig } from "../backend/sim/index.ts";
 import type { Policy, StateName } from "../recovery/index.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import type { WatchdogAction } from "../shm/watchdog.ts";
 import type { Books } from "./books.ts";
 import type { LedgerEntry } from "./ledger-entry.ts";
 import type { VmSpec } from "./vm-spec.ts";
@@ -19,6 +20,7 @@ export const runStates = [
   "restore-vm",
   "io-error", //       stopped by policy `qemu-11` or `stop-vm`
   "guest-panicked", // disabled wait or check stop
+  "watchdog", //       paused by the guest's watchdog
   "internal-error", // a thread of the VM died
   "shutdown", //       the guest powered off, or an operator ended it
 ] as const;
@@ -89,6 +91,8 @@ export type VmEvent =
       readonly restarts: boolean;
       readonly timeUs: number;
     }
+  /** The guest's watchdog has fired. */
+  | { readonly type: "watchdog"; readonly action: WatchdogAction }
   | { readonly type: "device-deleted"; readonly id: string; readonly fid: number }
   | {
       readonly type: "unplug-failed";
@@ -128,6 +132,10 @@ export interface VmControl {
   reset(): Promise<void>;
   /** Asks the guest to shut down (SCLP signal quiesce). */
   powerdown(): void;
+  /** A restart interruption on the first CPU, as QMP `inject-nmi`. @throws ZmendError STATE_REFUSED if it has ended */
+  nmi(): void;
+  /** What happens when the guest's watchdog fires. */
+  setWatchdogAction(action: WatchdogAction): void;
   /** Ends the VM; never refuses, never hangs. */
   stop(): Promise<void>;
 

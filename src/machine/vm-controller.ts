@@ -7,16 +7,18 @@
 import type { FaultAction, SimFunctionConfig } from "../backend/sim/index.ts";
 import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
+import { Signals } from "../cpu/index.ts";
 import { type Policy, State } from "../recovery/index.ts";
 import { load } from "../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import { Watchdog, type WatchdogAction } from "../shm/watchdog.ts";
 import { type BootSource, boot, bootAgain } from "./boot.ts";
 import { closeBooks } from "./closing.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { EntryStream } from "./entry-stream.ts";
 import { functionStatuses } from "./function-status.ts";
-import { HOLD_ALL, HOLD_NOBODY, HOLD_VCPUS } from "./hold.ts";
+import { frozenUs, HOLD_ALL, HOLD_NOBODY, HOLD_VCPUS, holdOf } from "./hold.ts";
 import { HotPlug } from "./hot-plug.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
 import {
@@ -94,6 +96,8 @@ export class VmController implements VmControl {
   readonly #listeners = new Set<VmListener>();
   readonly #commands: CommandQueue;
   readonly #hotPlug: HotPlug;
+  readonly #watchdog: Watchdog;
+  #watchdogAction: WatchdogAction;
   #state: RunState = "prelaunch";
   #failure: Error | undefined;
   #pump: NodeJS.Timeout | undefined;
@@ -124,6 +128,9 @@ export class VmController implements VmControl {
     this.#boot = options.boot;
     this.#onGuestReset = options.onGuestReset ?? "reset";
     this.#pumpMs = options.pumpMs ?? PUMP_MS;
+    this.#watchdogAction = this.spec.watchdog ?? "reset";
+    const guestClock = { nowUs: () => this.timeUs() - frozenUs(this.vm) };
+    this.#watchdog = new Watchdog(this.vm, guestClock);
     this.#commands = new CommandQueue(this.#machine);
     this.#hotPlug = new HotPlug({
       machine: this.#machine,
@@ -210,23 +217,28 @@ export class VmController implements VmControl {
     return this.#inTurn(async () => {
       if (this.#state === "paused" || this.#state === "prelaunch") return;
       this.#require("pause", "running");
-      await this.#machine.hold(HOLD_VCPUS);
-      this.#look();
-      // The guest may have ended while its CPU was on its way to a stand.
-      if (this.#state !== "running") {
-        this.#machine.release();
-        return;
-      }
-      this.#commandAll(RecoveryCommand.pause);
-      this.#enter("paused", "operator");
+      await this.#stand("paused", "operator");
     });
+  }
+
+  async #stand(as: RunState, reason: string): Promise<void> {
+    if (this.#state !== "running") return;
+    await this.#machine.hold(HOLD_VCPUS);
+    this.#look();
+    // The guest may have ended while its CPU was on its way to a stand.
+    if (this.#state !== "running") {
+      this.#machine.release();
+      return;
+    }
+    this.#commandAll(RecoveryCommand.pause);
+    this.#enter(as, reason);
   }
 
   resume(): Promise<void> {
     return this.#inTurn(() => {
       if (this.#state === "running") return;
-      this.#require("resume", "paused", "prelaunch");
-      if (this.#state === "paused") this.#commandAll(RecoveryCommand.resume);
+      this.#require("resume", "paused", "prelaunch", "watchdog");
+      if (this.#state !== "prelaunch") this.#commandAll(RecoveryCommand.resume);
       this.#machine.release();
       this.#enter("running", "operator");
     });
@@ -238,6 +250,15 @@ export class VmController implements VmControl {
 
   powerdown(): void {
     this.#machine.requestQuiesce();
+  }
+
+  nmi(): void {
+    this.#require("take a restart interruption", "running", "paused", "prelaunch", "watchdog");
+    Signals.restart(this.vm, 0);
+  }
+
+  setWatchdogAction(action: WatchdogAction): void {
+    this.#watchdogAction = action;
   }
 
   stop(): Promise<void> {
@@ -265,6 +286,8 @@ export class VmController implements VmControl {
       throw refused(this.name, "reset", "its threads have ended; start it anew");
     }
     const paused = this.#state === "paused" || this.#state === "prelaunch";
+    // The watchdog made it stand; it goes on after this.
+    const stood = !paused && holdOf(this.vm) !== HOLD_NOBODY;
     await this.#machine.hold(HOLD_ALL);
     await this.#machine.resetDevices();
     this.#takeFailure();
@@ -277,6 +300,7 @@ export class VmController implements VmControl {
         continue;
       this.#machine.reviveRecovery(index);
     }
+    if (stood) this.#commandAll(RecoveryCommand.resume);
     this.#commandAll(RecoveryCommand.systemReset);
     this.#machine.release(paused ? HOLD_VCPUS : HOLD_NOBODY);
     this.#emit({ type: "reset", byGuest });
@@ -488,6 +512,7 @@ export class VmController implements VmControl {
     this.#takeFailure();
     this.#hotPlug.look();
     if (this.#state !== "running") return;
+    if (this.#watchdog.takeExpiry()) this.#watchdogFired();
     const stopped = this.#machine.stopped();
     if (stopped === VCPU_RUNNING) return;
     if (stopped === VCPU_RESET) {
@@ -514,6 +539,23 @@ export class VmController implements VmControl {
       .finally(() => {
         this.#resetting = false;
       });
+  }
+
+  /** QEMU's actions (softmmu/watchdog.c). */
+  #watchdogFired(): void {
+    const action = this.#watchdogAction;
+    this.#emit({ type: "watchdog", action });
+    const stands = action === "reset" && this.#onGuestReset === "shutdown";
+    if (stands) this.#standFor("shutdown", "guest-reset");
+    else if (action === "reset") this.#guestReset();
+    else if (action === "shutdown") this.powerdown();
+    else if (action === "inject-nmi") this.nmi();
+    else if (action === "pause") this.#standFor("watchdog", "watchdog");
+    else if (action === "poweroff") this.#standFor("shutdown", "watchdog");
+  }
+
+  #standFor(as: RunState, reason: string): void {
+    this.#inTurn(() => this.#stand(as, reason)).catch((error) => this.#fail(error));
   }
 
   #takeFailure(): void {

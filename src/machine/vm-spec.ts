@@ -5,6 +5,7 @@ import { hostAreaBytes } from "../backend/sim/iommu-pages.ts";
 import { VCPU_AREA_BYTES } from "../cpu/core-layout.ts";
 import type { Policy } from "../recovery/index.ts";
 import { type MemoryMap, planMemory } from "../shm/memory-map.ts";
+import type { WatchdogAction } from "../shm/watchdog.ts";
 
 export interface VmSpec {
   readonly name: string;
@@ -26,6 +27,8 @@ export interface VmSpec {
   readonly uidChecking?: boolean;
   /** Real time of day at the VM's time 0, milliseconds since 1970: where the guest's TOD clock starts. */
   readonly epochMs: number;
+  /** The guest has a watchdog (DIAG 0x288), and this is what happens when it fires. */
+  readonly watchdog?: WatchdogAction;
   /** By how much the vCPU's thread steps back behind the recovery workers (thread-priority.ts); 0 without it. */
   readonly vcpuNice?: number;
 }

@@ -54,6 +54,9 @@ export const VmBlock = wordBlock([
   "frozenLow", //   microseconds that the vCPUs have stood: no guest time
   "frozenHigh",
   "!heldActors:3",
+  // The guest's watchdog (watchdog.ts): machine at build; vCPU and main thread
+  "watchdogPresent",
+  "watchdogDue", //     guest time at which it fires, tenths of a second; 0 = off
 ]);
 
 /** First words of each vCPU area; the rest of the area belongs to `src/cpu`. */

@@ -118,6 +118,12 @@ export class VmControlDouble implements VmControl {
   powerdown(): void {
     throw new Error("not part of this double");
   }
+  nmi(): void {
+    throw new Error("not part of this double");
+  }
+  setWatchdogAction(): void {
+    throw new Error("not part of this double");
+  }
   command(): void {
     throw new Error("not part of this double");
   }

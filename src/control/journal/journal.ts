@@ -215,6 +215,9 @@ export class Journal {
           detail: { id: event.id },
         });
         return;
+      case "watchdog":
+        this.#writer.append({ vm: name, kind: event.type, detail: { action: event.action } });
+        return;
       case "unplug-failed": {
         const { id, fid, reason } = event;
         this.#writer.append({ vm: name, fid, kind: event.type, detail: { id, reason } });

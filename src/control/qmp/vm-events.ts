@@ -60,6 +60,10 @@ export class VmEvents {
         if (news !== undefined) this.#target.emit(news.name, news.data);
         return;
       }
+      case "watchdog":
+        this.#target.emit("WATCHDOG", { action: event.action });
+        if (event.action === "shutdown") this.#target.emit("POWERDOWN");
+        return;
       case "device-deleted":
         this.#catalogue.released?.(event.id);
         return this.#deleted(event.id, event.fid);
@@ -92,6 +96,7 @@ export class VmEvents {
     if (to === "running") return emit("RESUME");
     if (to === "shutdown") {
       if (reason === "guest-shutdown" || reason === "guest-reset") shutdown(reason);
+      else if (reason === "watchdog") shutdown("host-error");
       else return shutdown("host-ui");
       if (this.#rules.staysAfterShutdown) emit("STOP");
       return;

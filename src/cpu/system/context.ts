@@ -5,6 +5,7 @@
  */
 import { ProgramCode } from "../../abi/lowcore.ts";
 import type { GuestRam } from "../../shm/guest-ram.ts";
+import type { Watchdog } from "../../shm/watchdog.ts";
 import { CR0_TRANSLATION_BITS, type Dat } from "../dat.ts";
 import { StateGuestCpu } from "../guest-cpu.ts";
 import type { Interrupts } from "../interrupts.ts";
@@ -39,6 +40,7 @@ export interface SystemParts {
   readonly model: CpuModel;
   readonly hooks: CoreHooks;
   readonly signals: Signals;
+  readonly watchdog: Watchdog;
   readonly remote: (cpu: number) => RemoteCpu;
 }
 
@@ -60,6 +62,7 @@ export class SystemContext {
   readonly model: CpuModel;
   readonly hooks: CoreHooks;
   readonly signals: Signals;
+  readonly watchdog: Watchdog;
   readonly remote: (cpu: number) => RemoteCpu;
   readonly guest: StateGuestCpu;
   /** A page for operands, with a big-endian view over it. */
@@ -77,6 +80,7 @@ export class SystemContext {
     this.model = parts.model;
     this.hooks = parts.hooks;
     this.signals = parts.signals;
+    this.watchdog = parts.watchdog;
     this.remote = parts.remote;
     this.guest = new StateGuestCpu(parts.state, parts.dat, parts.ram, parts.signals.own);
   }

@@ -35,6 +35,11 @@ const STATUS_NOT_RUNNING = 0x400;
 const LOCAL_UNDER_WAY =
   LOCAL_RESTART | LOCAL_STOP | LOCAL_STORE_STATUS | LOCAL_CPU_RESET | LOCAL_INITIAL_RESET;
 
+/** DIAG 0x288 functions (1 = change). */
+const WATCHDOG_INIT = 0;
+const WATCHDOG_CANCEL = 2;
+const WATCHDOG_SECONDS_MIN = 15;
+
 /** DIAG 0x308 return codes: no configuration to store; block not acceptable (QEMU's values). */
 const DIAG308_NO_CONFIGURATION = 0x102;
 const DIAG308_INVALID = 0x402;
@@ -310,6 +315,9 @@ export function diag(sys: SystemContext): void {
     case 0x44: // voluntary time-slice end
     case 0x9c: // the same, in favour of one CPU
       return;
+    case 0x288:
+      diag288(sys);
+      return;
     case 0x308:
       diag308(sys);
       return;
@@ -323,6 +331,25 @@ export function diag(sys: SystemContext): void {
     default:
       sys.guest.program(SPECIFICATION);
   }
+}
+
+/** DIAG 0x288, the watchdog: function in R1, seconds in R1 + 1, action (0) in R3. Source: QEMU target/s390x/diag.c. */
+function diag288(sys: SystemContext): void {
+  const { guest, watchdog } = sys;
+  const register = sys.r8;
+  const seconds =
+    (guest.grHigh(register | 1) >>> 0) * 0x1_0000_0000 + (guest.grLow(register | 1) >>> 0);
+  const action = guest.grHigh(sys.r12) | guest.grLow(sys.r12);
+  const operation = guest.grHigh(register) === 0 ? guest.grLow(register) >>> 0 : -1;
+  const refused =
+    (register & 1) !== 0 ||
+    action !== 0 ||
+    !watchdog.present ||
+    (operation !== WATCHDOG_CANCEL && seconds < WATCHDOG_SECONDS_MIN) ||
+    (operation !== WATCHDOG_INIT && !watchdog.running);
+  if (refused || operation < 0 || operation > WATCHDOG_CANCEL) guest.program(SPECIFICATION);
+  else if (operation === WATCHDOG_CANCEL) watchdog.cancel();
+  else watchdog.start(seconds);
 }
 
 /** DIAG 0x308: subcode in R3, parameter-block address in R1, return code in R1 + 1. */

@@ -11,6 +11,7 @@ import {
   STOP_SIGP,
 } from "../../../src/cpu/state.ts";
 import { systemInstructions, systemMnemonics } from "../../../src/cpu/system/index.ts";
+import { Watchdog } from "../../../src/shm/watchdog.ts";
 import { createMachine, half, MASK64, type Machine, PROBLEM, RAM_BYTES } from "./machine.ts";
 
 const SPECIFICATION = 0x06;
@@ -310,12 +311,42 @@ describe("DIAGNOSE and ECAG", () => {
     expect(m.state.i32(Cpu.stopReason)).toBe(STOP_QUIT);
   });
 
-  it("0x44 and 0x9c yield; 0x288, 0x258, 0x204, 0x260 are specification exceptions", () => {
+  it("0x44 and 0x9c yield; 0x288 without a watchdog, 0x258, 0x204, 0x260 are specification exceptions", () => {
     expect(m.execute("8324 0044")).toBe(0);
     expect(m.execute("8324 009c")).toBe(0);
     for (const code of ["0288", "0258", "0204", "0260"]) {
       expect(m.execute(`8324 ${code}`)).toBe(SPECIFICATION);
     }
+  });
+
+  it("0x288 arms, renews and cancels the guest's watchdog; QEMU's checks (target/s390x/diag.c)", () => {
+    Watchdog.install(m.vm);
+    const watchdog = new Watchdog(m.vm, m.clock);
+    const call = (operation: bigint, seconds: bigint, action = 0n): number => {
+      m.state.setGr(2, operation);
+      m.state.setGr(3, seconds);
+      m.state.setGr(4, action);
+      return m.execute("8324 0288");
+    };
+    expect(call(1n, 15n)).toBe(SPECIFICATION); //          change: not running
+    expect(call(2n, 0n)).toBe(SPECIFICATION); //           cancel: not running
+    expect(call(0n, 14n)).toBe(SPECIFICATION); //          at least 15 s
+    expect(call(0n, 15n, 1n)).toBe(SPECIFICATION); //      action 0 only
+    expect(call(3n, 15n)).toBe(SPECIFICATION);
+    expect(call(0x1_0000_0000n, 15n)).toBe(SPECIFICATION);
+    expect(watchdog.running).toBe(false);
+    expect(call(0n, 15n)).toBe(0);
+    m.clock.advanceTo(14_000_000);
+    expect(watchdog.takeExpiry()).toBe(false);
+    expect(call(1n, 15n)).toBe(0);
+    m.clock.advanceTo(28_900_000);
+    expect(watchdog.takeExpiry()).toBe(false);
+    expect(call(2n, 0n)).toBe(0);
+    m.clock.advanceTo(60_000_000);
+    expect(watchdog.takeExpiry()).toBe(false);
+    expect(call(0n, 0xffff_ffff_ffff_ffffn)).toBe(0); //   some time after the end of the world
+    expect([watchdog.running, watchdog.takeExpiry()]).toEqual([true, false]);
+    expect(m.execute("8334 0288")).toBe(SPECIFICATION); // R1 odd
   });
 
   it("ECAG describes no cache", () => {

@@ -1,5 +1,6 @@
 /** Running, stopping, resetting and ending the machine. Source: qmp.md 4 and 6. */
 import type { runStates } from "../../../machine/vm-control.ts";
+import { watchdogActions } from "../../../shm/watchdog.ts";
 import { command, machineOf } from "../command.ts";
 import { QmpError } from "../errors.ts";
 import { runStateName, runStateNames } from "../run-state.ts";
@@ -41,7 +42,9 @@ export const runCommands = [
       const control = machineOf(host);
       const state = control.runState();
       if (state === "running") return;
-      if (state === "prelaunch" || state === "paused") return control.resume();
+      if (state === "prelaunch" || state === "paused" || state === "watchdog") {
+        return control.resume();
+      }
       if (needsReset.has(state)) {
         throw new QmpError("Resetting the Virtual Machine is required");
       }
@@ -75,10 +78,13 @@ export const runCommands = [
   command({
     name: "inject-nmi",
     summary: "restart interruption on the first CPU",
-    run: (_, { host }) => {
-      machineOf(host);
-      throw new QmpError("This machine cannot deliver a restart interruption from outside");
-    },
+    run: (_, { host }) => machineOf(host).nmi(),
+  }),
+  command({
+    name: "watchdog-set-action",
+    summary: "what happens when the guest's watchdog fires",
+    arguments: struct({ action: enumeration(watchdogActions) }),
+    run: ({ action }, { host }) => machineOf(host).setWatchdogAction(action),
   }),
 ];
 

@@ -60,6 +60,12 @@ export const monitorTable: readonly MonitorCommand[] = [
     help: "send system power down event",
     run: quietly("system_powerdown"),
   },
+  {
+    names: ["watchdog_action"],
+    args: "[reset|shutdown|poweroff|pause|debug|none|inject-nmi]",
+    help: "what happens when the guest's watchdog fires",
+    run: quietly("watchdog-set-action", (action) => ({ action: needed(action, "action") })),
+  },
   { names: ["nmi"], args: "", help: "inject an NMI", run: quietly("inject-nmi") },
   {
     names: ["device_add"],
