@@ -102,7 +102,7 @@ describe("-device", () => {
   it.each([
     [
       "-device nvmee,serial=a",
-      "-device nvmee,serial=a: 'nvmee' is not a valid device model name (did you mean 'nvme'?); known: nvme, nvme-ns, sclpconsole, zpci",
+      "-device nvmee,serial=a: 'nvmee' is not a valid device model name (did you mean 'nvme'?); known: nvme, nvme-ns, diag288, sclpconsole, zpci",
     ],
     ["-device id=a", "-device id=a: driver= is missing"],
     ["-device nvme,drive=d0", "serial property not set"],
