@@ -1,5 +1,16 @@
 /** Compares what two emulators left in a slot and names each difference by what the field means. */
-import { LOG_BYTES, LOG_ENTRIES, LogEntry, SLOT_BYTES, Slot, slotAddress } from "./layout.ts";
+import {
+  END_PROGRAM,
+  historyAddress,
+  LOG_BYTES,
+  LOG_ENTRIES,
+  LogEntry,
+  OUT,
+  OUT_BYTES,
+  SLOT_BYTES,
+  Slot,
+  slotAddress,
+} from "./layout.ts";
 
 export interface Difference {
   readonly what: string;
@@ -32,6 +43,7 @@ function fieldTable(): readonly Field[] {
     entry("translation-exception identification", LogEntry.teid, 8);
     entry("access identification", LogEntry.accessIds, 8);
     entry("monitor code", LogEntry.monitorCode, 8);
+    entry("PER code and address", LogEntry.per, 10);
   }
   many("r", Slot.outGr, 8, 16);
   fields.push({ name: "PSW mask", at: Slot.outPsw, bytes: 8 });
@@ -55,6 +67,62 @@ function hex(bytes: Uint8Array): string {
 
 export function slotOf(memory: Uint8Array, index: number): Uint8Array {
   return memory.subarray(slotAddress(index), slotAddress(index) + SLOT_BYTES);
+}
+
+/** How many sequences and rounds the image of a dump has. */
+export interface Shape {
+  readonly slots: number;
+  readonly rounds: number;
+}
+
+function outOf(memory: Uint8Array, shape: Shape, index: number, round: number): Uint8Array {
+  const at = historyAddress(shape.slots, shape.rounds, index, round);
+  return memory.subarray(at, at + OUT_BYTES);
+}
+
+/** The slot as it was after a round, but for the data pages, which are as they are after the last one. */
+export function slotAfter(
+  memory: Uint8Array,
+  shape: Shape,
+  index: number,
+  round: number,
+): Uint8Array {
+  const slot = slotOf(memory, index).slice();
+  slot.set(outOf(memory, shape, index, round), OUT);
+  return slot;
+}
+
+/** The first rounds come first; the data pages count only after the last one. */
+export function differingRounds(
+  expected: Uint8Array,
+  got: Uint8Array,
+  shape: Shape,
+  index: number,
+): readonly number[] {
+  const rounds: number[] = [];
+  for (let round = 0; round < shape.rounds - 1; round++) {
+    const one = outOf(expected, shape, index, round);
+    if (Buffer.compare(one, outOf(got, shape, index, round)) !== 0) rounds.push(round);
+  }
+  if (!sameSlot(slotOf(expected, index), slotOf(got, index))) rounds.push(shape.rounds - 1);
+  return rounds;
+}
+
+export interface RoundEnd {
+  readonly interruptions: number;
+  /** The last of them ended the round. */
+  readonly ended: boolean;
+}
+
+/** How each round of a sequence ended. */
+export function roundEnds(memory: Uint8Array, shape: Shape, index: number): readonly RoundEnd[] {
+  return Array.from({ length: shape.rounds }, (_, round) => {
+    const out = outOf(memory, shape, index, round);
+    return {
+      interruptions: out[Slot.outPrograms - OUT + 3] ?? 0,
+      ended: out[Slot.outEnd - OUT + 3] === END_PROGRAM,
+    };
+  });
 }
 
 export function sameSlot(expected: Uint8Array, got: Uint8Array): boolean {

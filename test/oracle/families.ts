@@ -13,9 +13,16 @@ import {
   Generator as SequenceGenerator,
 } from "./generator.ts";
 import { type GroupName, insn } from "./instructions.ts";
-import { Window } from "./layout.ts";
+import { External, Window } from "./layout.ts";
 import { generatedRows } from "./rows.ts";
 import { branchSteps } from "./steps-branch.ts";
+import {
+  externalSetup,
+  interruptedSetup,
+  keyStep,
+  signalStep,
+  spaceMoveStep,
+} from "./steps-control.ts";
 import { decimalStep } from "./steps-decimal.ts";
 import { atomicStep, divideStep, executeStep, multipleStep, trapStep } from "./steps-general.ts";
 import { extendedTranslationStep, stringStep, translationStep } from "./steps-string.ts";
@@ -44,6 +51,8 @@ export interface Family {
   readonly judge?: "hercules";
   /** The model that announces the family's facilities, where it is not the default one. */
   readonly model?: "max";
+  /** What becomes of external interruptions; one of `External`. */
+  readonly external?: number;
 }
 
 function rows(...groups: readonly GroupName[]): Step {
@@ -94,8 +103,9 @@ function smallMode(g: Generator): void {
 /** All rounding modes, no traps; half of the numbers of one size, so that sums have many bits. */
 function bfpSetup(g: Generator): void {
   g.fpc = g.below(4);
-  g.fpr.forEach((bits, n) => {
-    if (g.chance(50)) return;
+  g.newFpr = () => {
+    const bits = g.word64();
+    if (g.chance(50)) return bits;
     const [fractionBits, bias] = g.rng.pick([
       [52n, 1023],
       [55n, 127], // a short number in bits 0-31
@@ -103,7 +113,10 @@ function bfpSetup(g: Generator): void {
     ] as const);
     const sign = BigInt(g.below(2)) << 63n;
     const exponent = BigInt(bias - 30 + g.below(60)) << fractionBits;
-    g.fpr[n] = sign | exponent | BigInt.asUintN(Number(fractionBits), bits);
+    return sign | exponent | BigInt.asUintN(Number(fractionBits), bits);
+  };
+  g.fpr.forEach((_, n) => {
+    g.fpr[n] = g.newFpr();
   });
 }
 
@@ -366,6 +379,52 @@ export const families: readonly Family[] = [
     ],
   },
   {
+    name: "space-moves",
+    what: "MVCOS, MVCP, MVCS between unlike address spaces",
+    setup: (g) => {
+      g.pswMask |= PSW_DAT;
+      g.window = g.rng.pick([0, Window.swapped]);
+    },
+    steps: [
+      [4, spaceMoveStep],
+      [2, loadsInSpaces],
+      [1, arithmetic],
+    ],
+  },
+  {
+    name: "keys",
+    what: "ISKE, SSKE, RRBE: reference and change bits of what sequences access",
+    setup: (g) => {
+      if (g.chance(40)) datSetup(g);
+    },
+    steps: [
+      [6, keyStep],
+      [1, arithmetic],
+      [1, multipleStep],
+    ],
+  },
+  {
+    name: "signals",
+    what: "SIGP to this CPU, external interruptions taken when the masks allow it",
+    setup: externalSetup,
+    steps: [
+      [4, signalStep],
+      [2, arithmetic],
+      [2, loads],
+      [1, stringStep],
+      [1, branchSteps],
+    ],
+    external: External.logged,
+  },
+  {
+    name: "interrupted",
+    what: "everything general, with clock-comparator interruptions between any two instructions",
+    setup: interruptedSetup,
+    steps: [...general, [2, branchSteps], [1, divideStep], [1, rows("bfpLong", "fpMoves")]],
+    length: 24,
+    external: External.repeated,
+  },
+  {
     name: "fp-moves",
     what: "floating-point loads, stores, sign operations, FPC",
     steps: [
@@ -435,6 +494,7 @@ export function generateSequence(
   family: Family,
   index: number,
   slotIndex: number,
+  rounds = 1,
 ): Sequence {
   const mixed = (BigInt(seed) << 40n) ^ (BigInt(hash(family.name)) << 24n) ^ BigInt(index);
   const g = new SequenceGenerator(mixed, slotIndex);
@@ -460,7 +520,7 @@ export function generateSequence(
       g.wrote(r1);
     }
   }
-  return g.finish(family.name, index);
+  return g.finish(family.name, index, rounds);
 }
 
 function hash(text: string): number {

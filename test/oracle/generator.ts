@@ -6,7 +6,7 @@
  */
 import { Prng } from "../../src/base/prng.ts";
 import type { Fields } from "./formats.ts";
-import { CR0_DEFAULT, type SequenceInput } from "./harness.ts";
+import { CR0_DEFAULT, type RoundInput, type SequenceInput } from "./harness.ts";
 import { encode, type Insn, insn, type Row } from "./instructions.ts";
 import { PAGE, Slot, slotAddress, Window } from "./layout.ts";
 import { randomData } from "./random-data.ts";
@@ -42,6 +42,7 @@ export const PSW_64 = 0x0000_0001_8000_0000n;
 export const PSW_31 = 0x0000_0000_8000_0000n;
 export const PSW_24 = 0n;
 export const PSW_DAT = 0x0400_0000_0000_0000n;
+export const PSW_EXTERNAL = 0x0100_0000_0000_0000n;
 export const PSW_PROBLEM = 0x0001_0000_0000_0000n;
 
 const specials32: readonly number[] = [
@@ -68,6 +69,8 @@ export class Generator {
   smallModes = false;
   /** Access exceptions are the point of this sequence; what QEMU gets wrong about them stays out. */
   faulting = false;
+  /** What a floating-point register holds at first. */
+  newFpr: () => bigint = () => this.word64();
   /** Odds in a hundred that an operand violates its alignment or register parity. */
   wildness = 0;
 
@@ -80,6 +83,8 @@ export class Generator {
   readonly #pointers = new Map<number, number>();
   readonly #indexes = new Map<number, number>();
   readonly #locked = new Set<number>();
+  /** Registers that hold the same in every round: what the code takes for granted. */
+  readonly #fixed = new Set<number>();
 
   constructor(seed: bigint, slotIndex: number) {
     this.rng = new Prng(seed);
@@ -108,6 +113,9 @@ export class Generator {
       const value = this.rng.below(0x400) - 0x100;
       this.#indexes.set(register, value);
       this.gr[register] = BigInt.asUintN(64, BigInt(value));
+    }
+    for (const register of [...this.#pointers.keys(), ...this.#indexes.keys()]) {
+      this.#fixed.add(register);
     }
   }
 
@@ -482,8 +490,14 @@ export class Generator {
     if (row.writes3 > 0) this.wrote(fields.r3 ?? 0);
   }
 
-  finish(family: string, index: number): Sequence {
+  #round(): RoundInput {
+    const gr = this.gr.map((value, n) => (this.#fixed.has(n) ? value : this.word64()));
+    return { gr, fpr: this.fpr.map(() => this.newFpr()) };
+  }
+
+  finish(family: string, index: number, rounds: number): Sequence {
     const end = this.#cursor;
+    const more = Array.from({ length: rounds - 1 }, () => this.#round());
     this.#insns.push({ name: "svc", bytes: SVC, text: "svc 0", offset: end });
     return {
       family,
@@ -491,8 +505,7 @@ export class Generator {
       end,
       insns: this.#insns,
       input: {
-        gr: this.gr,
-        fpr: this.fpr,
+        rounds: [{ gr: this.gr, fpr: this.fpr }, ...more],
         ar: this.ar,
         pswMask: this.pswMask,
         fpc: this.fpc,
@@ -514,5 +527,22 @@ export function cutSequence(sequence: Sequence, count: number): Sequence {
     insns: sequence.insns.slice(0, count),
     end: from,
     input: { ...sequence.input, code },
+  };
+}
+
+/** A sequence of one instruction, or of none. */
+export function emptySequence(instruction: readonly number[], rounds: number): SequenceInput {
+  const code = new Uint8Array(Slot.codeEnd - Slot.code);
+  for (let i = 0; i < code.length; i += 2) code.set(SVC, i);
+  code.set(instruction);
+  const zeros = new Array<bigint>(16).fill(0n);
+  return {
+    rounds: new Array<RoundInput>(rounds).fill({ gr: zeros, fpr: zeros }),
+    ar: new Array<number>(16).fill(0),
+    pswMask: PSW_64,
+    fpc: 0,
+    cr0: CR0_DEFAULT,
+    code,
+    data: new Uint8Array(2 * PAGE),
   };
 }

@@ -7,7 +7,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Image } from "./harness.ts";
+import { dumpBytesOf, type Image } from "./harness.ts";
 import { RAM_BYTES } from "./layout.ts";
 import type { Dump, Failure, Peer } from "./run.ts";
 
@@ -43,7 +43,7 @@ async function runUnderHercules(image: Image, timeoutMs: number): Promise<Dump |
     "start",
   ];
   writeFileSync(file("start"), `${start.join("\n")}\n`);
-  const last = (image.bytes.length - 1).toString(16);
+  const last = (dumpBytesOf(image) - 1).toString(16);
   writeFileSync(file("end"), `savecore ${file("memory")} 0 ${last}\nquit\n`);
   const child = spawn(HERCULES, ["-d", "-f", file("configuration")], {
     env: { ...process.env, HERCULES_RC: file("start") },

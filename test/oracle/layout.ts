@@ -1,7 +1,9 @@
 /**
  * The oracle image's memory, the same in both emulators: a harness in the first 64 KiB, page tables, then
- * one slot per sequence. The dump of the slots after the run is what gets compared, byte by byte.
- * Everything lies below 16 MiB so that 24-bit addressing reaches it.
+ * one slot per sequence. Slots lie below 16 MiB so that 24-bit addressing reaches them; behind them stand the
+ * registers that each round of a sequence starts from, then what each round left (its history). A sequence runs
+ * `rounds` times because an emulator translates its code only once. The dump after the run is what gets
+ * compared, byte by byte.
  */
 
 export const RAM_BYTES = 64 << 20;
@@ -16,6 +18,20 @@ export const Scratch = {
   /** Bit n set: program interruption code n ends the sequence (the old PSW cannot be resumed). */
   endingCodes: 0x4a8,
   donePsw: 0x4b0,
+  rounds: 0x4c0,
+  roundsLeft: 0x4c8,
+  inputPointer: 0x4d0,
+  historyPointer: 0x4d8,
+  /** What the handler of external interruptions does, see `External`. */
+  externalMode: 0x4e0,
+  externalChosen: 0x4e1,
+  /** A CPU timer far from zero. */
+  farTimer: 0x4e8,
+  /** External interruptions taken between two instructions of sequences. */
+  interruptions: 0x4f0,
+  clock: 0x4f8,
+  /** A clock comparator that never passes. */
+  never: 0x580,
   controlRegisters: 0x500,
 } as const;
 
@@ -25,6 +41,9 @@ export const SLOTS = 0x80000;
 /** Control and code page, then two pages of data. */
 export const SLOT_BYTES = 0x3000;
 export const PAGE = 0x1000;
+/** External interruptions: taken and forgotten, logged like program interruptions, or asked for anew. */
+export const External = { drained: 0, logged: 1, repeated: 2 } as const;
+
 export const MAX_SLOTS = Math.floor(((16 << 20) - SLOTS) / SLOT_BYTES);
 
 /** Offsets in a slot. What the harness loads, then what it stores, then the code. */
@@ -51,8 +70,24 @@ export const Slot = {
   dataEnd: 0x3000,
 } as const;
 
+/** What a round leaves: registers, PSW, log. */
+export const OUT = Slot.outGr;
+export const OUT_BYTES = 0x260;
+/** What a round starts from: the general registers, then the floating-point registers. */
+export const INPUT_BYTES = 0x100;
+export const INPUTS = 0x100_0000;
+
+export function inputAddress(rounds: number, slot: number, round: number): number {
+  return INPUTS + (slot * rounds + round) * INPUT_BYTES;
+}
+
+/** Behind the inputs of all slots. */
+export function historyAddress(slots: number, rounds: number, slot: number, round: number): number {
+  return inputAddress(rounds, slots, 0) + (slot * rounds + round) * OUT_BYTES;
+}
+
 export const LOG_ENTRIES = 4;
-export const LOG_BYTES = 0x30;
+export const LOG_BYTES = 0x40;
 /** Offsets in one entry of the program-interruption log. */
 export const LogEntry = {
   oldPsw: 0x00,
@@ -61,6 +96,7 @@ export const LogEntry = {
   teid: 0x18, // lowcore 0xa8
   accessIds: 0x20, // lowcore 0xa0
   monitorCode: 0x28, // lowcore 0xb0
+  per: 0x30, // lowcore 0x96: PER code, ATMID, then the PER address
 } as const;
 
 export const END_SVC = 1;

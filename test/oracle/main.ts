@@ -12,13 +12,17 @@ import { zmendPeer } from "./zmend-cpu.ts";
 import { zpciDifferences } from "./zpci/compare.ts";
 import { runBoth } from "./zpci/machines.ts";
 
-const JUDGE_TIMEOUT_MS = 30_000;
+const JUDGE_TIMEOUT_MS = 180_000;
+/** Inputs and history of a full batch have to fit into storage. */
+const ROUNDS_MAX = 40;
 /** Differences that are taken apart per family; all are counted. */
 const EXPLAINED = 40;
 
 const usage = `Usage: npm run oracle -- [options]
   --family NAME    only this family (may be repeated)
-  --sequences N    sequences per family (default 2000)
+  --sequences N    sequences per family (default 1000)
+  --rounds N       runs of each sequence, every one from other registers (default 16)
+  --quick          100 sequences, 2 rounds
   --seed N         seed (default 1)
   --first N        first sequence of each family (default 0)
   --zpci           instead: a program of zPCI instructions, QEMU's function against zmend's
@@ -33,6 +37,7 @@ function usageError(text: string): never {
 interface Arguments {
   readonly chosen: readonly Family[];
   readonly sequences: number;
+  readonly rounds: number;
   readonly seed: number;
   readonly first: number;
   readonly json: boolean;
@@ -45,7 +50,9 @@ function parse(): Arguments {
     const { values } = parseArgs({
       options: {
         family: { type: "string", multiple: true, default: [] },
-        sequences: { type: "string", default: "2000" },
+        sequences: { type: "string" },
+        rounds: { type: "string" },
+        quick: { type: "boolean", default: false },
         seed: { type: "string", default: "1" },
         first: { type: "string", default: "0" },
         json: { type: "boolean", default: false },
@@ -53,8 +60,12 @@ function parse(): Arguments {
         zpci: { type: "boolean", default: false },
       },
     });
-    const number = (name: "sequences" | "seed" | "first", least: number): number => {
-      const value = Number(values[name]);
+    const number = (
+      name: "sequences" | "rounds" | "seed" | "first",
+      least: number,
+      otherwise = 1,
+    ): number => {
+      const value = Number(values[name] ?? otherwise);
       if (Number.isInteger(value) && value >= least && value <= 0x7fffffff) return value;
       return usageError(
         `--${name} is '${values[name]}', expected a whole number from ${least} up.`,
@@ -62,7 +73,8 @@ function parse(): Arguments {
     };
     return {
       chosen: values.family.length === 0 ? families : values.family.map(chooseFamily),
-      sequences: number("sequences", 1),
+      sequences: number("sequences", 1, values.quick ? 100 : 1000),
+      rounds: Math.min(ROUNDS_MAX, number("rounds", 1, values.quick ? 2 : 16)),
       seed: number("seed", 0),
       first: number("first", 0),
       json: values.json,
@@ -106,7 +118,7 @@ function printFinding(finding: Finding, judge: string): void {
     process.stdout.write(`  ${what}: ${judge} ${expected}, zmend ${got}\n`);
   }
   process.stdout.write(
-    `  again: npm run oracle -- --family ${family} --seed ${finding.seed} --first ${index} --sequences 1\n`,
+    `  again: npm run oracle -- --family ${family} --seed ${finding.seed} --rounds ${finding.rounds} --first ${index} --sequences 1\n`,
   );
 }
 
@@ -141,6 +153,7 @@ async function main(): Promise<number> {
   const run = {
     seed: options.seed,
     sequences: options.sequences,
+    rounds: options.rounds,
     first: options.first,
     explain: EXPLAINED,
   };
@@ -179,6 +192,7 @@ async function main(): Promise<number> {
     sequences: total.sequences,
     families: options.chosen.length,
     differences: total.differing,
+    rounds: options.rounds,
     seed: options.seed,
   };
   const report = options.json ? { ...counts, qemu: version, perFamily, findings } : counts;

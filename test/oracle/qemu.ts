@@ -8,7 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Image, toElf } from "./harness.ts";
+import { dumpBytesOf, type Image, toElf } from "./harness.ts";
 import { RAM_BYTES } from "./layout.ts";
 import { QEMU_MODE } from "./qemu-faults.ts";
 import type { Dump, Failure, Peer } from "./run.ts";
@@ -135,7 +135,7 @@ export async function runUnderQemu(
     qmp.send("cont"); // started with -S: no event can come before this
     const stop = await qmp.until((message) => message.event === "GUEST_PANICKED");
     const cpuSeconds = processorSeconds(child.pid);
-    qmp.send("pmemsave", { val: 0, size: image.bytes.length, filename: dump });
+    qmp.send("pmemsave", { val: 0, size: dumpBytesOf(image), filename: dump });
     await qmp.answer("pmemsave");
     const memory = new Uint8Array(readFileSync(dump));
     qmp.send("quit");

@@ -3,11 +3,19 @@
  * of a differing sequence runs again on both, so that the report names the one instruction whose
  * execution made the difference, with the state before it.
  */
-import { compareSlots, type Difference, describeState, sameSlot, slotOf } from "./compare.ts";
+import {
+  compareSlots,
+  type Difference,
+  describeState,
+  differingRounds,
+  roundEnds,
+  type Shape,
+  slotAfter,
+} from "./compare.ts";
 import { type Family, generateSequence } from "./families.ts";
-import { cutSequence, type Sequence } from "./generator.ts";
-import { buildImage, type Image } from "./harness.ts";
-import { LogEntry, MAX_SLOTS, Slot } from "./layout.ts";
+import { cutSequence, emptySequence, type Sequence } from "./generator.ts";
+import { buildImage, ENDING_SAVES, type Image } from "./harness.ts";
+import { LOG_BYTES, LOG_ENTRIES, LogEntry, MAX_SLOTS, Slot } from "./layout.ts";
 import { tolerated } from "./qemu-faults.ts";
 
 export interface Dump {
@@ -15,6 +23,8 @@ export interface Dump {
   readonly memory: Uint8Array;
   /** Processor time of all threads of the emulator's process until the guest stopped, where it is known. */
   readonly cpuSeconds?: number;
+  /** Instructions that the image took, where the emulator counts them. */
+  readonly executed?: number;
 }
 
 export interface Failure {
@@ -29,6 +39,7 @@ export interface Peer {
 
 export interface Finding {
   readonly seed: number;
+  readonly rounds: number;
   readonly family: string;
   readonly index: number;
   /** The instruction that differs, or what went wrong. */
@@ -45,6 +56,7 @@ export interface Finding {
 
 export interface Counts {
   sequences: number;
+  /** Executed in sequences, all rounds; the harness does not count. */
   instructions: number;
   differing: number;
 }
@@ -52,6 +64,8 @@ export interface Counts {
 export interface Options {
   readonly seed: number;
   readonly sequences: number;
+  /** How often each sequence runs, every time from other registers. */
+  readonly rounds: number;
   /** First sequence index: another part of the same seed. */
   readonly first: number;
   readonly expected: Peer;
@@ -60,7 +74,7 @@ export interface Options {
   readonly explain: number;
 }
 
-export const BATCH = 800;
+export const BATCH = 1000;
 
 export async function runFamily(
   family: Family,
@@ -83,10 +97,15 @@ export async function runFamily(
 
 /** Runs sequences, sequence n in slot n, on both at the same time. */
 async function runBoth(
+  family: Family,
   sequences: readonly Sequence[],
   options: Options,
 ): Promise<readonly [Dump | Failure, Dump | Failure]> {
-  const image = buildImage(sequences.map((sequence) => sequence.input));
+  const { external } = family;
+  const image = buildImage(
+    sequences.map((sequence) => sequence.input),
+    { rounds: options.rounds, ...(external === undefined ? {} : { external }) },
+  );
   const pending = options.expected.run(image);
   const got = await options.subject.run(image);
   return [await pending, got];
@@ -100,15 +119,17 @@ async function runBatch(
   findings: Finding[],
   counts: Counts,
 ): Promise<readonly number[]> {
-  const sequences = indexes.map((index, n) => generateSequence(options.seed, family, index, n));
-  const [expected, got] = await runBoth(sequences, options);
+  const sequences = indexes.map((index, n) =>
+    generateSequence(options.seed, family, index, n, options.rounds),
+  );
+  const [expected, got] = await runBoth(family, sequences, options);
   if ("failure" in expected || "failure" in got) {
     const middle = indexes.length >> 1;
     const [only] = sequences;
     if (middle === 0 && only !== undefined) {
       counts.sequences += 1;
       counts.differing += 1;
-      findings.push(await unfinished(only, options));
+      findings.push(await unfinished(family, only, options));
       return [];
     }
     return [
@@ -117,19 +138,78 @@ async function runBatch(
     ];
   }
   counts.sequences += sequences.length;
-  for (const sequence of sequences) counts.instructions += sequence.insns.length;
-  return indexes.filter((_, n) => differs(expected.memory, got.memory, n));
+  const shape = { slots: sequences.length, rounds: options.rounds };
+  counts.instructions += await inSequences(got, shape, options.subject);
+  return indexes.filter((_, n) => firstDiffering(expected.memory, got.memory, shape, n) >= 0);
 }
 
-function differs(expected: Uint8Array, got: Uint8Array, slot: number): boolean {
-  const [a, b] = [slotOf(expected, slot), slotOf(got, slot)];
-  return !sameSlot(a, b) && tolerated(a, compareSlots(a, b)).length > 0;
+/** What the harness executes: once, for each slot, round and program interruption. */
+interface HarnessCost {
+  readonly fixed: number;
+  readonly slot: number;
+  readonly round: number;
+  readonly interruption: number;
+}
+
+const harnessCosts = new Map<Peer, HarnessCost>();
+
+/** Measured with sequences that are empty but for the closing SVC, or for one unassigned instruction. */
+async function harnessCost(peer: Peer): Promise<HarnessCost> {
+  const known = harnessCosts.get(peer);
+  if (known !== undefined) return known;
+  const executed = async (slots: number, rounds: number, opcode: number[]): Promise<number> => {
+    const empty = emptySequence(opcode, rounds);
+    const result = await peer.run(buildImage(new Array(slots).fill(empty), { rounds }));
+    return "failure" in result ? 0 : (result.executed ?? 0);
+  };
+  const one = await executed(1, 1, []);
+  const round = (await executed(1, 11, [])) / 10 - one / 10;
+  const slot = (await executed(11, 1, [])) / 10 - one / 10 - round;
+  const cost = {
+    fixed: one - round - slot,
+    slot,
+    round: round - 1, // the closing SVC belongs to the sequence
+    interruption: (await executed(1, 1, [0, 0])) - one - 1, // and so does what fails
+  };
+  harnessCosts.set(peer, cost);
+  return cost;
+}
+
+async function inSequences(dump: Dump, shape: Shape, peer: Peer): Promise<number> {
+  if (dump.executed === undefined) return 0;
+  const cost = await harnessCost(peer);
+  let sum = dump.executed - cost.fixed - shape.slots * cost.slot;
+  for (let slot = 0; slot < shape.slots; slot++) {
+    for (const { interruptions, ended } of roundEnds(dump.memory, shape, slot)) {
+      sum -= cost.round + interruptions * cost.interruption;
+      if (!ended) continue;
+      sum += interruptions === LOG_ENTRIES ? ENDING_SAVES.byCount : ENDING_SAVES.byCode;
+    }
+  }
+  return Math.max(0, Math.round(sum));
+}
+
+/** The first round whose end differs beyond what is tolerated, or -1. */
+function firstDiffering(expected: Uint8Array, got: Uint8Array, shape: Shape, slot: number): number {
+  const rounds = differingRounds(expected, got, shape, slot);
+  return rounds.find((round) => differences(expected, got, shape, slot, round).length > 0) ?? -1;
+}
+
+function differences(
+  expected: Uint8Array,
+  got: Uint8Array,
+  shape: Shape,
+  slot: number,
+  round: number,
+): readonly Difference[] {
+  const a = slotAfter(expected, shape, slot, round);
+  return tolerated(a, compareSlots(a, slotAfter(got, shape, slot, round)));
 }
 
 /** One sequence after which an emulator does not come to its end: finds the shortest such prefix. */
-async function unfinished(sequence: Sequence, options: Options): Promise<Finding> {
+async function unfinished(family: Family, sequence: Sequence, options: Options): Promise<Finding> {
   for (let count = 0; count < sequence.insns.length; count++) {
-    const results = await runBoth([cutSequence(sequence, count)], options);
+    const results = await runBoth(family, [cutSequence(sequence, count)], options);
     const at = results.findIndex((result) => "failure" in result);
     const result = results[at];
     if (result === undefined || !("failure" in result)) continue;
@@ -137,6 +217,7 @@ async function unfinished(sequence: Sequence, options: Options): Promise<Finding
     const peer = at === 0 ? options.expected : options.subject;
     return {
       seed: options.seed,
+      rounds: options.rounds,
       family: sequence.family,
       index: sequence.index,
       culprit: culprit?.name ?? "(entry)",
@@ -151,6 +232,7 @@ async function unfinished(sequence: Sequence, options: Options): Promise<Finding
   }
   return {
     seed: options.seed,
+    rounds: options.rounds,
     family: sequence.family,
     index: sequence.index,
     culprit: "(not reproduced)",
@@ -186,20 +268,28 @@ async function explain(
       now.push(index);
       const length = generateSequence(options.seed, family, index, 0).insns.length;
       for (let count = 0; count < length; count++) {
-        const sequence = generateSequence(options.seed, family, index, prefixes.length);
+        const sequence = generateSequence(
+          options.seed,
+          family,
+          index,
+          prefixes.length,
+          options.rounds,
+        );
         prefixes.push({ sequence, cut: cutSequence(sequence, count) });
       }
     }
     const cuts = prefixes.map((prefix) => prefix.cut);
-    const [expected, got] = await runBoth(cuts, options);
+    const [expected, got] = await runBoth(family, cuts, options);
     if ("failure" in expected || "failure" in got) {
       for (const index of now) {
-        findings.push(await unfinished(generateSequence(options.seed, family, index, 0), options));
+        const sequence = generateSequence(options.seed, family, index, 0, options.rounds);
+        findings.push(await unfinished(family, sequence, options));
       }
       continue;
     }
+    const shape = { slots: cuts.length, rounds: options.rounds };
     for (const index of now) {
-      findings.push(blame(index, prefixes, expected.memory, got.memory, options.seed));
+      findings.push(blame(index, prefixes, expected.memory, got.memory, shape, options.seed));
     }
   }
   return findings;
@@ -210,17 +300,24 @@ function blame(
   prefixes: readonly Prefix[],
   expected: Uint8Array,
   got: Uint8Array,
+  shape: Shape,
   seed: number,
 ): Finding {
   const first = prefixes.findIndex((prefix) => prefix.sequence.index === index);
-  const common = { seed, family: prefixes[first]?.sequence.family ?? "", index };
+  const common = {
+    seed,
+    rounds: shape.rounds,
+    family: prefixes[first]?.sequence.family ?? "",
+    index,
+  };
   for (let slot = first; prefixes[slot]?.sequence.index === index; slot++) {
-    if (!differs(expected, got, slot)) continue;
+    const round = firstDiffering(expected, got, shape, slot);
+    if (round < 0) continue;
     const count = slot - first;
     const moved = prefixes[slot]?.sequence;
     if (moved === undefined) break;
     const culprit = moved.insns[count - 1];
-    const [a, b] = [slotOf(expected, slot), slotOf(got, slot)];
+    const a = slotAfter(expected, shape, slot, round);
     return {
       ...common,
       culprit: culprit?.name ?? "(entry)",
@@ -228,8 +325,8 @@ function blame(
       bytes: Buffer.from(culprit?.bytes ?? []).toString("hex"),
       address: `slot+0x${(culprit?.offset ?? 0).toString(16)}`,
       codes: programCodes(a),
-      before: count > 0 ? describeState(slotOf(expected, slot - 1)) : "",
-      differences: tolerated(a, compareSlots(a, b)),
+      before: count > 0 ? describeState(slotAfter(expected, shape, slot - 1, round)) : "",
+      differences: differences(expected, got, shape, slot, round),
       listing: listing(moved).slice(0, count),
     };
   }
@@ -251,7 +348,7 @@ function programCodes(slot: Uint8Array): string[] {
   const count = Math.min(4, view.getUint32(Slot.outPrograms));
   return Array.from({ length: count }, (_, n) =>
     view
-      .getUint32(Slot.outLog + n * 0x30 + LogEntry.ilcAndCode)
+      .getUint32(Slot.outLog + n * LOG_BYTES + LogEntry.ilcAndCode)
       .toString(16)
       .padStart(8, "0"),
   );

@@ -2,7 +2,7 @@
  * Dynamic-address-translation tables of the oracle image: the primary space is a segment-table space,
  * the secondary one goes through a region-third table, the home space through region-first and
  * region-second tables, so that every level is walked. Each maps the first 16 MiB onto itself and the
- * windows of `layout.ts`. Source: Principles of Operation, chapter 3, "Dynamic Address Translation".
+ * windows of `layout.ts`; the secondary space has the slots' data pages exchanged where the others have not. Source: Principles of Operation, chapter 3, "Dynamic Address Translation".
  */
 import { MAX_SLOTS, PAGE, SLOT_BYTES, SLOTS, TABLES, Window } from "./layout.ts";
 
@@ -12,9 +12,11 @@ const PAGE_TABLE_BYTES = 0x800;
 const TABLE_BYTES = 0x4000;
 
 const SEGMENT_TABLE = TABLES;
+const SECONDARY_SEGMENTS = TABLES + 0x40000;
 const REGION_THIRD = TABLES + TABLE_BYTES;
 const REGION_SECOND = TABLES + 0x5000;
 const REGION_FIRST = TABLES + 0x6000;
+const HOME_THIRD = TABLES + 0x7000;
 const PAGE_TABLES = TABLES + 0x8000;
 
 const ENTRY_INVALID = 0x20n;
@@ -98,8 +100,13 @@ export function writeTables(image: DataView): void {
   for (const window of windows) {
     map(window.base, window.entry, window.base === Window.protectedSegment ? STE_PROTECTED : 0n);
   }
-  writeRegionTable(image, REGION_THIRD, TYPE_THIRD, BigInt(SEGMENT_TABLE));
-  writeRegionTable(image, REGION_SECOND, TYPE_SECOND, BigInt(REGION_THIRD));
+  for (let at = 0; at < TABLE_BYTES; at += 8) {
+    const from = at / 8 < IDENTITY_SEGMENTS ? at + (Window.swapped / SEGMENT) * 8 : at;
+    image.setBigUint64(SECONDARY_SEGMENTS + at, image.getBigUint64(SEGMENT_TABLE + from));
+  }
+  writeRegionTable(image, REGION_THIRD, TYPE_THIRD, BigInt(SECONDARY_SEGMENTS));
+  writeRegionTable(image, HOME_THIRD, TYPE_THIRD, BigInt(SEGMENT_TABLE));
+  writeRegionTable(image, REGION_SECOND, TYPE_SECOND, BigInt(HOME_THIRD));
   writeRegionTable(image, REGION_FIRST, TYPE_FIRST, BigInt(REGION_SECOND));
 }
 

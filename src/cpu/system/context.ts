@@ -184,3 +184,11 @@ export class SystemContext {
     return true;
   }
 }
+
+/** IPK, IVSK, IAC in the problem state need the extraction authority. */
+export function extractionRefused(sys: SystemContext): boolean {
+  if (!sys.psw.problemState()) return false;
+  if ((sys.state.low(Cpu.cr) & CR0_EXTRACTION_AUTHORITY) !== 0) return false;
+  sys.guest.program(PRIVILEGED_OPERATION);
+  return true;
+}

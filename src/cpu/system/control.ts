@@ -7,10 +7,9 @@ import { SPACE_HOME } from "../dat.ts";
 import { Cpu, PswBit } from "../state.ts";
 import {
   ADDRESSING,
-  CR0_EXTRACTION_AUTHORITY,
   CR0_SECONDARY_SPACE,
   CR0_SSM_SUPPRESSION,
-  PRIVILEGED_OPERATION,
+  extractionRefused,
   SPECIAL_OPERATION,
   SPECIFICATION,
   type SystemContext,
@@ -120,13 +119,6 @@ export function ipk(sys: SystemContext): void {
   if (extractionRefused(sys)) return;
   const low = (sys.guest.grLow(2) & ~0xff) | (sys.dat.pswKey() << 4);
   sys.guest.setGr(2, sys.guest.grHigh(2), low);
-}
-
-function extractionRefused(sys: SystemContext): boolean {
-  if (!sys.psw.problemState()) return false;
-  if ((sys.state.low(Cpu.cr) & CR0_EXTRACTION_AUTHORITY) !== 0) return false;
-  sys.guest.program(PRIVILEGED_OPERATION);
-  return true;
 }
 
 export function epsw(sys: SystemContext): void {

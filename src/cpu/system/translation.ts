@@ -1,6 +1,6 @@
 /**
  * Instructions over address translation and storage keys: IPTE, IDTE, CSP, CSPG, PTLB, LRA, LRAG, LRAY, LURA,
- * LURAG, STURA, STURG, TPROT, ISKE, SSKE, RRBE. Source: SA22-7832 chapter 10. Invalidation instructions
+ * LURAG, STURA, STURG, TPROT, ISKE, IVSK, SSKE, RRBE, TB. Source: SA22-7832 chapter 10. Invalidation instructions
  * may clear more of the TLB than they must; they clear all of it.
  */
 import { ProgramCode } from "../../abi/lowcore.ts";
@@ -8,7 +8,13 @@ import { SPACE_REAL } from "../dat.ts";
 import { FETCH, STORE } from "../seam.ts";
 import { Cpu, PswBit } from "../state.ts";
 import { KEY_REFERENCE } from "../storage-keys.ts";
-import { ADDRESSING, SPECIAL_OPERATION, SPECIFICATION, type SystemContext } from "./context.ts";
+import {
+  ADDRESSING,
+  extractionRefused,
+  SPECIAL_OPERATION,
+  SPECIFICATION,
+  type SystemContext,
+} from "./context.ts";
 
 const TWO_32 = 0x1_0000_0000;
 const {
@@ -222,6 +228,44 @@ export function rrbe(sys: SystemContext): void {
   sys.keys.set(frame, key & ~KEY_REFERENCE);
   sys.state.setI32(Cpu.cc, (key >>> 1) & 3);
   sys.purgeEverywhere();
+}
+
+/** INSERT VIRTUAL STORAGE KEY: of a logical address; bits 0-4 of the key, without reference and change. */
+export function ivsk(sys: SystemContext): void {
+  if (extractionRefused(sys)) return;
+  const { guest, dat } = sys;
+  if ((sys.psw.maskHigh & PswBit.datHigh) === 0) {
+    guest.program(SPECIAL_OPERATION);
+    return;
+  }
+  guest.formRegisterAddress(sys.r28);
+  const { addressHigh, addressLow } = guest;
+  const space = dat.currentSpace(FETCH);
+  const absolute = dat.probe(addressHigh, addressLow, FETCH, space, 0);
+  if (absolute < 0) {
+    dat.record(-absolute, space);
+    return;
+  }
+  const register = sys.r24;
+  const low = (guest.grLow(register) & ~0xff) | (sys.keys.get(absolute) & 0xf8);
+  guest.setGr(register, guest.grHigh(register), low);
+}
+
+/** TEST BLOCK: the frame is cleared; every one of ours is usable. */
+export function tb(sys: SystemContext): void {
+  if (sys.problem()) return;
+  const { guest, dat, ram } = sys;
+  guest.formRegisterAddress(sys.r28);
+  const low = guest.addressLow & ~0xfff;
+  // Low-address protection applies, key-controlled protection does not.
+  const absolute = dat.probe(guest.addressHigh, low, STORE, SPACE_REAL, 0);
+  if (absolute < 0) {
+    dat.record(-absolute, SPACE_REAL);
+    return;
+  }
+  ram.fill(absolute, 4096, 0);
+  guest.setGr(0, 0, 0);
+  guest.setCc(0);
 }
 
 /** Absolute address in the frame that R2 designates by its real address; -1 after an exception. */
