@@ -10,7 +10,7 @@ import { buildProgram, readEnds, type StepEnd } from "../oracle/zpci/program.ts"
 import { zpciSteps, zpciTables } from "../oracle/zpci/steps.ts";
 
 const steps = zpciSteps(zmendTarget);
-const ends = readEnds(onZmend(buildProgram(steps, 1, zpciTables)), steps.length).map(
+const ends = readEnds(onZmend(buildProgram(steps, 1, zpciTables)).memory, steps.length).map(
   (end, index) => ({ step: steps[index] as (typeof steps)[number], end }),
 );
 

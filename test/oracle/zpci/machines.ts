@@ -8,6 +8,7 @@ import { VmBlock } from "../../../src/shm/blocks.ts";
 import { GuestRam } from "../../../src/shm/guest-ram.ts";
 import type { Image } from "../harness.ts";
 import { runUnderQemu } from "../qemu.ts";
+import type { Dump } from "../run.ts";
 import { compareEnds, type ZpciComparison } from "./compare.ts";
 import { buildProgram, readEnds, type StepEnd } from "./program.ts";
 import { type AskedStep, type Target, zpciSteps, zpciTables } from "./steps.ts";
@@ -23,18 +24,18 @@ export const qemuTarget: Target = { bar: 4, barBytes: 0x4000, fid: FID };
 /** The test function: one BAR of 64 KiB. */
 export const zmendTarget: Target = { bar: 0, barBytes: 0x10000, fid: FID };
 
-export async function onQemu(image: Image): Promise<Uint8Array> {
+export async function onQemu(image: Image): Promise<Dump> {
   const devices = [
     `zpci,uid=1,fid=${FID},target=function0,id=zpci0`,
     "virtio-rng-pci,id=function0,disable-legacy=on",
   ];
   const dump = await runUnderQemu(image, TIMEOUT_MS, "normal", devices);
   if ("failure" in dump) throw new Error(`QEMU: ${String(dump.failure)}`);
-  return dump.memory;
+  return dump;
 }
 
 /** The program on one thread under virtual time. */
-export function onZmend(image: Image): Uint8Array {
+export function onZmend(image: Image): Dump {
   const vm = new DeterministicVm(
     {
       name: "zpci-oracle",
@@ -54,23 +55,25 @@ export function onZmend(image: Image): Uint8Array {
   state.setHalves(Cpu.pswAddress, 0, image.entry);
   state.setI32(Cpu.running, 1);
   const stopped = vm.vm.map.vmBlock / 4 + VmBlock.vcpuStopped;
+  const before = process.cpuUsage();
   for (let round = 0; load(vm.vm.words, stopped) === 0; round++) {
     if (round > ROUNDS_MAX) throw new Error("the program did not end");
     vm.step();
   }
+  const { user, system } = process.cpuUsage(before);
   const memory = new Uint8Array(image.bytes.length);
   ram.read(0, memory);
-  return memory;
+  return { memory, cpuSeconds: (user + system) / 1e6 };
 }
 
 /** The whole list of steps on both. */
 export async function runBoth(): Promise<ZpciComparison> {
   const ends = async (
     target: Target,
-    run: (image: Image) => Promise<Uint8Array> | Uint8Array,
+    run: (image: Image) => Promise<Dump> | Dump,
   ): Promise<{ step: AskedStep; end: StepEnd }[]> => {
     const steps = zpciSteps(target);
-    const found = readEnds(await run(buildProgram(steps, 1, zpciTables)), steps.length);
+    const found = readEnds((await run(buildProgram(steps, 1, zpciTables))).memory, steps.length);
     return steps.map((step, index) => ({ step, end: found[index] as StepEnd }));
   };
   return compareEnds(await ends(qemuTarget, onQemu), await ends(zmendTarget, onZmend));
