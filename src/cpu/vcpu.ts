@@ -16,9 +16,14 @@ import { type ExitKind, exitKinds, PENDING_COMMAND, VcpuHeader } from "../shm/bl
 import type { FloatingInterrupts } from "../shm/floating.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { Core, RunEnd, TLB_BYTES } from "./core-layout.ts";
-import { DecodeCache } from "./interpreter/decode-cache.ts";
+import { DecodeCache, type SlowHandler } from "./interpreter/decode-cache.ts";
 import { CoreFlags, copyDoubleword, HostCalls } from "./interpreter/host-calls.ts";
-import { buildInterpreterModule } from "./interpreter/module.ts";
+import {
+  buildInterpreterModule,
+  directInstructions,
+  HANDLER_DIRECT,
+  HANDLER_SLOW,
+} from "./interpreter/module.ts";
 import { CpuModel, isCpuModelName } from "./model.ts";
 import { clearReset } from "./reset.ts";
 import { SlowContext, slowInstructions } from "./slow/index.ts";
@@ -99,6 +104,9 @@ export interface VcpuOptions {
   ) => void;
 }
 
+/** Index 0 of the handlers is the operation exception. */
+const NOT_INSTALLED: SlowHandler = { handler: HANDLER_SLOW, index: 0 };
+
 /** Opcodes 00xx are no instructions: kernels use them for breakpoints and to mark what must not be reached. */
 const FIRST_OPCODE = 0x01;
 
@@ -120,7 +128,7 @@ export class Vcpu {
   readonly #clock: Clock;
   readonly #cache: DecodeCache;
   readonly #handlers: (() => void)[] = [];
-  readonly #handlerOfKey = new Map<number, number>();
+  readonly #handlerOfKey = new Map<number, SlowHandler>();
   readonly #run: (budget: number) => number;
   readonly #calls: HostCalls;
   readonly #flags = new CoreFlags();
@@ -161,7 +169,7 @@ export class Vcpu {
       vm,
       index,
       (facility) => this.model.has(facility),
-      (key) => this.#handlerOfKey.get(key) ?? 0,
+      (key) => this.#handlerOfKey.get(key) ?? NOT_INSTALLED,
     );
     this.#installHandlers(options.intercepts, options.notImplemented);
     this.#calls = new HostCalls({
@@ -172,7 +180,7 @@ export class Vcpu {
       handlers: this.#handlers,
       flags: this.#flags,
     });
-    this.#run = this.#instantiate(options.module ?? interpreterModule());
+    this.#run = this.#instantiate(options.module ?? interpreterModule(), options.intercepts);
     // A machine that goes on from a snapshot goes on counting.
     const { words } = vm;
     this.#executed =
@@ -365,13 +373,18 @@ export class Vcpu {
     });
     const install = (key: number, kind: ExitKind, handler: () => void): void => {
       const count = this.#header + VcpuHeader.exits + exitKinds.indexOf(kind);
-      this.#handlerOfKey.set(key, this.#handlers.length);
+      this.#handlerOfKey.set(key, { handler: HANDLER_SLOW, index: this.#handlers.length });
       this.#handlers.push(() => {
         this.#countExit(count);
         handler();
       });
     };
     for (const [key, handler] of intercepts) {
+      const own = directInstructions.findIndex(([, known]) => known === key);
+      if (own >= 0 && handler.direct !== undefined) {
+        this.#handlerOfKey.set(key, { handler: HANDLER_DIRECT + own, index: 0 });
+        continue;
+      }
       install(key, exitKindOfKey[key] ?? "subchannel", () =>
         handler.execute(guest, state.i32(Cpu.instructionHigh), state.i32(Cpu.instructionLow)),
       );
@@ -398,10 +411,16 @@ export class Vcpu {
     poke(words, word, (peek(words, word) + 1) | 0);
   }
 
-  #instantiate(module: WebAssembly.Module): (budget: number) => number {
+  #instantiate(module: WebAssembly.Module, intercepts: InterceptTable): (budget: number) => number {
+    const { guest } = this.system;
+    const direct = directInstructions.map(([name, key]) => [
+      name,
+      // One that nobody offers is never called: it is decoded as an instruction that this CPU does not have.
+      intercepts.get(key)?.direct?.(guest) ?? (() => {}),
+    ]);
     const instance = new WebAssembly.Instance(module, {
       vm: { memory: this.#vm.memory, area: this.#area },
-      cpu: { ...this.#calls.imports() },
+      cpu: { ...this.#calls.imports(), ...Object.fromEntries(direct) },
     });
     return instance.exports["run"] as (budget: number) => number;
   }

@@ -152,10 +152,12 @@ function resetWords(vm: VmMemory): void {
 class LockedHandler implements InterceptHandler {
   readonly #inner: InterceptHandler;
   readonly #lock: Lock;
+  readonly direct?: (cpu: GuestCpu) => (high: number) => void;
 
   constructor(inner: InterceptHandler, lock: Lock) {
     this.#inner = inner;
     this.#lock = lock;
+    if (inner.direct !== undefined) this.direct = (cpu) => (high) => this.execute(cpu, high, 0);
   }
 
   execute(cpu: GuestCpu, high: number, low: number): void {

@@ -44,6 +44,13 @@ export interface InterceptHandler {
    * 32-47 in its upper half. The PSW already points past the instruction; ILC is known to the CPU.
    */
   execute(cpu: GuestCpu, high: number, low: number): void;
+  /**
+   * For an instruction that touches registers and condition code alone and whose speed matters: `execute` for one CPU
+   * as a function that generated code calls without a way round. Each class makes its own, so that the engine sees
+   * one class in it.
+   * @returns takes the instruction's bytes 0-3
+   */
+  readonly direct?: (cpu: GuestCpu) => (high: number) => void;
 }
 
 /** Opcode key to handler: two-byte opcodes as 0xB9D2, RXY/RSY as first byte << 8 | last byte (0xE3D0). */

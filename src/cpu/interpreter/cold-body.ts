@@ -3,6 +3,7 @@
  * EXECUTE: each becomes a function (entry) -> status. Condition code and addresses live in the vCPU area.
  */
 
+import { type ExitKind, exitKinds, VcpuHeader } from "../../shm/blocks.ts";
 import { Core, Entry, Status } from "../core-layout.ts";
 import { Cpu } from "../state.ts";
 import { Body, type Width } from "../table/body.ts";
@@ -151,6 +152,15 @@ export class ColdBody extends Body {
 
   slow(): void {
     this.fn.return(call32(this.#context.imports.slow, this.entry));
+  }
+
+  /** An intercepted instruction that touches registers only: counted as an exit, no detour through `slow`. */
+  direct(index: number, kind: ExitKind): void {
+    const exits = 4 * (VcpuHeader.exits + exitKinds.indexOf(kind));
+    this.fn.emit(i32.store(AREA, i32.add(i32.load(AREA, exits), i32.const(1)), exits));
+    this.fn.emit(call32(index, i32.load(this.entry, Entry.a)));
+    const code = i32.load(AREA, Cpu.programCode);
+    this.fn.return(i32.select(i32.const(Status.fault), i32.const(Status.next), code));
   }
 
   fault(): void {

@@ -19,10 +19,18 @@ import {
 import { decodeOperands, isRelative } from "../table/formats.ts";
 import { instructionLength, opcodeKey, type Row } from "../table/row.ts";
 import { FIRST_ROW_HANDLER, HANDLER_PAGE_END } from "./dispatch.ts";
-import { HANDLER_CROSS, HANDLER_SLOW, handlerRows } from "./module.ts";
+import { HANDLER_CROSS, handlerRows } from "./module.ts";
 
 /** What the dispatch loop compares: eight bytes from the instruction on, at the page's end the last eight. */
 const WINDOW_BYTES = 8;
+
+/** How an instruction without a row is reached. */
+export interface SlowHandler {
+  /** HANDLER_SLOW, or the handler of its own import. */
+  readonly handler: number;
+  /** Index of its TypeScript handler, for HANDLER_SLOW. */
+  readonly index: number;
+}
 
 interface Decoded {
   readonly row: Row;
@@ -43,7 +51,7 @@ export class DecodeCache {
   readonly #area: number;
   readonly #ram: number;
   readonly #has: (facility: number) => boolean;
-  readonly #slowIndex: (key: number) => number;
+  readonly #slow: (key: number) => SlowHandler;
   /** Slot index + 1 of each page of RAM, 0 = none. */
   readonly #slotOfPage: Uint16Array;
   /** Page of each slot, absolute address; -1 = unused. */
@@ -55,20 +63,20 @@ export class DecodeCache {
 
   /**
    * @param has whether the CPU model has a facility; rows of others stay undefined
-   * @param slowIndex index of the TypeScript handler for an opcode key that has no row
+   * @param slow where an opcode key that has no row is carried out
    */
   constructor(
     vm: VmMemory,
     vcpu: number,
     has: (facility: number) => boolean,
-    slowIndex: (key: number) => number,
+    slow: (key: number) => SlowHandler,
   ) {
     this.#view = vm.view;
     this.#bytes = vm.bytes;
     this.#area = at(vm.map.vcpuAreas, vcpu);
     this.#ram = vm.map.ramOffset;
     this.#has = has;
-    this.#slowIndex = slowIndex;
+    this.#slow = slow;
     this.#slotOfPage = new Uint16Array(Math.ceil(vm.map.ramBytes / PAGE_BYTES));
   }
 
@@ -196,10 +204,11 @@ export class DecodeCache {
       view.setUint16(entry + Entry.handler, known.handler, true);
       decodeOperands(view, this.#area, entry, known.row.format, this.#high, this.#low);
     } else {
-      view.setUint16(entry + Entry.handler, HANDLER_SLOW, true);
+      const { handler, index } = this.#slow(key);
+      view.setUint16(entry + Entry.handler, handler, true);
       view.setInt32(entry + Entry.a, this.#high, true);
       view.setInt32(entry + Entry.b, this.#low, true);
-      view.setInt32(entry + Entry.d, this.#slowIndex(key), true);
+      view.setInt32(entry + Entry.d, index, true);
     }
   }
 }

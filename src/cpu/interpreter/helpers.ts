@@ -6,6 +6,7 @@
  * write bounce and put back by `commit`, after both pages have been translated for storing.
  */
 
+import type { ExitKind } from "../../shm/blocks.ts";
 import { Core, TLB_ENTRIES, TlbEntry } from "../core-layout.ts";
 import { FETCH, STORE } from "../seam.ts";
 import { Cpu } from "../state.ts";
@@ -40,6 +41,8 @@ export interface Imports {
   readonly execute: number;
   /** (entry) -> scratch entry of an instruction that crosses a page, or 0. */
   readonly cross: number;
+  /** (bytes 0-3) of each instruction that has an import of its own. */
+  readonly direct: readonly { readonly index: number; readonly kind: ExitKind }[];
 }
 
 export interface Helpers {

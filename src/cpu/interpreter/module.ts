@@ -4,7 +4,9 @@
  * and hand the `WebAssembly.Module` to the workers.
  */
 
+import { PciOpcode } from "../../abi/pci-insn.ts";
 import { assert } from "../../base/assert.ts";
+import type { ExitKind } from "../../shm/blocks.ts";
 import { hotMnemonics, instructionTable } from "../table/index.ts";
 import type { Row } from "../table/row.ts";
 import { FunctionBuilder, ModuleBuilder, VALUE_I32 } from "../wasm/index.ts";
@@ -14,9 +16,20 @@ import { defineHelpers, type Imports } from "./helpers.ts";
 
 /** Rows in the order of their handler numbers; the hot ones first. */
 export const handlerRows: readonly Row[] = orderRows();
-/** Handlers behind the rows: instructions written in TypeScript, and those that cross a page. */
+/**
+ * Handlers behind the rows: instructions written in TypeScript, those that cross a page, and intercepted ones with an
+ * import of their own (`InterceptHandler.direct`).
+ */
 export const HANDLER_SLOW = FIRST_ROW_HANDLER + handlerRows.length;
 export const HANDLER_CROSS = HANDLER_SLOW + 1;
+export const HANDLER_DIRECT = HANDLER_CROSS + 1;
+
+/** Those, by the names of their imports, which take bytes 0-3 of the instruction. */
+export const directInstructions = [
+  ["pcilg", PciOpcode.PCILG],
+  ["pcistg", PciOpcode.PCISTG],
+  ["rpcit", PciOpcode.RPCIT],
+] as const satisfies readonly (readonly [ExitKind, number])[];
 
 export interface InterpreterModule {
   readonly bytes: Uint8Array;
@@ -59,8 +72,11 @@ export function buildInterpreterModule(): InterpreterModule {
   const largestRowBytes = Math.max(...sizes);
   const slow = define((body) => body.slow(), "slow");
   const cross = define((body) => body.cross(), "slow");
+  const direct = imports.direct.map(({ index, kind }) =>
+    define((body) => body.direct(index, kind), "slow"),
+  );
   // Handlers 0 and 1 belong to the dispatch function and are never called.
-  module.setTable([slow, slow, ...rows, slow, cross]);
+  module.setTable([slow, slow, ...rows, slow, cross, ...direct]);
 
   const run = module.declare(signature);
   const hotRows = handlerRows.slice(0, hotMnemonics.length);
@@ -82,6 +98,7 @@ function declareImports(module: ModuleBuilder): Imports {
     slow: declare("slow", 1, true),
     execute: declare("execute", 3, true),
     cross: declare("cross", 1, true),
+    direct: directInstructions.map(([name]) => ({ index: declare(name, 1, false), kind: name })),
   };
 }
 

@@ -40,6 +40,10 @@ export class LoadStore implements InterceptHandler {
     conclude(cpu, r2Rre(high), this.#run(cpu, r1Rre(high), r2Rre(high)));
   }
 
+  direct(cpu: GuestCpu): (high: number) => void {
+    return (high) => this.execute(cpu, high);
+  }
+
   #run(cpu: GuestCpu, r1: number, r2: number): number {
     if (cpu.problemState()) return PRIVILEGED_OPERATION;
     if ((r2 & 1) !== 0) return SPECIFICATION;

@@ -64,6 +64,10 @@ export class RefreshTranslations implements InterceptHandler {
     conclude(cpu, r1Rre(high), this.#run(cpu, high));
   }
 
+  direct(cpu: GuestCpu): (high: number) => void {
+    return (high) => this.execute(cpu, high);
+  }
+
   #run(cpu: GuestCpu, high: number): number {
     if (cpu.problemState()) return PRIVILEGED_OPERATION;
     const r2 = r2Rre(high);

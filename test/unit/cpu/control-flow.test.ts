@@ -1,8 +1,10 @@
 /** Branches, EXECUTE, self-modifying code, page ends, addressing modes, budget and exits of run(). */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { PciOpcode } from "../../../src/abi/pci-insn.ts";
 import { Cpu, VcpuExit } from "../../../src/cpu/index.ts";
-import { store } from "../../../src/shm/atomics.ts";
-import { PENDING_COMMAND, VcpuHeader } from "../../../src/shm/blocks.ts";
+import type { GuestCpu, InterceptTable } from "../../../src/ports/guest-cpu.ts";
+import { load, store } from "../../../src/shm/atomics.ts";
+import { type ExitKind, exitKinds, PENDING_COMMAND, VcpuHeader } from "../../../src/shm/blocks.ts";
 import { type CpuRig, cpuRig, MASK_64_HIGH } from "../../support/cpu-rig.ts";
 
 const CODE = 0x1000;
@@ -245,4 +247,66 @@ test("an intercept runs with the PSW behind it and may ask for a program interru
   rig.vcpu.run(2);
   expect(rig.ram.u16(0x8e)).toBe(0x15);
   expect(rig.ram.u32(0x15c)).toBe(CODE + 12);
+});
+
+describe("an intercept that generated code calls directly", () => {
+  const loads: number[] = [];
+  const refused = (cpu: GuestCpu) => (): void => cpu.program(0x15);
+  const table: InterceptTable = new Map([
+    [
+      PciOpcode.PCILG,
+      {
+        execute: () => expect.fail("the way round was taken"),
+        direct: (cpu: GuestCpu) => (high: number) => {
+          loads.push(high >>> 0, cpu.grLow(1));
+          cpu.setGr(2, 5, 6);
+          cpu.setCc(1);
+        },
+      },
+    ],
+    [PciOpcode.RPCIT, { execute: () => expect.fail("the way round was taken"), direct: refused }],
+  ]);
+  const started = (hex: string, at = CODE): CpuRig => {
+    loads.length = 0;
+    const rig = cpuRig({ intercepts: table });
+    rig.put(0x1d0, WAIT_PSW);
+    rig.put(at, hex);
+    rig.start(at);
+    return rig;
+  };
+  const exits = (rig: CpuRig, kind: ExitKind): number =>
+    load(rig.vm.words, rig.state.base / 4 + VcpuHeader.exits + exitKinds.indexOf(kind));
+
+  test("sees the registers, and its condition code decides a branch", () => {
+    // lghi; pcilg; jl .+6 over an lghi; lgr
+    const rig = started("a7190007 b9d20024 a7440004 a7290000 b9040032");
+    rig.vcpu.run(4);
+    expect(loads).toEqual([0xb9d20024, 7]);
+    expect(rig.state.gr(3)).toBe(0x5_0000_0006n);
+    expect(exits(rig, "pcilg")).toBe(1);
+  });
+
+  test("may be the target of EXECUTE and cross a page", () => {
+    // exrl 0,.+8; j .+6; pcilg; pcilg
+    const rig = started("c60000000005 a7f40004 b9d20024 b9d20026");
+    rig.vcpu.run(3);
+    expect(loads.filter((_, n) => n % 2 === 0)).toEqual([0xb9d20024, 0xb9d20026]);
+    const crossing = started("b9d20024 a7190001", 0x1ffe);
+    crossing.vcpu.run(2);
+    expect([loads[0], crossing.state.gr(1)]).toEqual([0xb9d20024, 1n]);
+    expect(exits(crossing, "pcilg")).toBe(1);
+  });
+
+  test("may ask for a program interruption, whose old PSW stands behind it", () => {
+    const rig = started("a7190007 b9d30024");
+    rig.vcpu.run(3);
+    expect([rig.ram.u16(0x8c), rig.ram.u16(0x8e), rig.ram.u32(0x15c)]).toEqual([4, 0x15, CODE + 8]);
+    expect(exits(rig, "rpcit")).toBe(1);
+  });
+
+  test("is an instruction that the CPU does not have where nobody offers it", () => {
+    const rig = started("b9d00024");
+    rig.vcpu.run(2);
+    expect([rig.ram.u16(0x8c), rig.ram.u16(0x8e)]).toEqual([4, 1]);
+  });
 });
