@@ -37,9 +37,17 @@ function isZero(vm: VmMemory, offset: number, bytes: number): boolean {
 /** Guest RAM and storage keys to zero. */
 export function clearGuestStorage(vm: VmMemory): void {
   const { ramOffset, ramBytes, storageKeys } = vm.map;
-  const clear = (offset: number, bytes: number): void => {
+  clear(vm, ramOffset, ramBytes);
+  clear(vm, storageKeys, Math.ceil(ramBytes / PAGE_BYTES));
+}
+
+/** Everything to zero, as in a VM's memory that was just made. No thread of it is left. */
+export function clearMemory(vm: VmMemory): void {
+  clear(vm, 0, vm.map.totalBytes);
+}
+
+function clear(vm: VmMemory, start: number, length: number): void {
+  forEachUsedPage(vm, start, length, (offset, bytes) => {
     vm.bytes.fill(0, offset, offset + bytes);
-  };
-  forEachUsedPage(vm, ramOffset, ramBytes, clear);
-  forEachUsedPage(vm, storageKeys, Math.ceil(ramBytes / PAGE_BYTES), clear);
+  });
 }

@@ -32,6 +32,11 @@ export class CommandQueue {
     return this.#waiting.some((queue) => queue.length > 0);
   }
 
+  /** The machine is another now (a snapshot): what waited was for the one before. */
+  forget(): void {
+    this.#waiting.length = 0;
+  }
+
   /** The worker has taken everything. */
   taken(index: number): boolean {
     const none = load(this.#machine.vm.words, this.#word(index)) === RecoveryCommand.none;

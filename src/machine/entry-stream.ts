@@ -32,6 +32,11 @@ export class EntryStream {
     for (const entry of ready) this.#sink(entry);
   }
 
+  /** The rings are those of a restored machine now: what comes from them is told from here on. */
+  resync(): void {
+    this.#ledger.resync();
+  }
+
   /** Trace records that threads had to give up because their ring was full. */
   lost(): number {
     return this.#ledger.lost();

@@ -90,6 +90,11 @@ export class HotPlug {
     }
   }
 
+  /** The machine is another now (a snapshot): nobody waits for a function any longer. */
+  forget(): void {
+    this.#leaving.clear();
+  }
+
   /** At each interval: functions that have left, and those that their guests keep. */
   look(): void {
     for (const index of functionIndices(this.#machine.spec)) {

@@ -205,6 +205,11 @@ export class Ledger {
     return { seq: this.#seq++, timeUs, actor, kind, detail };
   }
 
+  /** The rings are those of a restored machine now. */
+  resync(): void {
+    for (const ring of this.#rings) ring.resync();
+  }
+
   /** Trace records that threads had to give up because their ring was full. */
   lost(): number {
     return this.#rings.reduce((sum, ring) => sum + ring.lost(), 0);

@@ -13,8 +13,9 @@ import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { promisify } from "node:util";
 import { crc32, deflateRaw, inflateRaw, inflateRawSync } from "node:zlib";
 import { pack, unpack } from "msgpackr";
-import { HOST_LAYOUT, type PlatformFunctionState } from "../backend/sim/index.ts";
+import { diskProblem, HOST_LAYOUT, type PlatformFunctionState } from "../backend/sim/index.ts";
 import { ZmendError } from "../base/errors.ts";
+import { hex } from "../base/hex.ts";
 import { zmendVersion } from "../base/version.ts";
 import { Cpu, VCPU_STATE_BYTES } from "../cpu/index.ts";
 import { Scratch } from "../recovery/index.ts";
@@ -22,7 +23,7 @@ import { FunctionBlock, VmBlock } from "../shm/blocks.ts";
 import type { MemoryMap } from "../shm/memory-map.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { forEachUsedPage, PAGE_BYTES } from "./clear-storage.ts";
-import { mapOf, type VmSpec } from "./vm-spec.ts";
+import { functionIndices, mapOf, type VmSpec } from "./vm-spec.ts";
 
 const MAGIC = "zmendsnp";
 const FORMAT = 1;
@@ -220,6 +221,21 @@ export class Snapshot {
         { file: this.file },
       );
     }
+    for (const index of functionIndices(spec)) this.#requireDisks(spec, index);
+  }
+
+  /** Content of images is no part of a snapshot: they have to be what they were. */
+  #requireDisks(spec: VmSpec, index: number): void {
+    const { fid = 0, nvme } = spec.functions[index] ?? {};
+    const saved = this.head.platform[index]?.nvme?.namespaces ?? [];
+    const stores = saved.map(({ store }) => store);
+    const problem = diskProblem(nvme?.namespaces ?? [], stores);
+    if (problem === undefined) return;
+    throw new ZmendError(
+      "SNAPSHOT_INVALID",
+      `Snapshot ${this.file} needs the disks of function ${hex(fid, 8)} as they were when it was taken (${problem}); put the image back that was copied then (cp -p keeps its time).`,
+      { file: this.file },
+    );
   }
 }
 
@@ -228,11 +244,17 @@ const machineFacts: readonly (readonly [string, (spec: VmSpec) => string])[] = [
   ["its memory", (spec) => `${spec.ramBytes / 1024 ** 2} MiB`],
   ["the number of its CPUs", (spec) => `${spec.vcpus ?? 1}`],
   ["its CPU model", (spec) => spec.cpuModel],
-  ["the number of its functions", (spec) => `${spec.functions.length}`],
-  ["its functions", (spec) => JSON.stringify(spec.functions.map(withoutFaults))],
+  ["the number of its functions", (spec) => `${functionIndices(spec).length}`],
+  [
+    "its functions",
+    (spec) =>
+      JSON.stringify(functionIndices(spec).map((n) => [n, withoutFaults(spec.functions[n])])),
+  ],
+  ["room for its functions", (spec) => `${mapOf(spec).functionCount}`],
 ];
 
-function withoutFaults(config: VmSpec["functions"][number]): object {
+function withoutFaults(config: VmSpec["functions"][number] | undefined): object {
+  if (config === undefined) return {};
   const { faults: _, nvme, ...rest } = config;
   return { ...rest, nvme: nvme === undefined ? undefined : { ...nvme, faults: [] } };
 }

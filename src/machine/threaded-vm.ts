@@ -23,6 +23,7 @@ import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { type Actor, startActor, type WorkerName } from "./actors.ts";
+import { clearMemory } from "./clear-storage.ts";
 import { ConsoleGate } from "./console-gate.ts";
 import {
   addFrozen,
@@ -96,6 +97,8 @@ export class ThreadedVm {
   /** The VM's time; 0 until all threads are ready. */
   readonly clock = new HostClock();
   readonly #onConsole: ConsoleSink;
+  /** Where the machine goes on, until it is started. */
+  #snapshot: Snapshot | undefined;
   readonly #options: ThreadedVmOptions;
   readonly #actors = new Map<string, Actor>();
   readonly #lives = new Set<Promise<void>>();
@@ -125,6 +128,7 @@ export class ThreadedVm {
     this.vm = createVmMemory(mapOf(spec));
     this.#onConsole = onConsole;
     this.#options = options;
+    this.#snapshot = options.snapshot;
     this.#console = new ConsoleGate(this.vm);
     if (options.snapshot === undefined) prepareVm(this.vm, spec);
   }
@@ -140,7 +144,7 @@ export class ThreadedVm {
    * VM's time does not begin then, and `stop` has to follow. With `paused` the vCPUs stand until `release`.
    */
   async start(interrupted: () => boolean = () => false, paused = false): Promise<void> {
-    const { snapshot } = this.#options;
+    const snapshot = this.#snapshot;
     if (snapshot !== undefined) {
       await snapshot.fill(this.vm);
       forgetThreads(this.vm, snapshot.head.frozenUs);
@@ -159,7 +163,7 @@ export class ThreadedVm {
 
   #startActors(): void {
     this.#startPlatform();
-    const continued = this.#options.snapshot !== undefined;
+    const continued = this.#snapshot !== undefined;
     for (const index of functionIndices(this.#spec)) this.#startRecovery(index, continued);
     this.#nextPiece = this.#console.first();
     for (let cpu = 0; cpu < this.vm.map.vcpuCount; cpu++) this.#startVcpu(cpu);
@@ -201,6 +205,33 @@ export class ThreadedVm {
       const high = load(this.vm.words, area / 4 + VcpuHeader.instructionsHigh) >>> 0;
       return sum + high * 0x1_0000_0000 + low;
     }, 0);
+  }
+
+  /**
+   * The machine goes on from a snapshot of itself: its threads end, others begin on the same memory. With `paused` the
+   * vCPUs stand until `release`. A thread that dies meanwhile is `failure`.
+   */
+  async restore(snapshot: Snapshot, paused: boolean): Promise<void> {
+    this.#stopping = true;
+    this.#command(COMMAND_STOP);
+    await this.#ended(STOP_GRACE_MS);
+    this.#platformPort?.close();
+    for (const answer of this.#answers.values()) {
+      answer({ request: 0, answer: undefined, refusal: "The VM was restored from a snapshot." });
+    }
+    this.#answers.clear();
+    this.#vcpuPorts.length = 0;
+    this.#pieces.clear();
+    this.#deathsUs.length = 0;
+    this.#left.clear();
+    this.#actors.clear();
+    if (this.failure !== undefined) return;
+    clearMemory(this.vm);
+    this.#snapshot = snapshot;
+    this.#spec = snapshot.head.spec;
+    this.#open = false;
+    this.#stopping = false;
+    await this.start(() => false, paused);
   }
 
   /** How the guest's CPU stands: `VCPU_RUNNING` or one of the other `VCPU_…` values of `loops.ts`. */
@@ -402,7 +433,7 @@ export class ThreadedVm {
     });
     port1.unref();
     this.#platformPort = port1;
-    const saved = this.#options.snapshot?.head.platform;
+    const saved = this.#snapshot?.head.platform;
     const task = this.#task({ orders: port2, ...(saved === undefined ? {} : { saved }) });
     void this.#startActor("platform", "io", PLATFORM_ACTOR, task, port2);
   }

@@ -157,6 +157,12 @@ export interface VmControl {
   /** Writes a snapshot of the whole machine (the VM is paused while it is taken). */
   save(file: string): Promise<void>;
 
+  /**
+   * Goes on from a snapshot of this machine; it runs afterwards if it ran before. The content of disk files is not part of a
+   * snapshot. @throws ZmendError SNAPSHOT_INVALID: then nothing has happened to the VM
+   */
+  load(file: string): Promise<void>;
+
   /** Types on the guest's console; returns how many bytes it had room for. */
   pushInput(bytes: Uint8Array): number;
   /** Calls `listener` for each event until the returned function is called. */

@@ -30,7 +30,7 @@ import {
   VCPU_RUNNING,
 } from "./loops.ts";
 import { refused } from "./refused.ts";
-import { type Snapshot, type SnapshotHead, writeSnapshot } from "./snapshot.ts";
+import { readSnapshot, type Snapshot, type SnapshotHead, writeSnapshot } from "./snapshot.ts";
 import { ThreadedVm } from "./threaded-vm.ts";
 import type {
   FunctionStatus,
@@ -196,21 +196,22 @@ export class VmController implements VmControl {
       throw refused(this.name, "start", "it has been started already; resume it instead");
     }
     this.#pump = setInterval(() => this.#look(), this.#pumpMs);
-    const wasPaused = this.#snapshot?.head.paused ?? false;
-    const paused = options.paused ?? wasPaused;
+    const paused = options.paused ?? this.#snapshot?.head.paused ?? false;
     if (this.#snapshot !== undefined) this.#enter("restore-vm", "operator");
     await this.#machine.start(options.interrupted, paused);
     this.#look();
     if (this.#failure !== undefined) throw this.#failure;
     if (options.interrupted?.() === true) return;
-    // Whose deadlines are to stand: a machine that was saved while it ran has recoveries under way.
-    if (paused && this.#snapshot !== undefined) {
-      if (!wasPaused) this.#commandAll(RecoveryCommand.pause);
-      this.#enter("paused", "restored");
-    } else if (!paused) {
-      if (wasPaused) this.#commandAll(RecoveryCommand.resume);
-      this.#enter("running", this.#snapshot === undefined ? "started" : "restored");
-    }
+    if (this.#snapshot !== undefined) this.#restored(this.#snapshot, paused);
+    else if (!paused) this.#enter("running", "started");
+  }
+
+  /** Deadlines stand or run as the machine does: one that was saved while it ran has recoveries under way. */
+  #restored({ head }: Snapshot, paused: boolean): void {
+    this.#entries.resync();
+    if (paused && !head.paused) this.#commandAll(RecoveryCommand.pause);
+    if (!paused && head.paused) this.#commandAll(RecoveryCommand.resume);
+    this.#enter(paused ? "paused" : "running", "restored");
   }
 
   pause(): Promise<void> {
@@ -460,6 +461,37 @@ export class VmController implements VmControl {
     });
   }
 
+  /** Goes on from a snapshot, and runs if it ran. The threads are others; whoever watches or controls the VM stays. */
+  load(file: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const before = this.#state;
+      if (before === "internal-error" || this.#pump === undefined) {
+        const why = `it is in state ${before}; start it anew`;
+        throw refused(this.name, "go on from a snapshot", why);
+      }
+      const snapshot = await readSnapshot(file);
+      this.#enter("restore-vm", "operator");
+      await this.#machine.hold(HOLD_ALL);
+      try {
+        snapshot.requireMachine(this.spec);
+      } catch (error) {
+        const stood = before === "paused" || before === "prelaunch";
+        this.#machine.release(stood ? HOLD_VCPUS : HOLD_NOBODY);
+        this.#enter(before, "refused");
+        throw error;
+      }
+      this.#entries.pump(Number.POSITIVE_INFINITY);
+      this.#commands.forget();
+      this.#hotPlug.forget();
+      await this.#machine
+        .restore(snapshot, before !== "running")
+        .catch((error) => this.#fail(error));
+      this.#takeFailure();
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#restored(snapshot, before !== "running");
+    });
+  }
+
   // Console and events ----------------------------------------------------------------------------------
 
   pushInput(bytes: Uint8Array): number {
@@ -507,7 +539,9 @@ export class VmController implements VmControl {
   /** At each interval: entries, commands that waited, how the guest does. */
   #look(): void {
     if (this.#stopped) return;
-    if (this.#slow === 0) this.#entries.pump(this.timeUs() - HOLD_BACK_US);
+    // A machine that is being restored has another's rings.
+    if (this.#slow === 0 && this.#state !== "restore-vm")
+      this.#entries.pump(this.timeUs() - HOLD_BACK_US);
     this.#commands.flush();
     this.#takeFailure();
     this.#hotPlug.look();

@@ -1,6 +1,14 @@
 /** Snapshots of machines with our own guest: bit by bit on one thread, and on real threads. No time is asserted. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -253,6 +261,9 @@ describe("a VM on threads", () => {
       expect(machine.function().books).toMatchObject({ errorsRaised: 1, workerRestarts: 0 });
     }
     expect(second.runStates()).toEqual(["restore-vm: operator", "running: restored"]);
+    for (const machine of [second, third]) {
+      await machine.until(() => machine.entries("recovered").length === 2);
+    }
     expect(second.vm.timeUs()).toBeGreaterThan(0);
     expect(readdirSync(folder).filter((name) => name.endsWith(".part"))).toEqual([]);
   });
@@ -273,5 +284,83 @@ describe("a VM on threads", () => {
     expect(second.vm.instructions()).toBe(stood);
     await second.vm.resume();
     await second.until(() => second.function().books.recoveries === 1);
+  });
+
+  it("goes back to its own snapshot while it runs, as often as it is told to", async () => {
+    const machine = new ControlledVm(one);
+    started.push(machine);
+    await machine.vm.start();
+    await machine.working();
+    machine.vm.inject(1, { pec: 0x3a });
+    await machine.until(() => machine.function().books.injected === 1);
+    await machine.vm.save(path("back"));
+    const saved = await readSnapshot(path("back"));
+    for (let life = 0; life < 2; life++) {
+      await machine.until(() => machine.function().books.recoveries === 1);
+      machine.vm.inject(2, { pec: 0x3a });
+      await machine.until(() => machine.function(1).books.recoveries === 1);
+      const before = machine.vm.instructions();
+      await machine.vm.load(path("back"));
+      expect(machine.runStates().slice(-2)).toEqual(["restore-vm: operator", "running: restored"]);
+      expect(machine.function(1).books).toMatchObject({ errorsRaised: 0, recoveries: 0 });
+      expect(machine.vm.timeUs()).toBeGreaterThanOrEqual(saved.head.timeUs);
+      expect(machine.vm.instructions()).toBeLessThan(before);
+    }
+    await machine.until(() => machine.function().books.recoveries === 1);
+    // Whoever listened before hears of it, in one sequence over all lives.
+    await machine.until(() => machine.entries("recovered").length === 5);
+    expect(new Set(machine.entries("recovered").map(({ seq }) => seq)).size).toBe(5);
+    expect(machine.vm.failure()).toBeUndefined();
+  });
+
+  it("that is paused goes back to a snapshot of a running one and stays paused", async () => {
+    const machine = new ControlledVm(one);
+    started.push(machine);
+    await machine.vm.start();
+    await machine.working();
+    await machine.vm.save(path("running"));
+    await machine.vm.pause();
+    await machine.vm.load(path("running"));
+    expect(machine.vm.runState()).toBe("paused");
+    const stood = machine.vm.instructions();
+    await machine.vm.resume();
+    await machine.until(() => machine.vm.instructions() > stood);
+  });
+
+  it("is undisturbed by a snapshot that is none or of another machine", async () => {
+    const machine = new ControlledVm(one);
+    started.push(machine);
+    await machine.vm.start();
+    await machine.working();
+    writeFileSync(path("none"), "something else");
+    await expect(machine.vm.load(path("none"))).rejects.toThrow("is no snapshot of zmend");
+    const other = new ControlledVm({ functions: [{ fid: 1 }] });
+    started.push(other);
+    await other.vm.start();
+    await other.vm.save(path("other"));
+    await expect(machine.vm.load(path("other"))).rejects.toThrow(
+      "is of another machine: the number of its functions was 1, is 2",
+    );
+    expect(machine.vm.runState()).toBe("running");
+    machine.vm.inject(1, { pec: 0x3a });
+    await machine.until(() => machine.function().books.recoveries === 1);
+  });
+
+  it("whose disk was written since is told which image has to come back", async () => {
+    const file = path("disk.raw");
+    writeFileSync(file, Buffer.alloc(1024 ** 2));
+    const disk: ConfigInput = {
+      functions: [{ fid: 1, device: "nvme", nvme: { serial: "one", namespaces: [{ file }] } }],
+    };
+    const machine = new ControlledVm(disk);
+    started.push(machine);
+    await machine.vm.start();
+    await machine.vm.save(path("with-disk"));
+    const then = new Date(Date.now() - 3_600_000);
+    utimesSync(file, then, then);
+    await expect(machine.vm.load(path("with-disk"))).rejects.toThrow(
+      `needs the disks of function 0x00000001 as they were when it was taken (${file}: the image has been written since)`,
+    );
+    expect(machine.vm.runState()).toBe("running");
   });
 });

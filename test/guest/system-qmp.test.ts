@@ -14,6 +14,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { packageRoot } from "../../src/base/version.ts";
 import { type CommandResult, runNode } from "../support/command.ts";
@@ -138,6 +139,39 @@ describe("zmend-system-s390x with a monitor", () => {
     expect(await client.execute("ringbuf-read", { device: "r", size: 4096 })).toBe(said);
     await client.execute("quit");
     expect(await ended).toMatchObject({ status: 0, stdout: "", stderr: "" });
+  });
+
+  it("goes back with loadvm to what savevm kept, while it runs, and refuses what is no snapshot", async () => {
+    const { client, ended } = await started("-kernel", zrecover, "-serial", "null");
+    const monitor = (line: string): Promise<unknown> =>
+      client.execute("human-monitor-command", { "command-line": line });
+    const registers = async (): Promise<string> => String(await monitor("info registers"));
+    const running = { status: "running", running: true };
+    while (!isDeepStrictEqual(await client.execute("query-status"), running)) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const file = join(folder, "snapshot");
+    await client.execute("stop");
+    const before = await registers();
+    expect(await monitor(`savevm ${file}`)).toBe("");
+    await client.execute("cont");
+    while ((await registers()) === before) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await monitor(`loadvm ${file}`)).toBe("");
+    expect(await client.execute("query-status")).toEqual(running);
+    await client.execute("stop");
+    expect(await monitor(`loadvm ${file}`)).toBe("");
+    expect(await client.execute("query-status")).toEqual({ status: "paused", running: false });
+    expect(await registers()).toBe(before);
+    expect(await monitor("loadvm")).toBe("Error: file expected\r\n");
+    expect(await monitor(`loadvm ${file}x`)).toBe(
+      `Error: Snapshot ${file}x does not exist; name a file that savevm wrote.\r\n`,
+    );
+    expect((await client.refused("x-zmend-load", { file: zrecover })).desc).toBe(
+      `${zrecover} is no snapshot of zmend; name a file that savevm wrote.`,
+    );
+    expect(await registers()).toBe(before);
+    await client.execute("quit");
+    expect(await ended).toMatchObject({ status: 0, stderr: "" });
   });
 
   it("answers the probe of a management program: -machine none, in the background, with a pid file", async () => {

@@ -112,6 +112,7 @@ export class VmControlDouble implements VmControl {
   reset = notHere;
   stop = notHere;
   save = notHere;
+  load = notHere;
   plug = notHere;
   setPolicy = notHere;
   faults = notHere;

@@ -257,6 +257,25 @@ export function checkDisks(
   }
 }
 
+/**
+ * What keeps a machine with these disks from going on where it was saved: an image that changed since.
+ * @param saved the namespaces' states, as they were saved
+ */
+export function diskProblem(
+  namespaces: readonly NvmeNamespaceConfig[],
+  saved: readonly BlockStoreState[],
+): string | undefined {
+  for (const [index, config] of namespaces.entries()) {
+    const state = saved[index];
+    if (config.file === undefined || state === undefined) continue;
+    const { store } = openNamespace(config, index + 1);
+    const problem = store.load(state);
+    store.close();
+    if (problem !== undefined) return `${config.file}: ${problem}`;
+  }
+  return undefined;
+}
+
 function openFile(file: string, readOnly: boolean, blockBytes: number): FileStore {
   let fd: number;
   try {

@@ -198,4 +198,12 @@ export const recoveryCommands = [
     exclusive: true,
     run: ({ file }, { host }) => machineOf(host).save(file),
   }),
+  command({
+    name: "x-zmend-load",
+    summary: "go on from a snapshot of this machine",
+    arguments: struct({ file: str }),
+    features: UNSTABLE,
+    exclusive: true,
+    run: ({ file }, { host }) => machineOf(host).load(file),
+  }),
 ];

@@ -86,6 +86,12 @@ export const monitorTable: readonly MonitorCommand[] = [
     run: quietly("x-zmend-save", (text) => ({ file: needed(text, "file") })),
   },
   {
+    names: ["loadvm"],
+    args: "file",
+    help: "go on from a snapshot of the VM that savevm wrote",
+    run: quietly("x-zmend-load", (text) => ({ file: needed(text, "file") })),
+  },
+  {
     names: ["xp"],
     args: "/fmt addr",
     help: "physical memory dump starting at 'addr'",
