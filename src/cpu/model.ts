@@ -1,7 +1,7 @@
 /**
  * CPU models: which facilities a guest is told about, and how the machine names itself. A row announces
  * only what this CPU carries out and the oracle has compared, whatever the machine of that name has. No model has
- * EDAT (8, 78), the parsing enhancement (26), the floating-point extension (37), decimal floating point (42), the
+ * EDAT (8, 78), the parsing enhancement (26), decimal floating point (42), the
  * enhanced monitor or program parameters (36, 40), transactions (50, 73), message security (17, 76, 77),
  * instruction-execution protection (130), vectors (129) or packed decimal in registers (134). Sources: s390x-machine.md 3.4
  * (facility decisions), 5.1 (STSI), design.md 5.1; machine types: Linux arch/s390/kernel/processor.c.
@@ -9,11 +9,21 @@
 
 /** Facilities by number (SA22-7832, "Facility Indications"). */
 const LEVEL_SET = [0, 1, 2, 3, 7, 18, 21, 25, 27, 32, 33, 34, 35];
+/** Moves between registers, signs, rounding mode of decimal floating point. */
+const FLOATING_POINT_SUPPORT = 41;
+/** Rounding methods, unsigned conversions, control of inexact results. */
+const FLOATING_POINT_EXTENSION = 37;
 const Z196_GROUP = 45;
 /** Extended-translation facilities 2 and 3 with their enhancements. */
 const EXTENDED_TRANSLATION = [16, 22, 24, 30];
 /** zEC12's load and trap group, z13's load/store on condition 2, miscellaneous extensions 2 (z14) and 3 (z15). */
-const Z13_GROUPS = [...EXTENDED_TRANSLATION, 49, 53];
+const Z196_GROUPS = [
+  ...EXTENDED_TRANSLATION,
+  FLOATING_POINT_SUPPORT,
+  FLOATING_POINT_EXTENSION,
+  Z196_GROUP,
+];
+const Z13_GROUPS = [...Z196_GROUPS, 49, 53];
 const Z14_GROUPS = [...Z13_GROUPS, 58];
 const Z15_GROUPS = [...Z14_GROUPS, 61];
 /** zPCI, adapter event notification, adapter interruption suppression. */
@@ -32,12 +42,12 @@ export const cpuModels = {
   z10: {
     machineType: 0x2097,
     description: "level set and extended translation, no PCI",
-    facilities: [...LEVEL_SET, ...EXTENDED_TRANSLATION],
+    facilities: [...LEVEL_SET, ...EXTENDED_TRANSLATION, FLOATING_POINT_SUPPORT],
   },
   z196: {
     machineType: 0x2817,
     description: "z10 and the facility-45 group, no PCI",
-    facilities: [...LEVEL_SET, ...EXTENDED_TRANSLATION, Z196_GROUP],
+    facilities: [...LEVEL_SET, ...Z196_GROUPS],
   },
   z13: {
     machineType: 0x2964,

@@ -74,7 +74,7 @@ const withoutTestBit = 0x7f;
 /** M3. Rounding method 3 is refused without facility 37, by us only: see `qemu-faults.ts`. */
 function modifier(g: Generator, row: Row): number {
   const m = g.below(16);
-  return m === 3 && (row.fp1 || row.fp2) ? 4 : m;
+  return m === 3 && (row.fp1 || row.fp2) && !g.roundings ? 4 : m;
 }
 
 /** SS lengths: mostly short, sometimes any. */
@@ -103,7 +103,10 @@ const emitters: Partial<Record<FormatName, Emitter>> = {
     const m = row.name.startsWith("sel") ? g.below(16) : 0;
     g.put(row, { r1: first(g, row), r2: second(g, row), r3: third(g, row), m });
   },
-  RRFc: (g, row) => g.put(row, { r1: first(g, row), r2: second(g, row), m: modifier(g, row) }),
+  RRFc: (g, row) => {
+    const i4 = g.roundings && g.chance(50) ? 4 : 0;
+    g.put(row, { r1: first(g, row), r2: second(g, row), m: modifier(g, row), i4 });
+  },
   RRD: (g, row) => g.put(row, { r1: first(g, row), r2: second(g, row), r3: third(g, row) }),
   RI: (g, row) => g.put(row, { r1: first(g, row), i: g.imm16() }),
   RIL: (g, row) => g.put(row, { r1: first(g, row), i: g.imm32() }),

@@ -24,6 +24,7 @@ import {
   spaceMoveStep,
 } from "./steps-control.ts";
 import { decimalStep } from "./steps-decimal.ts";
+import { fpcStep } from "./steps-fpc.ts";
 import { atomicStep, divideStep, executeStep, multipleStep, trapStep } from "./steps-general.ts";
 import { extendedTranslationStep, stringStep, translationStep } from "./steps-string.ts";
 import {
@@ -481,6 +482,22 @@ export const families: readonly Family[] = [
       [3, rows("bfpConvert")],
       [1, rows("fpMoves")],
     ],
+  },
+  {
+    name: "bfp-extension",
+    what: "floating-point extension: rounding methods, inexact suppression, FPC instructions",
+    setup: (g) => {
+      bfpSetup(g);
+      g.roundings = true;
+      g.fpc = g.rng.pick([0, 1, 2, 3, 7]) | (g.below(32) << 19);
+    },
+    steps: [
+      [2, rows("bfpShort", "bfpLong")],
+      [2, rows("bfpConvert")],
+      [3, rows("bfpExtension")],
+      [2, fpcStep],
+    ],
+    model: "max",
   },
 ];
 

@@ -71,6 +71,8 @@ export class Generator {
   faulting = false;
   /** What a floating-point register holds at first. */
   newFpr: () => bigint = () => this.word64();
+  /** Facility 37 is there: every rounding method, and M4. */
+  roundings = false;
   /** Odds in a hundred that an operand violates its alignment or register parity. */
   wildness = 0;
 

@@ -198,7 +198,7 @@ const groups = {
     lzer b374 RRE f1 n2; lzdr b375 RRE f1 n2; lzxr b376 RRE q1 n2; lpdfr b370 RRE f1 f2
     lndfr b371 RRE f1 f2; lcdfr b373 RRE f1 f2; cpsdr b372 RRFa f1 f2 f3; efpc b38c RRE w n2
     stfpc b29c S s4 st`,
-  fpControl: `sfpc b384 RRE n2; lfpc b29d S s4; srnm b299 S; srnmb b2b8 S; lfas b2bd S s4; sfasr b385 RRE n2`,
+  fpControl: `sfpc b384 RRE n2; lfpc b29d S s4; srnm b299 S; lfas b2bd S s4; sfasr b385 RRE n2`,
   psw: `
     spm 04 RR; epsw b98d RRE w w2; stosm ad SI s1 st pr; stnsm ac SI s1 st pr; ssm 80 S1 s1 pr
     lpswe b2b2 S pr; lpsw 82 S1 pr; spka b20a S la pr; ipk b20b S pr; iac b224 RRE w n2; sac b219 S
@@ -244,6 +244,12 @@ const groups = {
     cxlfbr b392 RRE q1; celgbr b3a0 RRE f1; cdlgbr b3a1 RRE f1; cxlgbr b3a2 RRE q1
     clfebr b39c RRFc w f2; clfdbr b39d RRFc w f2; clfxbr b39e RRFc w q2; clgebr b3ac RRFc w f2
     clgdbr b3ad RRFc w f2; clgxbr b3ae RRFc w q2`,
+  bfpExtension: `
+    cefbra b394 RRFc f1; cdfbra b395 RRFc f1; cxfbra b396 RRFc q1; cegbra b3a4 RRFc f1
+    cdgbra b3a5 RRFc f1; cxgbra b3a6 RRFc q1; celfbra b390 RRFc f1; cdlfbra b391 RRFc f1
+    cxlfbra b392 RRFc q1; celgbra b3a0 RRFc f1; cdlgbra b3a1 RRFc f1; cxlgbra b3a2 RRFc q1
+    ledbra b344 RRFc f1 f2; ldxbra b345 RRFc q1 q2; lexbra b346 RRFc q1 q2`,
+  fpcChanges: `srnmb b2b8 S; srnmt b2b9 S`,
 } as const;
 
 export type GroupName = keyof typeof groups;

@@ -196,7 +196,7 @@ export class IeeeOutcome {
   }
 }
 
-function bitLength(value: bigint): number {
+export function bitLength(value: bigint): number {
   return value.toString(2).length;
 }
 

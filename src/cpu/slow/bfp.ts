@@ -2,12 +2,14 @@
  * Binary floating-point instructions: operands, exceptions in their order, condition codes. Arithmetic itself is in
  * `bfp-arithmetic.ts` and `bfp-convert.ts`. Without the AFP-register control every one of them is a data
  * exception with DXC 2. Sources: SA22-7832 chapters 9 and 19; the M3 and M4 fields that facility 37 brought
- * are taken as zero without it, as QEMU does. DIVIDE TO INTEGER is not here.
+ * are taken as zero without it, as QEMU does.
  */
 import { Cpu } from "../state.ts";
 import { Program } from "../table/body.ts";
 import * as arithmetic from "./bfp-arithmetic.ts";
 import * as convert from "./bfp-convert.ts";
+import { divideToInteger } from "./bfp-divide.ts";
+import { afpOff, dataException, FACILITY_FLOATING_POINT_EXTENSION } from "./bfp-exceptions.ts";
 import {
   type Bfp,
   type BfpFormat,
@@ -25,9 +27,6 @@ import {
 } from "./bfp-number.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 
-const AFP_CONTROL = 0x40000; // CR0 bit 45 in the low half
-const DXC_BFP_INSTRUCTION = 2;
-const FACILITY_FLOATING_POINT_EXTENSION = 37;
 /** M4 bit 1: no inexact exception. */
 const INEXACT_SUPPRESSED = 4;
 
@@ -88,17 +87,6 @@ const inStorage: Form = {
 
 // Exceptions
 
-function dataException(c: SlowContext, dxc: number): void {
-  c.state.setI32(Cpu.dxc, dxc);
-  c.program(Program.data);
-}
-
-function afpOff(c: SlowContext): boolean {
-  if ((c.state.low(Cpu.cr) & AFP_CONTROL) !== 0) return false;
-  dataException(c, DXC_BFP_INSTRUCTION);
-  return true;
-}
-
 function instruction(operation: Operation, chosen?: (c: SlowContext) => Rounding | undefined) {
   return (c: SlowContext): void => {
     if (afpOff(c)) return;
@@ -128,14 +116,18 @@ function modifier(c: SlowContext, first: number, since: Since): number {
 
 function roundingField(since: Since) {
   return (c: SlowContext): Rounding | undefined => {
-    const m3 = modifier(c, 16, since);
-    const extension = c.has(FACILITY_FLOATING_POINT_EXTENSION);
-    if (m3 === 2 || m3 > 7 || (m3 === 3 && !extension)) {
-      c.program(Program.specification);
-      return undefined;
-    }
-    return m3 === 0 ? roundingOfMode(c.state.i32(Cpu.fpc)) : (m3 as Rounding);
+    return roundingNamed(c, modifier(c, 16, since));
   };
+}
+
+/** Rounding method of an M3 or M4 field, or undefined with a specification exception recorded. */
+function roundingNamed(c: SlowContext, method: number): Rounding | undefined {
+  const extension = c.has(FACILITY_FLOATING_POINT_EXTENSION);
+  if (method === 2 || method > 7 || (method === 3 && !extension)) {
+    c.program(Program.specification);
+    return undefined;
+  }
+  return method === 0 ? roundingOfMode(c.state.i32(Cpu.fpc)) : (method as Rounding);
 }
 
 function inexactQuiet(c: SlowContext, since: Since): boolean {
@@ -177,6 +169,27 @@ function longProduct(form: Form, from: BfpFormat, to: BfpFormat): SlowInstructio
     const a = unpack(readRegister(c, r1, from), from);
     const bits = arithmetic.multiply(a, unpack(second, from), from, to, outcome);
     return () => writeRegister(c, r1, bits, to);
+  });
+}
+
+/** DIEBR, DIDBR: R3 gets the quotient, R1 the remainder; M4 says how the quotient is rounded. */
+function integerDivision(format: BfpFormat): SlowInstruction {
+  return instruction((c, outcome) => {
+    const [r3, r1, r2] = [c.field(16, 4), c.field(24, 4), c.field(28, 4)];
+    if (r1 === r2 || r1 === r3 || r2 === r3) {
+      c.program(Program.specification);
+      return undefined;
+    }
+    const rounding = roundingNamed(c, c.field(20, 4));
+    if (rounding === undefined) return undefined;
+    const [a, b] = [r1, r2].map((n) => unpack(readRegister(c, n, format), format));
+    if (a === undefined || b === undefined) return undefined;
+    const result = divideToInteger(a, b, format, rounding, outcome);
+    return () => {
+      writeRegister(c, r1, result.remainder, format);
+      writeRegister(c, r3, result.quotient, format);
+      c.cc = result.cc;
+    };
   });
 }
 
@@ -379,6 +392,8 @@ export const bfpRows: readonly SlowRow[] = [
   [0xb34d, "DXBR", binary(inRegister, EXTENDED, divide, false)],
   [0xed0d, "DEB", binary(inStorage, SHORT, divide, false)],
   [0xed1d, "DDB", binary(inStorage, LONG, divide, false)],
+  [0xb353, "DIEBR", integerDivision(SHORT)],
+  [0xb35b, "DIDBR", integerDivision(LONG)],
   [0xb30e, "MAEBR", multiplyAdd(inRegister, SHORT, false)],
   [0xb31e, "MADBR", multiplyAdd(inRegister, LONG, false)],
   [0xed0e, "MAEB", multiplyAdd(inStorage, SHORT, false)],

@@ -1,6 +1,7 @@
 /** Instructions written in TypeScript by opcode key: rare, long or interruptible ones. */
 import { Cpu } from "../state.ts";
 import { bfpRows } from "./bfp.ts";
+import { bfpControlRows } from "./bfp-control.ts";
 import { cuse } from "./compare-until-substring.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 import * as decimal from "./decimal.ts";
@@ -44,6 +45,7 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   ...packedRows,
   ...extendedTranslationRows,
   ...bfpRows,
+  ...bfpControlRows,
 ];
 
 export const slowInstructions: ReadonlyMap<number, SlowInstruction> = new Map(
