@@ -5,8 +5,8 @@ import type { PlatformUnit } from "../src/machine/loops.ts";
 import { platformBetween } from "../src/machine/orders.ts";
 import { buildPlatform } from "../src/machine/platform-parts.ts";
 import { PLATFORM_ACTOR, passGate } from "../src/machine/start-gate.ts";
-import { ACTOR_LOADED, type ActorTask } from "../src/machine/vm-spec.ts";
-import { attachVmMemory } from "../src/shm/vm-memory.ts";
+import { nameOwnThread } from "../src/machine/thread-priority.ts";
+import { ACTOR_LOADED, type ActorTask, attachTo } from "../src/machine/vm-spec.ts";
 
 interface PlatformTask extends ActorTask {
   readonly orders: MessagePort;
@@ -16,7 +16,8 @@ interface PlatformTask extends ActorTask {
 
 export default function platformLife(task: PlatformTask): void {
   parentPort?.postMessage(ACTOR_LOADED);
-  const vm = attachVmMemory(task.map, task.memory);
+  nameOwnThread(`platform ${task.spec.name}`);
+  const vm = attachTo(task);
   const clock = new HostClock();
   const platform = buildPlatform(vm, task.spec, clock);
   if (task.saved !== undefined) platform.load(task.saved);

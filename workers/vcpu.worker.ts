@@ -5,22 +5,27 @@ import { ConsoleGate } from "../src/machine/console-gate.ts";
 import { GuestClock } from "../src/machine/guest-clock.ts";
 import { buildProcessor } from "../src/machine/parts.ts";
 import { passGate, vcpuActor } from "../src/machine/start-gate.ts";
-import { lowerOwnPriority } from "../src/machine/thread-priority.ts";
+import { lowerOwnPriority, nameOwnThread } from "../src/machine/thread-priority.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
 import {
   ACTOR_LOADED,
   type ActorTask,
+  attachTo,
   type ConsoleWrite,
   type VcpuPlug,
 } from "../src/machine/vm-spec.ts";
-import { attachVmMemory } from "../src/shm/vm-memory.ts";
 
 export default function vcpuLife(
-  task: ActorTask & { readonly index: number; readonly console: MessagePort },
+  task: ActorTask & {
+    readonly index: number;
+    readonly console: MessagePort;
+    readonly interpreter: WebAssembly.Module;
+  },
 ): void {
   parentPort?.postMessage(ACTOR_LOADED);
+  nameOwnThread(`vcpu-${task.index} ${task.spec.name}`);
   lowerOwnPriority(task.spec.vcpuNice ?? 0);
-  const vm = attachVmMemory(task.map, task.memory);
+  const vm = attachTo(task);
   const clock = new HostClock();
   const guestClock = new GuestClock(vm, clock);
   const gate = new ConsoleGate(vm);
@@ -36,6 +41,7 @@ export default function vcpuLife(
     clock,
     write,
     guestClock,
+    task.interpreter,
   );
   const actor = vcpuActor(task.index);
   const resumed = (): void => {

@@ -72,6 +72,8 @@ const restartSchema = z.strictObject({
   delayMs: milliseconds.max(3_600_000).default(500).describe("pause before a restart"),
 });
 
+const workers = z.enum(["own", "shared"]);
+
 const vmSchema = z
   .strictObject({
     name: name.describe("the VM's name in commands, metrics and its QMP socket"),
@@ -114,6 +116,12 @@ const vmSchema = z
       .optional()
       .describe("places for functions; four more than functions has entries without this"),
     restart: restartSchema.prefault({}).describe("when a VM that ended by itself is started again"),
+    recovery: z
+      .strictObject({
+        workers: workers.optional().describe("instead of the daemon's recovery.workers"),
+      })
+      .prefault({})
+      .describe("how its functions are recovered"),
     functions: z.array(functionSchema).max(FUNCTIONS_MAX).default([]).describe("its PCI functions"),
   })
   .check((context) => {
@@ -182,6 +190,14 @@ const daemonSchema = z
       .max(19)
       .default(5)
       .describe("by how much guests' CPUs step back behind the recovery workers; 0: not at all"),
+    recovery: z
+      .strictObject({
+        workers: workers
+          .default("own")
+          .describe("a worker thread for each function, or one for up to 256 functions of any VMs"),
+      })
+      .prefault({})
+      .describe("how functions are recovered"),
     limits: z
       .strictObject({
         memory: sizeBetween(1024 ** 2, 1024 * GIB, "1MiB..1TiB")

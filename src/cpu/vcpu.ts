@@ -112,7 +112,7 @@ const FIRST_OPCODE = 0x01;
 
 let compiled: WebAssembly.Module | undefined;
 
-/** The interpreter, compiled once per thread; workers may be handed the module instead. */
+/** The interpreter, compiled once per thread; vCPU workers are handed the main thread's. */
 export function interpreterModule(): WebAssembly.Module {
   compiled ??= new WebAssembly.Module(buildInterpreterModule().bytes);
   return compiled;

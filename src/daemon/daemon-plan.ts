@@ -37,11 +37,11 @@ export function loadDaemonConfig(file: string): LoadedConfig {
 
 /** @throws ZmendError for an image, policy or CCDF file that is missing or wrong */
 export function planDaemon(config: DaemonConfig, file: string): DaemonVmPlan[] {
-  return config.vms.map((vm) => planVm(vm, config.vcpuNice, dirname(resolve(file))));
+  return config.vms.map((vm) => planVm(vm, config, dirname(resolve(file))));
 }
 
 /** Paths in a config are relative to the file that names them. */
-function planVm(vm: DaemonVm, vcpuNice: number, folder: string): DaemonVmPlan {
+function planVm(vm: DaemonVm, whole: DaemonConfig, folder: string): DaemonVmPlan {
   const at = (path: string): string => resolve(folder, path);
   const read = (): BootSource => {
     if (vm.fixture !== undefined) return readFixture(vm.fixture);
@@ -57,7 +57,11 @@ function planVm(vm: DaemonVm, vcpuNice: number, folder: string): DaemonVmPlan {
     };
   };
   const all = plannedFunctions(vm);
-  const spec = { ...specOf(vm, all, folder), vcpuNice };
+  const spec = {
+    ...specOf(vm, all, folder),
+    vcpuNice: whole.vcpuNice,
+    recoveryWorkers: vm.recovery.workers ?? whole.recovery.workers,
+  };
   return {
     name: vm.name,
     spec,

@@ -27,7 +27,7 @@ import {
 } from "./loops.ts";
 import { buildProcessor, type Processor, prepareVm } from "./parts.ts";
 import { buildPlatform } from "./platform-parts.ts";
-import { buildRecovery, recoveryOptions } from "./recovery-parts.ts";
+import { buildRecovery, RecoveryTraces, recoveryOptions } from "./recovery-parts.ts";
 import { forgetThreads } from "./restore.ts";
 import { type Snapshot, writeSnapshot } from "./snapshot.ts";
 
@@ -52,6 +52,7 @@ export class DeterministicVm {
   readonly #watchdog: Watchdog;
   readonly #platform: PlatformUnit;
   readonly #recoveries: RecoveryUnit[];
+  readonly #traces: RecoveryTraces;
   readonly #cpus: readonly CpuTurn[];
   /** Whose slice runs. */
   #current: CpuTurn | undefined;
@@ -62,6 +63,7 @@ export class DeterministicVm {
   constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void, snapshot?: Snapshot) {
     this.#spec = spec;
     this.vm = createVmMemory(mapOf(spec));
+    this.#traces = new RecoveryTraces(this.vm);
     if (snapshot === undefined) prepareVm(this.vm, spec);
     else {
       snapshot.fillNow(this.vm);
@@ -209,7 +211,15 @@ export class DeterministicVm {
   }
 
   #recovery(index: number, continued = false): RecoveryUnit {
-    return buildRecovery(this.vm, this.#spec, index, this.clock, killedHere, continued);
+    return buildRecovery(
+      this.vm,
+      this.#spec,
+      index,
+      this.clock,
+      killedHere,
+      continued,
+      this.#traces,
+    );
   }
 
   /** One pass; a machine that `FunctionBlock.killAtStep` ended is repaired and replaced, as its supervisor does on threads. */
@@ -218,7 +228,7 @@ export class DeterministicVm {
       return (this.#recoveries[index] as RecoveryUnit).step();
     } catch (error) {
       if (!(error instanceof WorkerKilled)) throw error;
-      repairAfterDeath(recoveryOptions(this.vm, this.#spec, index, this.clock));
+      repairAfterDeath(recoveryOptions(this.vm, this.#spec, index, this.clock, this.#traces));
       this.#recoveries[index] = this.#recovery(index);
       return this.clock.nowUs();
     }

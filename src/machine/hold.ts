@@ -89,7 +89,30 @@ export function standAsVcpu(vm: VmMemory, actor: number, meanwhile: () => void):
   return stand(vm, actor, HOLD_VCPUS, meanwhile);
 }
 
-/** The platform and the recovery workers. */
+/** Number of the last order to stand or go: counts up. */
+export function holdCount(vm: VmMemory): number {
+  return load(vm.words, word(vm, VmBlock.hold)) >>> 2;
+}
+
+/**
+ * A recovery worker, between two passes: stands or goes on, without sleeping, because its thread may carry functions of
+ * another VM too.
+ * @returns whether it stands
+ */
+export function standOrGo(vm: VmMemory, actor: number): boolean {
+  const mark = word(vm, VmBlock.heldActors) + (actor >>> 5);
+  const bit = 1 << (actor & 31);
+  const marked = standsStill(vm, actor);
+  if (!held(vm, HOLD_OTHERS)) {
+    if (!marked) return false;
+    and(vm.words, mark, ~bit);
+    if (!held(vm, HOLD_OTHERS)) return false;
+    or(vm.words, mark, bit);
+  } else if (!marked) or(vm.words, mark, bit);
+  return true;
+}
+
+/** The platform, whose thread is its own. */
 export function standAsOther(vm: VmMemory, actor: number, meanwhile?: () => void): boolean {
   return stand(vm, actor, HOLD_OTHERS, meanwhile);
 }

@@ -180,7 +180,10 @@ export class Ledger {
       ...map.functionBlocks.map((_, index) => recoveryTraceRing(map, index)),
       ...map.vcpuAreas.map((_, index) => vcpuTraceRing(map, index)),
     ];
-    this.#rings = offsets.map((offset) => new RingConsumer(vm.words, offset, TRACE_RING_SLOTS));
+    // Functions that share a recovery thread share its ring.
+    this.#rings = [...new Set(offsets)].map(
+      (offset) => new RingConsumer(vm.words, offset, TRACE_RING_SLOTS),
+    );
   }
 
   /**

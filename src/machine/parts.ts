@@ -99,7 +99,10 @@ export interface Processor {
   readonly plug: (index: number, config: SimFunctionConfig) => void;
 }
 
-/** @param guestClock time as the guest's clock and timers see it */
+/**
+ * @param guestClock time as the guest's clock and timers see it
+ * @param module the interpreter, where the process has it compiled
+ */
 export function buildProcessor(
   vm: VmMemory,
   spec: VmSpec,
@@ -107,6 +110,7 @@ export function buildProcessor(
   clock: Clock,
   console: (bytes: Uint8Array) => void,
   guestClock: Clock = clock,
+  module?: WebAssembly.Module,
 ): Processor {
   // One writer: a trace ring has one producer.
   const trace = new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock);
@@ -117,6 +121,7 @@ export function buildProcessor(
     clock: guestClock,
     model: spec.cpuModel,
     epochMs: spec.epochMs,
+    ...(module === undefined ? {} : { module }),
     machineCheckTaken: () => trace.write(TraceKind.machineCheck, -1, 0, 0, 0, 0, 0, 0),
     notImplemented: (high, low, addressHigh, addressLow, opcode) =>
       trace.write(TraceKind.notImplemented, -1, 0, 0, high, low, addressLow, addressHigh, opcode),

@@ -12,9 +12,27 @@ import { FunctionBlock } from "../shm/blocks.ts";
 import { ChannelReport } from "../shm/channel-report.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { recoveryTraceRing } from "../shm/memory-map.ts";
-import { TraceWriter } from "../shm/trace.ts";
+import type { RingProducer } from "../shm/ring.ts";
+import { TraceWriter, traceProducer } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { configOf, policyOf, type VmSpec } from "./vm-spec.ts";
+
+/** The producers of one thread's trace rings: functions that share a ring share its producer. */
+export class RecoveryTraces {
+  readonly #vm: VmMemory;
+  readonly #producers = new Map<number, RingProducer>();
+
+  constructor(vm: VmMemory) {
+    this.#vm = vm;
+  }
+
+  of(index: number): RingProducer {
+    const offset = recoveryTraceRing(this.#vm.map, index);
+    const known = this.#producers.get(offset) ?? traceProducer(this.#vm, offset);
+    this.#producers.set(offset, known);
+    return known;
+  }
+}
 
 /** What the recovery machine of function `index` is made of: for the worker, and for its supervisor. */
 export function recoveryOptions(
@@ -22,6 +40,7 @@ export function recoveryOptions(
   spec: VmSpec,
   index: number,
   clock: Clock,
+  traces = new RecoveryTraces(vm),
 ): RecoveryUnitOptions {
   const floating = new FloatingInterrupts(vm);
   return {
@@ -30,7 +49,7 @@ export function recoveryOptions(
     host: new SimHostFunction(vm, index, configOf(spec, index)),
     policy: policyOf(spec, index),
     clock,
-    trace: new TraceWriter(vm, recoveryTraceRing(vm.map, index), clock),
+    trace: new TraceWriter(vm, traces.of(index), clock),
     channelReport: new ChannelReport(vm, floating),
     floating,
   };
@@ -47,10 +66,11 @@ export function buildRecovery(
   clock: Clock,
   onKill: (step: number) => never,
   continued = false,
+  traces = new RecoveryTraces(vm),
 ): RecoveryUnit {
   const killWord = (vm.map.functionBlocks[index] as number) / 4 + FunctionBlock.killAtStep;
   return new RecoveryUnit({
-    ...recoveryOptions(vm, spec, index, clock),
+    ...recoveryOptions(vm, spec, index, clock, traces),
     continued,
     killHook: (step) => {
       if (compareExchange(vm.words, killWord, step, 0) === step && step !== 0) onKill(step);

@@ -250,6 +250,7 @@ const machineFacts: readonly (readonly [string, (spec: VmSpec) => string])[] = [
     (spec) =>
       JSON.stringify(functionIndices(spec).map((n) => [n, withoutFaults(spec.functions[n])])),
   ],
+  ["recovery.workers", (spec) => spec.recoveryWorkers ?? "own"],
   ["room for its functions", (spec) => `${mapOf(spec).functionCount}`],
 ];
 

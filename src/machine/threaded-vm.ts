@@ -1,23 +1,16 @@
 /**
- * A VM on threads: one worker per vCPU, one per function, one for the platform, each a piscina instance. The main
- * thread only supervises: it restarts recovery workers that died, takes console text and trace records, makes
- * threads stand, hands them orders, and says when to stop.
+ * A VM on threads: one worker per vCPU, one for the platform, one per function (or one for several: vm-recovery.ts),
+ * each a piscina instance. The main thread only supervises: it takes console text, makes threads stand, hands them
+ * orders, and says when to stop.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { SimFunctionConfig } from "../backend/sim/index.ts";
 import { HostClock } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
-import { WORKER_RESTARTS_MAX, WORKER_RESTARTS_WINDOW_MS } from "../base/limits.ts";
-import { Cpu, CpuState } from "../cpu/index.ts";
-import { type Policy, repairAfterDeath } from "../recovery/index.ts";
+import { Cpu, CpuState, interpreterModule } from "../cpu/index.ts";
+import type { Policy } from "../recovery/index.ts";
 import { load, store } from "../shm/atomics.ts";
-import {
-  FunctionBlock,
-  PENDING_COMMAND,
-  VcpuHeader,
-  VmBlock,
-  WORK_COMMAND,
-} from "../shm/blocks.ts";
+import { PENDING_COMMAND, VcpuHeader, VmBlock } from "../shm/blocks.ts";
 import { Doorbell } from "../shm/doorbell.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
@@ -28,7 +21,6 @@ import { ConsoleGate } from "./console-gate.ts";
 import {
   addFrozen,
   deviceResetDone,
-  forgetActor,
   frozenUs,
   type HOLD_ALL,
   HOLD_NOBODY,
@@ -38,10 +30,9 @@ import {
   orderHold,
   standsStill,
 } from "./hold.ts";
-import { COMMAND_RUN, COMMAND_STOP, commandOf, type PlatformOrder, stoppedOf } from "./loops.ts";
-import type { PlatformAnswer, PlatformRequest, PolicyOrder } from "./orders.ts";
+import { COMMAND_STOP, type PlatformOrder, stoppedOf } from "./loops.ts";
+import type { PlatformAnswer, PlatformRequest } from "./orders.ts";
 import { placeFunction, prepareVm } from "./parts.ts";
-import { recoveryOptions } from "./recovery-parts.ts";
 import { forgetThreads } from "./restore.ts";
 import type { Snapshot } from "./snapshot.ts";
 import {
@@ -52,6 +43,7 @@ import {
   recoveryActor,
   vcpuActor,
 } from "./start-gate.ts";
+import { VmRecovery, type WorkerDeath } from "./vm-recovery.ts";
 import {
   type ActorTask,
   type ConsoleWrite,
@@ -63,8 +55,7 @@ import {
   withPolicy,
 } from "./vm-spec.ts";
 
-/** Deaths of a worker before the VM's time begins, when no deadline watches: what killed it would kill the next too. */
-const STARTS_MAX = 4;
+export type { WorkerDeath } from "./vm-recovery.ts";
 
 /** How often the main thread looks whether threads have done what they were told. */
 const LOOK_MS = 2;
@@ -74,16 +65,6 @@ const STOP_GRACE_MS = 5000;
 
 /** Takes console text; what it returns is awaited before the text counts as taken (console-gate.ts). */
 export type ConsoleSink = (bytes: Uint8Array, timeUs: number) => unknown;
-
-/** A recovery worker's thread has died. */
-export interface WorkerDeath {
-  readonly index: number;
-  readonly cause: string;
-  /** Deaths within the window (limits.ts), this one included. */
-  readonly deaths: number;
-  /** False when it was one too many: the VM is stopped. */
-  readonly restarts: boolean;
-}
 
 export interface ThreadedVmOptions {
   /** The machine goes on from there instead of starting. */
@@ -104,8 +85,7 @@ export class ThreadedVm {
   readonly #lives = new Set<Promise<void>>();
   /** Numbers of the threads that live. */
   readonly #alive = new Set<number>();
-  /** Functions whose recovery worker has ended in order. */
-  readonly #left = new Set<number>();
+  #recovery: VmRecovery;
   readonly #console: ConsoleGate;
   #platformPort: MessagePort | undefined;
   readonly #vcpuPorts: MessagePort[] = [];
@@ -113,12 +93,9 @@ export class ThreadedVm {
   readonly #pieces = new Map<number, ConsoleWrite>();
   #nextPiece = 0;
   readonly #answers = new Map<number, (answer: PlatformAnswer) => void>();
-  readonly #recoveryPorts: (MessagePort | undefined)[] = [];
-  readonly #deathsUs: number[][] = [];
   #spec: VmSpec;
   #requests = 0;
   #heldAtUs = 0;
-  #open = false;
   #stopping = false;
   /** Why a thread other than a recovery worker died; the VM is stopped then. */
   failure: Error | undefined;
@@ -131,6 +108,19 @@ export class ThreadedVm {
     this.#snapshot = options.snapshot;
     this.#console = new ConsoleGate(this.vm);
     if (options.snapshot === undefined) prepareVm(this.vm, spec);
+    this.#recovery = this.#newRecovery();
+  }
+
+  #newRecovery(): VmRecovery {
+    return new VmRecovery({
+      vm: this.vm,
+      clock: this.clock,
+      spec: () => this.#spec,
+      task: () => this.#task({}),
+      fail: (name, error) => this.#fail(name, error),
+      onWorkerDeath: this.#options.onWorkerDeath,
+      restartsMax: this.#options.restartsMax,
+    });
   }
 
   /** With the policies that are in force now. */
@@ -158,13 +148,13 @@ export class ThreadedVm {
       await look();
     }
     openGate(this.vm, this.clock, snapshot?.head.timeUs);
-    this.#open = true;
+    this.#recovery.ringAll();
   }
 
   #startActors(): void {
+    this.#recovery.open();
     this.#startPlatform();
-    const continued = this.#snapshot !== undefined;
-    for (const index of functionIndices(this.#spec)) this.#startRecovery(index, continued);
+    this.#recovery.start(functionIndices(this.#spec), this.#snapshot !== undefined);
     this.#nextPiece = this.#console.first();
     for (let cpu = 0; cpu < this.vm.map.vcpuCount; cpu++) this.#startVcpu(cpu);
   }
@@ -176,7 +166,9 @@ export class ThreadedVm {
     // Console text arrives while somebody waits for the VM; the port alone must not keep the process alive.
     port1.unref();
     const name = cpu === 0 ? "vcpu" : `vcpu-${cpu}`;
-    const task = this.#task({ index: cpu, console: port2 });
+    // One for all vCPUs of the process: what one of them has V8 optimise, all run.
+    const interpreter = interpreterModule();
+    const task = this.#task({ index: cpu, console: port2, interpreter });
     const life = this.#startActor(name, "vcpu", vcpuActor(cpu), task, port2);
     void life.then(() => port1.close());
   }
@@ -222,14 +214,12 @@ export class ThreadedVm {
     this.#answers.clear();
     this.#vcpuPorts.length = 0;
     this.#pieces.clear();
-    this.#deathsUs.length = 0;
-    this.#left.clear();
     this.#actors.clear();
     if (this.failure !== undefined) return;
     clearMemory(this.vm);
     this.#snapshot = snapshot;
     this.#spec = snapshot.head.spec;
-    this.#open = false;
+    this.#recovery = this.#newRecovery();
     this.#stopping = false;
     await this.start(() => false, paused);
   }
@@ -273,6 +263,7 @@ export class ThreadedVm {
       addFrozen(this.vm, this.clock.nowUs() - this.#heldAtUs);
     }
     orderHold(this.vm, level);
+    this.#recovery.ringAll(); // they stand without sleeping on that order
   }
 
   /** Every thread stands: microseconds of the VM's time, and how many of them the vCPUs have stood. */
@@ -293,6 +284,10 @@ export class ThreadedVm {
       const isVcpu = actor > PLATFORM_ACTOR && actor <= this.vm.map.vcpuCount;
       if (!isVcpu && level === HOLD_VCPUS) continue;
       if (!standsStill(this.vm, actor)) return false;
+    }
+    if (level === HOLD_VCPUS) return true;
+    for (const index of this.#recovery.carried()) {
+      if (!standsStill(this.vm, recoveryActor(this.vm, index))) return false;
     }
     return true;
   }
@@ -324,34 +319,22 @@ export class ThreadedVm {
   /** Another policy for a function, from its worker's next step on. A deadline that runs stays as it is. */
   async setPolicy(index: number, policy: Policy): Promise<void> {
     this.#spec = withPolicy(this.#spec, index, policy);
-    const block = (this.vm.map.functionBlocks[index] as number) / 4;
-    const number = this.#policyNumber(index) + 1;
-    this.#recoveryPorts[index]?.postMessage({ number, policy } satisfies PolicyOrder);
-    store(this.vm.words, block + FunctionBlock.policyAsked, number);
-    this.ringRecovery(index);
-    const taken = (): boolean => load(this.vm.words, block + FunctionBlock.policyTaken) >= number;
+    const taken = this.#recovery.askPolicy(index, policy);
     while (!taken() && this.#running() && this.recoveryServes(index)) await look();
   }
 
-  #policyNumber(index: number): number {
-    const block = (this.vm.map.functionBlocks[index] as number) / 4;
-    return load(this.vm.words, block + FunctionBlock.policyAsked);
-  }
-
   ringRecovery(index: number): void {
-    const words = (this.vm.map.functionBlocks[index] as number) / 4;
-    const sleeping = words + FunctionBlock.workerSleeping;
-    new Doorbell(this.vm.words, sleeping, words + FunctionBlock.workerSummary).ring(WORK_COMMAND);
+    this.#recovery.ring(index);
   }
 
   /** Whether function `index` has a recovery worker: not after it left, nor after a policy stopped the VM. */
   recoveryServes(index: number): boolean {
-    return !this.#left.has(index);
+    return this.#recovery.serves(index);
   }
 
   /** A new worker for function `index`, if its last one has ended in order. */
   reviveRecovery(index: number): void {
-    if (this.#left.has(index) && this.#running()) this.#startRecovery(index);
+    if (!this.#recovery.serves(index) && this.#running()) this.#recovery.start([index]);
   }
 
   /**
@@ -366,7 +349,7 @@ export class ThreadedVm {
     for (const port of this.#vcpuPorts) port.postMessage({ index, config } satisfies VcpuPlug);
     if (before === HOLD_NOBODY) this.release();
     this.#spec = withFunction(this.#spec, index, { id, config });
-    this.#startRecovery(index);
+    this.#recovery.start([index]);
   }
 
   /** A function whose worker has ended leaves: its place is free when the guest has fetched its last event. */
@@ -383,7 +366,7 @@ export class ThreadedVm {
 
   #ringAll(): void {
     new FloatingInterrupts(this.vm).kick(PENDING_COMMAND);
-    for (let index = 0; index < this.vm.map.functionCount; index++) this.ringRecovery(index);
+    this.#recovery.ringAll();
     this.#ringPlatform();
   }
 
@@ -406,21 +389,24 @@ export class ThreadedVm {
 
   /** Resolves when every thread has ended; after `graceMs` those that have not are killed. */
   async #ended(graceMs: number): Promise<void> {
-    const lives = Promise.all(this.#lives);
+    const lives = Promise.all([...this.#lives, this.#recovery.ended()]);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<"late">((resolve) => {
       timer = setTimeout(resolve, graceMs, "late");
     });
     const first = await Promise.race([lives, late]);
     clearTimeout(timer);
-    if (first === "late")
+    if (first === "late") {
       await Promise.all([...this.#actors.values()].map((actor) => actor.kill()));
+      // A thread that other VMs need as well is ended for one that is stuck, not for one that has not begun.
+      await this.#recovery.killAll(graceMs > 0);
+    }
     await lives;
   }
 
   /** Ends a recovery worker's thread wherever it is (tests and fault experiments). */
   async killRecoveryWorker(index: number): Promise<void> {
-    await this.#actors.get(`recovery-${index}`)?.kill();
+    await this.#recovery.kill(index);
   }
 
   // Threads ---------------------------------------------------------------------------------------------
@@ -438,72 +424,10 @@ export class ThreadedVm {
     void this.#startActor("platform", "io", PLATFORM_ACTOR, task, port2);
   }
 
-  #startRecovery(index: number, continued = false): void {
-    const name = `recovery-${index}`;
-    const number = recoveryActor(this.vm, index);
-    const { port1, port2 } = new MessageChannel();
-    port1.unref();
-    this.#recoveryPorts[index]?.close();
-    this.#recoveryPorts[index] = port1;
-    const policyNumber = this.#policyNumber(index);
-    const task = this.#task({ index, orders: port2, policyNumber, continued });
-    const actor = startActor("recovery", task, [port2]);
-    this.#actors.set(name, actor);
-    this.#alive.add(number);
-    this.#left.delete(index);
-    const ended = (): void => {
-      this.#alive.delete(number);
-      port1.close();
-    };
-    this.#live(
-      actor.done.then(
-        () => {
-          ended();
-          this.#left.add(index);
-          return actor.close();
-        },
-        async (error: Error) => {
-          ended();
-          forgetActor(this.vm, number);
-          await actor.close();
-          if (commandOf(this.vm) !== COMMAND_RUN) return;
-          this.#recoveryDied(index, name, error);
-        },
-      ),
-    );
-  }
-
   /** What `stop` has to wait for. */
   #live(life: Promise<void>): void {
     this.#lives.add(life);
     void life.then(() => this.#lives.delete(life));
-  }
-
-  #recoveryDied(index: number, name: string, error: Error): void {
-    const deaths = this.#countDeath(index);
-    const limit = this.#open ? (this.#options.restartsMax ?? WORKER_RESTARTS_MAX) : STARTS_MAX - 1;
-    const restarts = deaths <= limit;
-    this.#options.onWorkerDeath?.({ index, cause: error.message, deaths, restarts });
-    if (!restarts) {
-      this.#fail(name, error);
-      return;
-    }
-    try {
-      repairAfterDeath(recoveryOptions(this.vm, this.#spec, index, this.clock));
-      this.#startRecovery(index);
-    } catch (repairError) {
-      this.#fail(name, repairError as Error);
-    }
-  }
-
-  /** @returns deaths of this worker within the window, this one included */
-  #countDeath(index: number): number {
-    const nowUs = this.clock.nowUs();
-    const first = nowUs - WORKER_RESTARTS_WINDOW_MS * 1000;
-    const recent = (this.#deathsUs[index] ?? []).filter((timeUs) => timeUs >= first);
-    recent.push(nowUs);
-    this.#deathsUs[index] = recent;
-    return recent.length;
   }
 
   #startActor(
@@ -542,10 +466,12 @@ export class ThreadedVm {
   }
 
   #task<T extends object>(extra: T): ActorTask & T {
+    const { map, memory, recoveryWords } = this.vm;
     return {
       spec: this.#spec,
-      map: this.vm.map,
-      memory: this.vm.memory,
+      map,
+      memory,
+      ...(recoveryWords === undefined ? {} : { recoveryWords }),
       ...extra,
     };
   }

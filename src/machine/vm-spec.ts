@@ -5,6 +5,7 @@ import { hostAreaBytes } from "../backend/sim/iommu-pages.ts";
 import { VCPU_AREA_BYTES } from "../cpu/core-layout.ts";
 import type { Policy } from "../recovery/index.ts";
 import { type MemoryMap, planMemory } from "../shm/memory-map.ts";
+import { attachVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import type { WatchdogAction } from "../shm/watchdog.ts";
 
 export interface VmSpec {
@@ -31,6 +32,8 @@ export interface VmSpec {
   readonly watchdog?: WatchdogAction;
   /** By how much the vCPU's thread steps back behind the recovery workers (thread-priority.ts); 0 without it. */
   readonly vcpuNice?: number;
+  /** A recovery worker per function, or one for several functions, of several VMs; `own` without it. */
+  readonly recoveryWorkers?: "own" | "shared";
 }
 
 /** The wall time that deterministic runs start at: 2026-01-01T00:00:00Z. */
@@ -43,6 +46,7 @@ export function mapOf(spec: VmSpec): MemoryMap {
     ramBytes: spec.ramBytes,
     vcpuBytes: VCPU_AREA_BYTES,
     hostBytes: hostAreaBytes(spec.functions),
+    ...(spec.recoveryWorkers === "shared" ? { sharedRecovery: true } : {}),
   });
 }
 
@@ -93,12 +97,16 @@ export function functionIdOf(spec: VmSpec, index: number): string {
   return spec.functionIds?.[index] ?? `fn-${fid.toString(16).padStart(8, "0")}`;
 }
 
-/** What a worker is started with. `continued`: it goes on where a snapshot was taken. */
+/** What a thread needs to reach a VM. */
 export interface ActorTask {
-  readonly continued?: boolean;
   readonly spec: VmSpec;
   readonly map: MemoryMap;
   readonly memory: WebAssembly.Memory;
+  readonly recoveryWords?: Int32Array;
+}
+
+export function attachTo({ map, memory, recoveryWords }: ActorTask): VmMemory {
+  return attachVmMemory(map, memory, recoveryWords);
 }
 
 /** What the main thread sends to a vCPU's thread, which takes it when it has stood. */

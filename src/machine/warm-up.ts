@@ -20,8 +20,8 @@ import { createVmMemory } from "../shm/vm-memory.ts";
 import { recoveryOptions } from "./recovery-parts.ts";
 import type { VmSpec } from "./vm-spec.ts";
 
-/** Some 30 ms of CPU time, most of it for making the events; enough for V8 to optimise the path. */
-const ROUNDS = 300;
+/** Some 15 ms of CPU time, most of it for loading code and making events; enough for V8 to compile the path. */
+const ROUNDS = 100;
 const ROUND_US = 10_000;
 
 /** @returns the events that reached the (private) guest's ring */

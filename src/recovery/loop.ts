@@ -1,7 +1,8 @@
 /**
- * A recovery worker's life on a thread of its own: step, then sleep on the doorbell until the next deadline.
- * Thread: recovery worker.
+ * A recovery worker's life on a thread of its own: step what was rung for or is due, then sleep until the next bell or
+ * deadline. One thread may carry one function or many; the loop is the same. Thread: recovery worker.
  */
+import { monotonicNowUs } from "../base/clock.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RecoveryUnit } from "./unit.ts";
 
@@ -10,25 +11,80 @@ const SLEEP_MAX_MS = 250;
 
 export type LoopEnd = "vm-stopped" | "detached" | "unsupported";
 
-/**
- * Returns when the VM is told to stop, the function has left, or the host lacks the feature.
- * @param between called before each step; returns the unit to go on with: the same, or its successor
- * @param comesBack a function that has left is waited for
- */
-export function runRecoveryLoop(
-  first: RecoveryUnit,
-  clock: Clock,
-  between: (unit: RecoveryUnit) => RecoveryUnit = (unit) => unit,
-  comesBack = false,
-): LoopEnd {
-  let unit = first;
+/** A function that a recovery thread carries. */
+export interface Carried {
+  /** Whether somebody rang for it since its last pass. */
+  rung(): boolean;
+  /** One bounded pass. @returns milliseconds until the next one without a ring, or how its life on this thread ended */
+  pass(): number | LoopEnd;
+}
+
+/** What a thread carries; the owner adds, the loop removes what has ended. */
+export class Load<T extends Carried> {
+  readonly #carried: T[] = [];
+  /** When each is due without a ring, monotonic microseconds. */
+  readonly #dueUs: number[] = [];
+
+  get size(): number {
+    return this.#carried.length;
+  }
+
+  add(carried: T): void {
+    this.#carried.push(carried);
+    this.#dueUs.push(0);
+  }
+
+  find(wanted: (carried: T) => boolean): T | undefined {
+    return this.#carried.find(wanted);
+  }
+
+  rung(): boolean {
+    for (let n = 0; n < this.#carried.length; n++) if (this.#carried[n]?.rung()) return true;
+    return false;
+  }
+
+  /** One pass of each that was rung for or is due. @returns milliseconds until the next without a ring */
+  pass(ended: (carried: T, end: LoopEnd) => void): number {
+    const startUs = monotonicNowUs();
+    let nextUs = startUs + SLEEP_MAX_MS * 1000;
+    for (let n = 0; n < this.#carried.length; n++) {
+      const carried = this.#carried[n] as T;
+      if ((this.#dueUs[n] as number) <= startUs || carried.rung()) {
+        const next = carried.pass();
+        if (typeof next !== "number") {
+          this.#carried.splice(n, 1);
+          this.#dueUs.splice(n, 1);
+          n -= 1;
+          ended(carried, next);
+          continue;
+        }
+        this.#dueUs[n] = next > 0 ? monotonicNowUs() + Math.min(next, SLEEP_MAX_MS) * 1000 : 0;
+      }
+      nextUs = Math.min(nextUs, this.#dueUs[n] as number);
+    }
+    return (nextUs - monotonicNowUs()) / 1000;
+  }
+}
+
+/** One pass of a unit, as its thread wants it. @param comesBack a function that has left is waited for */
+export function passOf(unit: RecoveryUnit, clock: Clock, comesBack = false): number | LoopEnd {
+  const wakeUs = unit.step();
+  if (unit.vmStopping()) return "vm-stopped";
+  if (unit.ended && !comesBack) return "detached";
+  if (!unit.supported) return "unsupported";
+  return (wakeUs - clock.nowUs()) / 1000;
+}
+
+/** The life of a thread that carries one function and nothing else; returns how it ended. */
+export function runRecoveryLoop(unit: RecoveryUnit, clock: Clock): LoopEnd {
+  const load = new Load<Carried>();
+  load.add({ rung: () => unit.rung(), pass: () => passOf(unit, clock) });
+  let how: LoopEnd | undefined;
   for (;;) {
-    unit = between(unit);
-    const wakeUs = unit.step();
-    if (unit.vmStopping()) return "vm-stopped";
-    if (unit.ended && !comesBack) return "detached";
-    if (!unit.supported) return "unsupported";
-    const waitMs = (wakeUs - clock.nowUs()) / 1000;
-    if (waitMs > 0) unit.sleep(Math.min(waitMs, SLEEP_MAX_MS));
+    const idleMs = load.pass((_, end) => {
+      how = end;
+    });
+    if (how !== undefined) return how;
+    unit.sleep(idleMs);
   }
 }

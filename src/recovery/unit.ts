@@ -23,7 +23,8 @@ import {
   WORK_HOST,
   WORK_REQ,
 } from "../shm/blocks.ts";
-import { Doorbell } from "../shm/doorbell.ts";
+import type { Doorbell } from "../shm/doorbell.ts";
+import { recoveryBell } from "../shm/recovery-bell.ts";
 import { Lane, RECORD_BODY, RingConsumer } from "../shm/ring.ts";
 import { Drain, HOST_RETRY_US } from "./drain.ts";
 import { guestEvent } from "./guest-event.ts";
@@ -70,11 +71,7 @@ export class RecoveryUnit {
       REQUEST_RING_SLOTS,
     );
     const { words } = this.#machine;
-    this.#bell = new Doorbell(
-      vm.words,
-      words.base + FunctionBlock.workerSleeping,
-      words.base + FunctionBlock.workerSummary,
-    );
+    this.#bell = recoveryBell(vm, index);
     const running = words.get(Scratch.opened) === 1 || this.state === State.detached;
     this.#started = options.continued === true && running;
     this.#commandWord = vm.map.vmBlock / 4 + VmBlock.command;
@@ -100,6 +97,11 @@ export class RecoveryUnit {
   /** VM told to stop, by the machine or by a policy. */
   vmStopping(): boolean {
     return load(this.#memory, this.#commandWord) !== 0;
+  }
+
+  /** Whether somebody rang and it has not looked yet. */
+  rung(): boolean {
+    return this.#bell.rung();
   }
 
   /** Sleeps until rung or `timeoutMs` passed. Worker threads only. */

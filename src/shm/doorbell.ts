@@ -13,19 +13,25 @@
  * an earlier sleep, a timeout) is harmless: the owner looks and sleeps again. An owner that dies takes
  * along the bits it had taken: its successor treats all work as possible once. A ringer that dies between
  * the exchange and the notify costs the owner the rest of its timeout, so sleeps of an owner whose ringers can
- * die have one. A vCPU's enabled wait is a
- * Doorbell over `VcpuHeader.sleeping` and `VcpuHeader.pending`.
+ * die have one. A thread that answers several bells (recovery workers that are shared) has one sleeping word for all,
+ * and looks at every summary after it has stored 1 there: the argument is the same for each of them. A vCPU's enabled
+ * wait is a Doorbell over `VcpuHeader.sleeping` and `VcpuHeader.pending`.
  */
 import { exchange, load, notify, or, store, wait } from "./atomics.ts";
 
 export class Doorbell {
   readonly #words: Int32Array;
+  readonly #sleepers: Int32Array;
   readonly #sleeping: number;
   readonly #summary: number;
 
-  /** @param sleeping @param summary word indices */
-  constructor(words: Int32Array, sleeping: number, summary: number) {
+  /**
+   * @param sleeping @param summary word indices
+   * @param sleepers where the sleeping word stands: elsewhere when one thread answers several bells
+   */
+  constructor(words: Int32Array, sleeping: number, summary: number, sleepers = words) {
     this.#words = words;
+    this.#sleepers = sleepers;
     this.#sleeping = sleeping;
     this.#summary = summary;
   }
@@ -33,7 +39,7 @@ export class Doorbell {
   /** Any thread, after publishing: sets the work bits and wakes the owner if it sleeps. */
   ring(bits: number): void {
     if ((load(this.#words, this.#summary) & bits) !== bits) or(this.#words, this.#summary, bits);
-    if (exchange(this.#words, this.#sleeping, 0) === 1) notify(this.#words, this.#sleeping);
+    wake(this.#sleepers, this.#sleeping);
   }
 
   /** Owner: takes all work bits. */
@@ -41,16 +47,37 @@ export class Doorbell {
     return exchange(this.#words, this.#summary, 0);
   }
 
+  /** Owner: whether there are work bits to take. */
+  rung(): boolean {
+    return load(this.#words, this.#summary) !== 0;
+  }
+
   /**
    * Owner: sleeps until rung or `timeoutMs` passed; returns at once when work bits are set or `timeoutMs` is
    * no positive number. Credits owed to a producer must be flushed first.
    */
   sleep(timeoutMs: number): void {
-    if (!(timeoutMs > 0)) return;
-    store(this.#words, this.#sleeping, 1);
-    if (load(this.#words, this.#summary) === 0) {
-      wait(this.#words, this.#sleeping, 1, timeoutMs);
-    }
-    store(this.#words, this.#sleeping, 0);
+    sleepUnless(() => this.rung(), this.#sleepers, this.#sleeping, timeoutMs);
   }
+}
+
+/** Any thread, after publishing: wakes the thread that sleeps by this word. */
+export function wake(sleepers: Int32Array, sleeping: number): void {
+  if (exchange(sleepers, sleeping, 0) === 1) notify(sleepers, sleeping);
+}
+
+/**
+ * Owner of several bells with one sleeping word: sleeps until one is rung or `timeoutMs` passed.
+ * @param rung whether there is work at any of them; asked after the sleeping word was stored
+ */
+export function sleepUnless(
+  rung: () => boolean,
+  sleepers: Int32Array,
+  sleeping: number,
+  timeoutMs: number,
+): void {
+  if (!(timeoutMs > 0)) return;
+  store(sleepers, sleeping, 1);
+  if (!rung()) wait(sleepers, sleeping, 1, timeoutMs);
+  store(sleepers, sleeping, 0);
 }

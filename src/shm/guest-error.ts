@@ -8,6 +8,7 @@ import { isFmbCode } from "../abi/ccdf.ts";
 import { compareExchange, exchange, load, poke, store } from "./atomics.ts";
 import { FunctionBlock, VmBlock, WORK_OWN } from "./blocks.ts";
 import { Doorbell } from "./doorbell.ts";
+import { recoveryBell } from "./recovery-bell.ts";
 import type { VmMemory } from "./vm-memory.ts";
 
 const EMPTY = 0;
@@ -99,7 +100,5 @@ export function postOwnEvent(
   poke(words, base + FunctionBlock.ownFaddrHigh, Number(faddr >> 32n) | 0);
   poke(words, base + FunctionBlock.ownFaddrLow, Number(faddr & 0xffff_ffffn) | 0);
   store(words, base + FunctionBlock.ownPec, pec);
-  new Doorbell(words, base + FunctionBlock.workerSleeping, base + FunctionBlock.workerSummary).ring(
-    WORK_OWN,
-  );
+  recoveryBell(vm, functionIndex).ring(WORK_OWN);
 }

@@ -29,6 +29,8 @@ export interface MemoryPlan {
   readonly vcpuBytes: number;
   /** Bytes of one function's host-side area (simulated kernel, config space, BAR): the backend says. */
   readonly hostBytes: number;
+  /** One recovery thread serves all functions: one trace ring for them. */
+  readonly sharedRecovery?: boolean;
 }
 
 /** Byte offsets into the shared memory; plain data, so it travels in workerData. */
@@ -37,7 +39,7 @@ export interface MemoryMap extends MemoryPlan {
   readonly functionBlocks: readonly number[];
   readonly ccdfRings: readonly number[];
   readonly requestRings: readonly number[];
-  /** One trace ring per thread: platform, then vCPUs, then recovery workers by function index. */
+  /** One trace ring per thread: platform, then vCPUs, then recovery workers by function index, or the one of all. */
   readonly traceRings: readonly number[];
   readonly hostAreas: readonly number[];
   readonly vcpuAreas: readonly number[];
@@ -64,7 +66,8 @@ export function planMemory(plan: MemoryPlan): MemoryMap {
   const functionBlocks = many(plan.functionCount, FunctionBlock.sizeBytes);
   const ccdfRings = many(plan.functionCount, ringBytes(CCDF_RING_SLOTS));
   const requestRings = many(plan.functionCount, ringBytes(REQUEST_RING_SLOTS));
-  const traceRings = many(1 + plan.vcpuCount + plan.functionCount, ringBytes(TRACE_RING_SLOTS));
+  const recoveryRings = plan.sharedRecovery ? Math.min(1, plan.functionCount) : plan.functionCount;
+  const traceRings = many(1 + plan.vcpuCount + recoveryRings, ringBytes(TRACE_RING_SLOTS));
   const hostAreas = many(plan.functionCount, plan.hostBytes);
   const vcpuAreas = many(plan.vcpuCount, plan.vcpuBytes);
   const storageKeys = take(Math.ceil(plan.ramBytes / PAGE));
@@ -95,5 +98,5 @@ export function vcpuTraceRing(map: MemoryMap, vcpu: number): number {
 }
 
 export function recoveryTraceRing(map: MemoryMap, functionIndex: number): number {
-  return map.traceRings[1 + map.vcpuCount + functionIndex] as number;
+  return map.traceRings[1 + map.vcpuCount + (map.sharedRecovery ? 0 : functionIndex)] as number;
 }

@@ -20,9 +20,10 @@ export class TraceWriter {
   /** Word of the first vCPU's instruction count. */
   readonly #instructions: number;
 
-  constructor(vm: VmMemory, ringOffset: number, clock: Clock) {
+  /** @param ring a ring's offset, or its producer where several writers of one thread share it */
+  constructor(vm: VmMemory, ring: number | RingProducer, clock: Clock) {
     this.#words = vm.words;
-    this.#ring = new RingProducer(vm.words, ringOffset, TRACE_RING_SLOTS);
+    this.#ring = typeof ring === "number" ? traceProducer(vm, ring) : ring;
     this.#clock = clock;
     this.#instructions = (vm.map.vcpuAreas[0] as number) / 4 + VcpuHeader.instructionsLow;
   }
@@ -65,6 +66,10 @@ export class TraceWriter {
     poke(this.#words, slot + Lane.body + 7, peek(this.#words, this.#instructions + 1));
     this.#ring.publish();
   }
+}
+
+export function traceProducer(vm: VmMemory, ringOffset: number): RingProducer {
+  return new RingProducer(vm.words, ringOffset, TRACE_RING_SLOTS);
 }
 
 /** Records that all threads of a VM had to give up because their ring was full; for whoever only looks. */

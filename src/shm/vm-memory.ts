@@ -9,6 +9,8 @@ export interface VmMemory {
   readonly words: Int32Array;
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** Of the thread that serves all functions of this VM, if one does (recovery-bell.ts); known when threads start. */
+  recoveryWords?: Int32Array;
 }
 
 const WASM_PAGE = 65536;
@@ -23,7 +25,11 @@ export function createVmMemory(map: MemoryMap): VmMemory {
 }
 
 /** Builds the views over a memory that another thread created. */
-export function attachVmMemory(map: MemoryMap, memory: WebAssembly.Memory): VmMemory {
+export function attachVmMemory(
+  map: MemoryMap,
+  memory: WebAssembly.Memory,
+  recoveryWords?: Int32Array,
+): VmMemory {
   const buffer = memory.buffer as unknown as SharedArrayBuffer;
   return {
     map,
@@ -32,5 +38,6 @@ export function attachVmMemory(map: MemoryMap, memory: WebAssembly.Memory): VmMe
     words: new Int32Array(buffer),
     bytes: new Uint8Array(buffer),
     view: new DataView(buffer),
+    ...(recoveryWords === undefined ? {} : { recoveryWords }),
   };
 }

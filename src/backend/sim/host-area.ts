@@ -9,8 +9,9 @@ import { TestFunction } from "../../abi/test-function.ts";
 import { alignUp } from "../../base/bits.ts";
 import { HOST_PENDING_POSTED_MAX } from "../../base/limits.ts";
 import { add, exchange, load, store } from "../../shm/atomics.ts";
-import { FunctionBlock, VmBlock } from "../../shm/blocks.ts";
+import { VmBlock } from "../../shm/blocks.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
+import { recoveryBell } from "../../shm/recovery-bell.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { wordBlock } from "../../shm/word-block.ts";
 import type { SimFunctionConfig } from "./config.ts";
@@ -194,11 +195,7 @@ export class HostArea {
     this.msixTable = new Uint8Array(vm.buffer, base + MSIX_OFFSET, MSIX_TABLE_BYTES);
     this.scratch = new Uint8Array(vm.buffer, base + SCRATCH_OFFSET, TestFunction.scratchBytes);
     this.device = (base + SCRATCH_OFFSET) / 4;
-    this.workerBell = new Doorbell(
-      vm.words,
-      this.block + FunctionBlock.workerSleeping,
-      this.block + FunctionBlock.workerSummary,
-    );
+    this.workerBell = recoveryBell(vm, index);
     const vmBlock = vm.map.vmBlock / 4;
     this.platformBell = new Doorbell(
       vm.words,

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { ZmendError } from "../../base/errors.ts";
+import { FUNCTIONS_PER_RECOVERY_THREAD } from "../../base/limits.ts";
 import type { DaemonConfig } from "../../config/daemon-config.ts";
 import { availableMemoryBytes } from "../../machine/host-memory.ts";
 import { mapOf, type VmSpec } from "../../machine/vm-spec.ts";
@@ -24,15 +25,29 @@ export interface Capacity {
   readonly threads: number | undefined;
 }
 
-/** Platform, CPU and a recovery worker per function. */
+/** Platform, CPUs and, unless they are shared, a recovery worker per function. */
 export function workersOf(spec: VmSpec): number {
-  return 2 + spec.functions.length;
+  const own = spec.recoveryWorkers === "shared" ? 0 : spec.functions.length;
+  return 1 + (spec.vcpus ?? 1) + own;
+}
+
+/** Shared recovery threads, filled as `takeSeats` (src/machine/recovery-threads.ts) fills them in the order of VMs. */
+function sharedThreads(specs: readonly VmSpec[]): number {
+  const seats: number[] = [];
+  for (const spec of specs) {
+    if (spec.recoveryWorkers !== "shared") continue;
+    const wanted = mapOf(spec).functionCount;
+    const room = seats.findIndex((taken) => taken + wanted <= FUNCTIONS_PER_RECOVERY_THREAD);
+    if (room < 0) seats.push(wanted);
+    else seats[room] = (seats[room] ?? 0) + wanted;
+  }
+  return seats.length;
 }
 
 export function demandOf(specs: readonly VmSpec[]): Demand {
   const sum = (of: (spec: VmSpec) => number): number =>
     specs.reduce((total, spec) => total + of(spec), 0);
-  const workers = sum(workersOf);
+  const workers = sum(workersOf) + sharedThreads(specs);
   return {
     memoryBytes: sum((spec) => mapOf(spec).totalBytes) + workers * WORKER_BYTES,
     workers,

@@ -24,6 +24,7 @@ import {
 } from "../../shm/blocks.ts";
 import { waitForDma } from "../../shm/dma-activity.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
+import { recoveryBell } from "../../shm/recovery-bell.ts";
 import { Lane, RingProducer } from "../../shm/ring.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
@@ -95,11 +96,7 @@ export class ZpciFunction {
       vm.map.requestRings[index] as number,
       REQUEST_RING_SLOTS,
     );
-    this.#doorbell = new Doorbell(
-      vm.words,
-      this.#base + FunctionBlock.workerSleeping,
-      this.#base + FunctionBlock.workerSummary,
-    );
+    this.#doorbell = recoveryBell(vm, index);
     const vmBlock = vm.map.vmBlock / 4;
     this.#platform = new Doorbell(
       vm.words,

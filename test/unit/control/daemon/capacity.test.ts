@@ -18,6 +18,18 @@ describe("the capacity of a machine", () => {
     expect(memoryBytes).toBeGreaterThan(2 * 1024 ** 2 + 7 * 8.5 * 1024 ** 2);
   });
 
+  it("counts one recovery thread for the functions of several VMs that share it", () => {
+    const shared = { recoveryWorkers: "shared" } as const;
+    const specs = [0, 1, 2].map((n) => ({
+      ...fakeSpec(`vm${n}`, 3),
+      ...shared,
+      functionSlots: 100,
+    }));
+    // 300 places need two threads of 256 (limits.ts).
+    expect(demandOf(specs)).toMatchObject({ workers: 3 * 2 + 2, functions: 9 });
+    expect(demandOf(specs.slice(0, 2)).workers).toBe(2 * 2 + 1);
+  });
+
   it("is enough when nothing is exceeded", () => {
     expect(() => checkCapacity(demand, {}, enough)).not.toThrow();
     expect(() => checkCapacity(demand, { workers: 20, functions: 16 }, enough)).not.toThrow();
