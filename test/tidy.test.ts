@@ -128,6 +128,13 @@ describe("the tree", () => {
     expect(cycles).toEqual([]);
   });
 
+  it("exports no variable: the build takes imports for constants", () => {
+    const variables = sources.filter((file) =>
+      /^export (?:let|var) /m.test(readFileSync(file, "utf8")),
+    );
+    expect(variables).toEqual([]);
+  });
+
   it("keeps parsers of configuration out of the workers, whose start a guest may wait for", () => {
     const loaded = new Set<string>();
     const visit = (file: string): void => {

@@ -17,6 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bindImports } from "./bind-imports.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const dist = join(root, "dist");
@@ -93,6 +94,7 @@ function build() {
   if (run(...tsc(["-p", join(root, "tsconfig.build.json")]), { quiet: true }) !== 0) {
     fail(1, "the TypeScript sources do not compile; tsc's messages stand above.");
   }
+  for (const folder of ["src", "workers"]) bindImports(join(dist, folder));
   writeFileSync(stamp, "");
 }
 

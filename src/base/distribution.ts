@@ -6,6 +6,7 @@
  * the same host and the same driver under every policy, however many resets the policies did before.
  */
 import { exp, log, pow } from "./elementary.ts";
+import { normalQuantile } from "./normal.ts";
 
 /** Times in microseconds, counts as they are. */
 export type Distribution =
@@ -63,13 +64,14 @@ export class Stream {
     return probability > 0 && this.unit() < probability;
   }
 
-  /** Standard normal by the polar method of Marsaglia and Bray; the second value is not kept. */
+  /**
+   * Standard normal by inversion: each takes one uniform number, so streams stay in step whatever is drawn from them
+   * (Law, "Simulation Modeling and Analysis", 11.2.3).
+   */
   normal(): number {
     for (;;) {
-      const x = 2 * this.unit() - 1;
-      const y = 2 * this.unit() - 1;
-      const s = x * x + y * y;
-      if (s > 0 && s < 1) return x * Math.sqrt((-2 * log(s)) / s);
+      const p = this.unit();
+      if (p > 0) return normalQuantile(p);
     }
   }
 

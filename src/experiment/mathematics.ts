@@ -7,6 +7,7 @@
 import { exp, log, log1p } from "../base/elementary.ts";
 
 export { exp, expm1, log, log1p, pow } from "../base/elementary.ts";
+export { normalQuantile } from "../base/normal.ts";
 
 const sqrtPi = 1.7724538509055159;
 const halfLogTwoPi = 0.9189385332046727;
@@ -36,27 +37,6 @@ function erfSeries(x: number): number {
 /** P(Z <= z) of the standard normal. */
 export function normalCdf(z: number): number {
   return 0.5 * erfc(-z / Math.SQRT2);
-}
-
-/** The z with P(Z <= z) = p. Start: Abramowitz and Stegun 26.2.23 (4.5e-4), then Halley's steps. */
-export function normalQuantile(p: number): number {
-  if (!(p > 0 && p < 1)) {
-    return p === 0 ? Number.NEGATIVE_INFINITY : p === 1 ? Number.POSITIVE_INFINITY : Number.NaN;
-  }
-  if (p > 0.5) return -normalQuantile(1 - p);
-  const t = Math.sqrt(-2 * log(p));
-  let z = -(
-    t -
-    (2.515517 + t * (0.802853 + t * 0.010328)) /
-      (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
-  );
-  for (let step = 0; step < 3; step++) {
-    const density = exp((-z * z) / 2 - halfLogTwoPi);
-    if (density === 0) return z;
-    const u = (normalCdf(z) - p) / density;
-    z -= u / (1 + (z * u) / 2);
-  }
-  return z;
 }
 
 /** ln Γ(x), x > 0. Source: Stirling's series, DLMF 5.11.1, after shifting x above 15. */
