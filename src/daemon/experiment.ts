@@ -101,7 +101,11 @@ async function openSource(plan: Plan, file: string, options: RunOptions): Promis
   }
   const { TrialPool } = await import("../experiment/runner/pool.ts");
   const folder = readExperiment(file).folder;
-  return new TrialPool({ plan, folder }, options.jobs);
+  return new TrialPool({ plan, folder }, options.jobs, sayBooting);
+}
+
+function sayBooting(name: string): void {
+  process.stderr.write(`zmend: Booting ${name} once; its snapshot serves all later trials.\n`);
 }
 
 async function run(file: string, options: RunOptions): Promise<number> {
@@ -265,7 +269,8 @@ async function verify(file: string, options: VerifyOptions): Promise<number> {
   const { TrialPool } = await import("../experiment/runner/pool.ts");
   const { plan } = readHeader(file);
   const { signal, done } = interruption();
-  const pool = new TrialPool({ plan, folder: options.modules ?? process.cwd() }, options.jobs);
+  const folder = options.modules ?? process.cwd();
+  const pool = new TrialPool({ plan, folder }, options.jobs, sayBooting);
   try {
     const found = await verifyLedger({ file, sample: options.sample, source: pool, signal });
     const same = found.different.length === 0;

@@ -18,7 +18,7 @@ export async function replayTrial(path: string, options: ReplayCommandOptions): 
     process.stdout.write(`${text}\n`);
   };
   let shown = -1;
-  const { row, same } = timeLine(path, options.trial, (guest, entry) => {
+  const { row, same } = await timeLine(path, options.trial, (guest, entry) => {
     if (json) {
       write(JSON.stringify({ guest, ...entry }));
       return;

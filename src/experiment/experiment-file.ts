@@ -13,6 +13,7 @@ import { suggestion } from "../base/nearest.ts";
 import { parseYaml } from "../base/yaml-file.ts";
 import { parsePolicy, readPolicy } from "../recovery/index.ts";
 import { availabilityFormula, poissonAvailability } from "./known-answer.ts";
+import { machineDigest } from "./machine/sources.ts";
 import type { MetricName } from "./metrics.ts";
 import type { Plan, PlannedGuest, PlannedPolicy, PlanPoint } from "./plan.ts";
 import type { Arrivals, FaultSource, Scenario } from "./scenario.ts";
@@ -25,6 +26,7 @@ import {
   type PolicyEntry,
   type ScenarioFile,
   SECOND,
+  timesFileSchema,
 } from "./schema.ts";
 
 /** More trials than this have to be confirmed. */
@@ -254,11 +256,41 @@ function scenarioOf(given: ScenarioFile, folder: string): Scenario {
   };
 }
 
-function guestOf(given: GuestFile): PlannedGuest {
-  const { kernel, driver, timesMs } = given;
+function guestOf(given: GuestFile, folder: string): PlannedGuest {
+  const { kernel, driver, machine, timesFile } = given;
+  if (machine !== undefined) {
+    const sha256 = machineDigest(machine, folder);
+    const label = given.label ?? basename(machine).replace(/\.\w+$/, "");
+    return { label, kind: "machine", machine, sha256 };
+  }
+  if (kernel === undefined || driver === undefined) throw new RangeError("checked by the schema");
   const label = given.label ?? `${kernel}-${driver}`;
+  const timesMs = timesFile === undefined ? given.timesMs : readTimes(timesFile, folder);
   const times = timesMs === undefined ? {} : { times: timesMs };
   return { label, kind: "model", kernel, driver, ...times };
+}
+
+/** What `zmend experiment fit` wrote. */
+function readTimes(file: string, folder: string): GuestFile["timesMs"] {
+  const path = resolve(folder, file);
+  if (!existsSync(path)) {
+    throw invalid(
+      `Times file ${file} does not exist; name a file that 'zmend experiment fit' wrote.`,
+    );
+  }
+  return parseYaml(readFileSync(path, "utf8"), file, timesFileSchema, "EXPERIMENT_INVALID").timesMs;
+}
+
+/** Nobody repairs functions of a machine: a lost one stays lost until the VM is started again. */
+function checkOperators(file: string, plan: Plan): void {
+  const machine = plan.guests.find((guest) => guest.kind === "machine");
+  if (machine === undefined) return;
+  for (const { name, operator } of plan.points.flatMap(({ scenarios }) => scenarios)) {
+    if (operator.repairUs === undefined) continue;
+    throw invalid(
+      `${file}: scenario '${name}' has operator.repairMinutes, but nobody repairs functions of machine '${machine.label}'; leave one of them out.`,
+    );
+  }
 }
 
 function pathOf(nameOrFile: string, folder: string): string {
@@ -370,7 +402,7 @@ export function planOf(
     );
     return { label: labelOf(values), values, scenarios, policies };
   });
-  const guests = first.guests.map((given) => guestOf(given));
+  const guests = first.guests.map((given) => guestOf(given, folder));
   checkLabels(
     file,
     "guests",
@@ -398,6 +430,7 @@ export function planOf(
     guests,
     ...knownAnswer(files),
   };
+  checkOperators(file, plan);
   confirm(file, plan, options.confirmed === true);
   return plan;
 }

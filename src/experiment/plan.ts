@@ -35,7 +35,9 @@ export type PlannedGuest =
   | {
       readonly label: string;
       readonly kind: "machine";
-      readonly fixture: string;
+      /** A fixture's name, or a snapshot's file. */
+      readonly machine: string;
+      /** Of what it is made of: image and first root file system, or the snapshot. */
       readonly sha256: string;
     };
 

@@ -222,12 +222,40 @@ export type ScenarioFile = z.output<typeof scenario>;
 
 const times = z.partialRecord(oneOf(stages), distribution(MS));
 
-const guest = z.strictObject({
-  label: label.optional(),
-  kernel: oneOf(kernelNames),
-  driver: oneOf(driverNames as [string, ...string[]]),
-  timesMs: times.optional(),
+/** What `zmend experiment fit` writes, and a guest's `timesFile:` names. */
+export const timesFileSchema = z.strictObject({
+  version: z.literal(1),
+  source: z.string(),
+  timesMs: times,
+  fit: z.unknown().optional(),
 });
+
+const guest = z
+  .strictObject({
+    label: label.optional(),
+    machine: z.string().min(1).max(4096).optional(),
+    kernel: oneOf(kernelNames).optional(),
+    driver: oneOf(driverNames as [string, ...string[]]).optional(),
+    timesMs: times.optional(),
+    timesFile: z.string().min(1).optional(),
+  })
+  .refine(
+    (given) => (given.machine === undefined) !== (given.kernel === undefined),
+    "expected either a model (kernel and driver) or a machine",
+  )
+  .refine(
+    (given) => (given.kernel === undefined) === (given.driver === undefined),
+    "expected kernel and driver together",
+  )
+  .refine(
+    ({ machine, timesMs, timesFile }) =>
+      machine === undefined || (timesMs === undefined && timesFile === undefined),
+    "a machine takes its own time: leave out timesMs and timesFile",
+  )
+  .refine(
+    ({ timesMs, timesFile }) => timesMs === undefined || timesFile === undefined,
+    "expected either timesMs or timesFile",
+  );
 export type GuestFile = z.output<typeof guest>;
 
 const change = z.record(z.string(), z.unknown());

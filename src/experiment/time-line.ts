@@ -17,11 +17,11 @@ export interface TimeLine {
 }
 
 /** @param entry called for each entry, in order, with the number of its guest */
-export function timeLine(
+export async function timeLine(
   file: string,
   trial: number,
   entry: (guest: number, entry: LedgerEntry) => void,
-): TimeLine {
+): Promise<TimeLine> {
   const { plan } = readHeader(file);
   const at = coordinatesOf(plan, trial);
   const row = rowOf(file, trial, trialsPerRepetition(plan) * plan.repetitions);
@@ -32,9 +32,19 @@ export function timeLine(
   if (scenario === undefined || planned === undefined || guest === undefined) {
     throw new ZmendError("LEDGER_INVALID", `${file}: its plan has no trial ${trial}.`);
   }
-  if (guest.kind !== "model" || planned.module !== undefined) {
-    const why = guest.kind === "model" ? "its policy is a module" : "its guest is no model";
-    throw new ZmendError("USAGE", `Trial ${trial} cannot be shown as a time line: ${why}.`);
+  if (planned.module !== undefined) {
+    throw new ZmendError(
+      "USAGE",
+      `Trial ${trial} cannot be shown as a time line: its policy is a module.`,
+    );
+  }
+  if (guest.kind === "machine") {
+    const { Machines, MachineTrials } = await import("./machine/index.ts");
+    const { prepareMachines } = await import("./machine/prepare.ts");
+    const files = await prepareMachines(plan, process.cwd());
+    const machines = new MachineTrials(await Machines.open(plan, files));
+    const again = machines.run(plan, trial, undefined, entry);
+    return { row, same: ledgerText(again) === ledgerText(row) };
   }
   let ledger: Ledger | undefined;
   let number = 0;

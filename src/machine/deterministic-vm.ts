@@ -2,15 +2,17 @@
  * A VM on one thread under virtual time: the same objects as on threads, stepped in a fixed order. Executed
  * instructions are time; in an enabled wait time jumps to the next thing that is due. Same spec, same run.
  */
+import { SimHostFunction } from "../backend/sim/index.ts";
 import { VirtualClock } from "../base/clock.ts";
 import { Cpu, CpuState, Signals, type Vcpu, VcpuExit } from "../cpu/index.ts";
 import type { Clock } from "../ports/clock.ts";
-import {
-  type Policy,
-  type RecoveryUnit,
-  repairAfterDeath,
-  WorkerKilled,
-} from "../recovery/index.ts";
+import type { InterceptTable } from "../ports/guest-cpu.ts";
+import type { HostFunction } from "../ports/host-function.ts";
+// Past the index: threads that run trials would load the parsers of policy files too.
+import type { Policy } from "../recovery/policy.ts";
+import { repairAfterDeath } from "../recovery/repair.ts";
+import type { RecoveryUnit } from "../recovery/unit.ts";
+import { WorkerKilled } from "../recovery/words.ts";
 import { add, store } from "../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
@@ -32,7 +34,7 @@ import { forgetThreads } from "./restore.ts";
 import { type Snapshot, writeSnapshot } from "./snapshot.ts";
 
 import { recordVcpuEnd, rests } from "./vcpu-loop.ts";
-import { mapOf, type VmSpec, withPolicy } from "./vm-spec.ts";
+import { configOf, mapOf, type VmSpec, withPolicy } from "./vm-spec.ts";
 
 /** Virtual speed of the CPU, unless told otherwise: 10 ns an instruction. */
 const INSTRUCTIONS_PER_US = 100;
@@ -40,6 +42,18 @@ const INSTRUCTIONS_PER_US = 100;
 const SLICE_INSTRUCTIONS = 5000;
 /** Virtual time passes even when everything waits for ever, so that a deadline comes. */
 const IDLE_JUMP_US = 10_000;
+
+/** What a caller puts in the place of a part of the machine, or beside it. */
+export interface DeterministicParts {
+  /** Memory of an earlier machine with the same plan, which is not stepped any more. Only with a snapshot. */
+  readonly memory?: VmMemory;
+  /** Stands between a recovery machine and its host. */
+  readonly host?: (index: number, host: HostFunction) => HostFunction;
+  /** Stands between a CPU and its devices. */
+  readonly intercepts?: (table: InterceptTable) => InterceptTable;
+  /** Called before each step of a recovery machine. */
+  readonly beforeRecovery?: (index: number) => void;
+}
 
 export class DeterministicVm {
   #spec: VmSpec;
@@ -58,15 +72,24 @@ export class DeterministicVm {
   #current: CpuTurn | undefined;
   readonly #continued: boolean;
   readonly #held = new Set<number>();
+  readonly #parts: DeterministicParts;
+  readonly #hosts: HostFunction[] = [];
 
-  /** @param snapshot the machine goes on from there; `spec` is the snapshot's then */
-  constructor(spec: VmSpec, onConsole: (bytes: Uint8Array) => void, snapshot?: Snapshot) {
+  /** @param snapshot the machine goes on from there; `spec` is the snapshot's then, but for policies and faults */
+  constructor(
+    spec: VmSpec,
+    onConsole: (bytes: Uint8Array) => void,
+    snapshot?: Snapshot,
+    parts: DeterministicParts = {},
+  ) {
     this.#spec = spec;
-    this.vm = createVmMemory(mapOf(spec));
+    this.#parts = parts;
+    this.vm = parts.memory ?? createVmMemory(mapOf(spec));
     this.#traces = new RecoveryTraces(this.vm);
     if (snapshot === undefined) prepareVm(this.vm, spec);
     else {
-      snapshot.fillNow(this.vm);
+      if (parts.memory === undefined) snapshot.fillNow(this.vm);
+      else snapshot.refill(this.vm);
       forgetThreads(this.vm, snapshot.head.frozenUs);
       this.clock.advanceTo(snapshot.head.timeUs);
     }
@@ -78,7 +101,9 @@ export class DeterministicVm {
     this.#watchdog = new Watchdog(this.vm, this.clock);
     this.guestClock = { nowUs: () => this.clock.nowUs() + this.#sliceUs() };
     this.#cpus = this.vm.map.vcpuAreas.map((_, cpu) => {
-      const processor = buildProcessor(this.vm, spec, cpu, this.guestClock, onConsole);
+      const { vm, guestClock: time } = this;
+      const watched = parts.intercepts;
+      const processor = buildProcessor(vm, spec, cpu, time, onConsole, time, undefined, watched);
       const at = snapshot?.head.cpus[cpu];
       return {
         processor,
@@ -219,16 +244,28 @@ export class DeterministicVm {
       killedHere,
       continued,
       this.#traces,
+      this.#host(index),
     );
+  }
+
+  /** Who stands before the host keeps its state over all recovery machines of a function. */
+  #host(index: number): HostFunction | undefined {
+    const { host } = this.#parts;
+    if (host === undefined) return undefined;
+    const real = new SimHostFunction(this.vm, index, configOf(this.#spec, index));
+    this.#hosts[index] ??= host(index, real);
+    return this.#hosts[index];
   }
 
   /** One pass; a machine that `FunctionBlock.killAtStep` ended is repaired and replaced, as its supervisor does on threads. */
   #stepRecovery(index: number): number {
+    this.#parts.beforeRecovery?.(index);
     try {
       return (this.#recoveries[index] as RecoveryUnit).step();
     } catch (error) {
       if (!(error instanceof WorkerKilled)) throw error;
-      repairAfterDeath(recoveryOptions(this.vm, this.#spec, index, this.clock, this.#traces));
+      const options = [this.vm, this.#spec, index, this.clock, this.#traces] as const;
+      repairAfterDeath(recoveryOptions(...options, this.#host(index)));
       this.#recoveries[index] = this.#recovery(index);
       return this.clock.nowUs();
     }

@@ -6,7 +6,8 @@ import { HostDisposition, notDeliveredReasons, TraceKind } from "../abi/records.
 import { hex } from "../base/hex.ts";
 import { TRACE_RING_SLOTS } from "../base/limits.ts";
 import { EAGAIN, EINVAL, EIO, ENODEV, ENOTTY } from "../ports/host-function.ts";
-import { eventNames, events, policySteps, states } from "../recovery/index.ts";
+// Past the index: threads that run trials would load the parsers of policy files too.
+import { eventNames, events, policySteps, states } from "../recovery/vocabulary.ts";
 import { load, peek } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
 import { platformTraceRing, recoveryTraceRing, vcpuTraceRing } from "../shm/memory-map.ts";

@@ -15,6 +15,7 @@ import {
   reserveFunction,
 } from "../devices/index.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { InterceptTable } from "../ports/guest-cpu.ts";
 import type { HostFunction } from "../ports/host-function.ts";
 // Not through its index: a worker would load the parsers of policy files too, and its guest waits for it.
 import { announceFunction, awaitFunction } from "../recovery/plug.ts";
@@ -102,6 +103,7 @@ export interface Processor {
 /**
  * @param guestClock time as the guest's clock and timers see it
  * @param module the interpreter, where the process has it compiled
+ * @param watched puts somebody between the CPU and its devices
  */
 export function buildProcessor(
   vm: VmMemory,
@@ -111,12 +113,13 @@ export function buildProcessor(
   console: (bytes: Uint8Array) => void,
   guestClock: Clock = clock,
   module?: WebAssembly.Module,
+  watched: (table: InterceptTable) => InterceptTable = (table) => table,
 ): Processor {
   // One writer: a trace ring has one producer.
   const trace = new TraceWriter(vm, vcpuTraceRing(vm.map, index), clock);
   const devices = buildDevices(vm, spec, index, clock, console, trace);
   const vcpu = new Vcpu(vm, index, {
-    intercepts: devices.intercepts,
+    intercepts: watched(devices.intercepts),
     floating: new FloatingInterrupts(vm),
     clock: guestClock,
     model: spec.cpuModel,

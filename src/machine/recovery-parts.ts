@@ -5,6 +5,7 @@
  */
 import { SimHostFunction } from "../backend/sim/host-function.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { HostFunction } from "../ports/host-function.ts";
 import type { RecoveryUnitOptions } from "../recovery/index.ts";
 import { RecoveryUnit } from "../recovery/unit.ts";
 import { compareExchange } from "../shm/atomics.ts";
@@ -41,12 +42,13 @@ export function recoveryOptions(
   index: number,
   clock: Clock,
   traces = new RecoveryTraces(vm),
+  host: HostFunction = new SimHostFunction(vm, index, configOf(spec, index)),
 ): RecoveryUnitOptions {
   const floating = new FloatingInterrupts(vm);
   return {
     vm,
     index,
-    host: new SimHostFunction(vm, index, configOf(spec, index)),
+    host,
     policy: policyOf(spec, index),
     clock,
     trace: new TraceWriter(vm, traces.of(index), clock),
@@ -67,10 +69,11 @@ export function buildRecovery(
   onKill: (step: number) => never,
   continued = false,
   traces = new RecoveryTraces(vm),
+  host?: HostFunction,
 ): RecoveryUnit {
   const killWord = (vm.map.functionBlocks[index] as number) / 4 + FunctionBlock.killAtStep;
   return new RecoveryUnit({
-    ...recoveryOptions(vm, spec, index, clock, traces),
+    ...recoveryOptions(vm, spec, index, clock, traces, host),
     continued,
     killHook: (step) => {
       if (compareExchange(vm.words, killWord, step, 0) === step && step !== 0) onKill(step);

@@ -18,7 +18,8 @@ import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
 import { zmendVersion } from "../base/version.ts";
 import { Cpu, VCPU_STATE_BYTES } from "../cpu/index.ts";
-import { Scratch } from "../recovery/index.ts";
+// Past the index: threads that run trials would load the parsers of policy files too.
+import { Scratch } from "../recovery/words.ts";
 import { FunctionBlock, VmBlock } from "../shm/blocks.ts";
 import type { MemoryMap } from "../shm/memory-map.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
@@ -165,6 +166,7 @@ export class Snapshot {
   readonly file: string;
   readonly head: SnapshotHead;
   readonly #parts: readonly Part[];
+  #plain: readonly Buffer[] | undefined;
 
   constructor(file: string, head: SnapshotHead, parts: readonly Part[]) {
     this.file = file;
@@ -192,13 +194,31 @@ export class Snapshot {
     }
   }
 
-  #place(vm: VmMemory, part: Part, plain: Buffer): void {
+  /**
+   * The same again and again into one memory, which other machines have used since: what they left is cleared. The
+   * pages are kept as they are, so that only the first time costs their decompression.
+   */
+  refill(vm: VmMemory): void {
+    this.#plain ??= this.#parts.map((part) =>
+      inflateRawSync(part.body, { maxOutputLength: plainBytes(part) }),
+    );
+    const kept = new Uint8Array(Math.ceil(vm.map.totalBytes / PAGE_BYTES));
+    for (const [index, part] of this.#parts.entries()) {
+      this.#place(vm, part, this.#plain[index] as Buffer, kept);
+    }
+    forEachUsedPage(vm, 0, vm.map.totalBytes, (offset, bytes) => {
+      if (kept[offset / PAGE_BYTES] === 0) vm.bytes.fill(0, offset, offset + bytes);
+    });
+  }
+
+  #place(vm: VmMemory, part: Part, plain: Buffer, kept?: Uint8Array): void {
     if (plain.length !== plainBytes(part)) throw this.broken("a part has another size");
     for (let n = 0; n < part.pages; n++) {
       const to = plain.readUInt32LE(n * 4) * PAGE_BYTES;
       if (to + PAGE_BYTES > vm.map.totalBytes) throw this.broken("a page has no place");
       const from = part.pages * 4 + n * PAGE_BYTES;
       vm.bytes.set(plain.subarray(from, from + PAGE_BYTES), to);
+      if (kept !== undefined) kept[to / PAGE_BYTES] = 1;
     }
   }
 

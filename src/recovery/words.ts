@@ -78,6 +78,13 @@ export const scratchLengths: Readonly<Partial<Record<keyof typeof Scratch, numbe
   errorTimes: 2 * QUARANTINE_ERRORS_MAX,
 };
 
+/** When the deadline of the state that function block `block` (a word index) is in comes; Infinity = it has none. */
+export function deadlineOf(words: Int32Array, block: number): number {
+  const at = block + FunctionBlock.recoveryScratch + Scratch.deadline;
+  const us = (peek(words, at + 1) >>> 0) * 0x1_0000_0000 + (peek(words, at) >>> 0);
+  return us === 0 ? Number.POSITIVE_INFINITY : us;
+}
+
 export const STAGE_NONE = 0;
 export const STAGE_DUE = 1;
 export const STAGE_RUNNING = 2;

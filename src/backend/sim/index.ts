@@ -1,4 +1,5 @@
 /** The simulated host: what the machine and the workers' doorways use of it. */
+export { errorsWait, workDone } from "./activity.ts";
 export {
   type CcdfSpec,
   defaultTiming,

@@ -7,5 +7,13 @@ export interface TrialWorkerData {
   readonly folder: string;
 }
 
+/** Snapshot files of the plan's machines, by `label functions`. */
+export type MachineFiles = Readonly<Record<string, string>>;
+
+export interface TrialTask {
+  readonly trials: readonly number[];
+  readonly machines: MachineFiles;
+}
+
 /** A worker's first word, when all its modules are loaded. */
 export const TRIAL_WORKER_LOADED = "loaded";

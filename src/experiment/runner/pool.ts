@@ -1,7 +1,13 @@
 /** Trials on all cores of this machine: a piscina of trial workers. */
 import { availableParallelism } from "node:os";
 import { Piscina } from "piscina";
-import { TRIAL_WORKER_LOADED, type TrialWorkerData } from "./pool-data.ts";
+import type { PrepareOptions } from "../machine/prepare.ts";
+import {
+  type MachineFiles,
+  TRIAL_WORKER_LOADED,
+  type TrialTask,
+  type TrialWorkerData,
+} from "./pool-data.ts";
 
 /** A worker's result: one ledger line per trial, in the order asked for. */
 export type TrialLines = string[];
@@ -14,15 +20,34 @@ function workerUrl(): string {
   return new URL(relative, import.meta.url).href;
 }
 
+/** Machines are booted here, once for all threads; the modules of machines are loaded only for them. */
+async function machinesOf(
+  { plan, folder }: TrialWorkerData,
+  options: PrepareOptions,
+): Promise<MachineFiles> {
+  if (!plan.guests.some(({ kind }) => kind === "machine")) return {};
+  const { prepareMachines } = await import("../machine/prepare.ts");
+  return prepareMachines(plan, folder, options);
+}
+
 export class TrialPool {
   /** Two batches per thread, so that none waits for the next one. */
   readonly width: number;
   readonly #pool: Piscina;
   readonly #loaded: Promise<void>;
   readonly #broken: Promise<never>;
+  readonly #machines: Promise<MachineFiles>;
+  readonly #closing = new AbortController();
 
-  constructor(data: TrialWorkerData, threads = availableParallelism()) {
+  /** @param booting told when a machine of the plan is booted first, which takes a while */
+  constructor(
+    data: TrialWorkerData,
+    threads = availableParallelism(),
+    booting?: (name: string) => void,
+  ) {
     this.width = 2 * threads;
+    this.#machines = machinesOf(data, { signal: this.#closing.signal, booting });
+    this.#machines.catch(() => {}); // said by the first run
     this.#pool = new Piscina({
       filename: workerUrl(),
       workerData: data,
@@ -42,8 +67,11 @@ export class TrialPool {
   }
 
   /** @throws when a thread cannot start or dies; a trial that fails is a line like any other */
-  run(trials: readonly number[]): Promise<TrialLines> {
-    return Promise.race([this.#pool.run(trials) as Promise<TrialLines>, this.#broken]);
+  async run(trials: readonly number[]): Promise<TrialLines> {
+    const machines = await this.#machines;
+    if (this.#closing.signal.aborted) return [];
+    const task: TrialTask = { trials, machines };
+    return Promise.race([this.#pool.run(task) as Promise<TrialLines>, this.#broken]);
   }
 
   /**
@@ -51,6 +79,8 @@ export class TrialPool {
    * process ("IsGraphAsync must be used on an instantiated module") when that is cut short.
    */
   async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#machines.catch(() => {});
     await Promise.race([this.#loaded, this.#broken]).catch(() => {});
     await this.#pool.destroy();
   }

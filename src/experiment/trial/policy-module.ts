@@ -21,7 +21,7 @@ import {
   PolicyModuleOverrun,
   type Question,
 } from "./policy-calls.ts";
-import type { Decider, World } from "./world.ts";
+import type { DecidedWorld, Decider } from "./world.ts";
 
 /** For one decision; the first one waits for the module to be loaded too. */
 const LIMIT_MS = 1_000;
@@ -75,40 +75,40 @@ export class PolicyModule implements Decider {
   }
 
   /** Before a recovery machine is stepped: decides what it may be about to decide. */
-  before(index: number, world: World): void {
-    const state = world.unit(index).state;
+  before(index: number, world: DecidedWorld): void {
+    const state = world.state(index);
     if (world.deadlineDue(index)) {
       if (state === State.resetting) this.#resetFailure(index, world);
       else this.#deadline(index, world);
       return;
     }
-    if (state === State.operational && world.host(index).pending) {
+    if (state === State.operational && world.pending(index)) {
       const answer = this.#ask("onError", index, world);
       this.#changing.onError = answer === NO_OPINION ? this.#base.onError : answer;
     }
   }
 
-  #deadline(index: number, world: World): void {
+  #deadline(index: number, world: DecidedWorld): void {
     const answer = this.#ask("onDeadline", index, world);
     const { escalationStep } = this.#base;
     const name = answers.onDeadline[answer] as keyof typeof PolicyStep | undefined;
     this.#step[0] = name === undefined ? (escalationStep[0] ?? PolicyStep.fail) : PolicyStep[name];
   }
 
-  #resetFailure(index: number, world: World): void {
+  #resetFailure(index: number, world: DecidedWorld): void {
     const answer = this.#ask("onResetFailure", index, world);
     const name = answers.onResetFailure[answer] as keyof typeof PolicyStep | undefined;
     this.#changing.onResetFailure =
       name === undefined ? this.#base.onResetFailure : PolicyStep[name];
   }
 
-  #ask(question: Question, index: number, world: World): number {
+  #ask(question: Question, index: number, world: DecidedWorld): number {
     const limit = this.#asked ? LIMIT_MS : FIRST_LIMIT_MS;
     this.#asked = true;
     const facts = {
       index,
       nowSeconds: world.clock.nowUs() / 1e6,
-      state: states[world.unit(index).state] ?? "",
+      state: states[world.state(index)] ?? "",
       errors: world.word(index, FunctionBlock.readByWorker),
       recoveries: world.word(index, FunctionBlock.recoveries),
       resets: world.word(index, FunctionBlock.hostResets),

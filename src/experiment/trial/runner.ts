@@ -1,6 +1,9 @@
 /** Runs trials of one plan by number, and turns whatever happens into a ledger line. Thread: any, one trial at a time. */
+
 import { type FailedTrial, ledgerText, type TrialRow } from "../ledger.ts";
+import type { MachineTrials } from "../machine/trial.ts";
 import { coordinatesOf, type Plan, type PlannedPolicy } from "../plan.ts";
+import type { MachineFiles } from "../runner/pool-data.ts";
 import { PolicyModule, PolicyModuleOverrun } from "./policy-module.ts";
 import { identityOf, runModelTrial, TrialMemories } from "./trial.ts";
 
@@ -8,12 +11,28 @@ export class TrialRunner {
   readonly #plan: Plan;
   readonly #folder: string;
   readonly #memories = new TrialMemories();
+  #machines: MachineTrials | undefined;
   readonly #modules = new Map<PlannedPolicy, PolicyModule>();
 
   /** @param folder that the plan's policy modules are relative to */
   constructor(plan: Plan, folder: string) {
     this.#plan = plan;
     this.#folder = folder;
+  }
+
+  /**
+   * Before the first trial: what the plan's machines need. Their modules are loaded only where there is one.
+   * @param files as `prepareMachines` returned them
+   * @throws ZmendError when a machine cannot be had
+   */
+  async prepare(files: MachineFiles): Promise<void> {
+    if (this.#machines !== undefined || !this.hasMachines) return;
+    const { Machines, MachineTrials } = await import("../machine/index.ts");
+    this.#machines = new MachineTrials(await Machines.open(this.#plan, files));
+  }
+
+  get hasMachines(): boolean {
+    return this.#plan.guests.some(({ kind }) => kind === "machine");
   }
 
   /** The ledger's line of trial `trial`; a trial that fails is one too. */
@@ -25,7 +44,12 @@ export class TrialRunner {
     const at = coordinatesOf(this.#plan, trial);
     const planned = this.#plan.points[at.point]?.policies[at.policy];
     try {
-      return runModelTrial(this.#plan, trial, this.#module(planned), this.#memories);
+      const module = this.#module(planned);
+      if (this.#plan.guests[at.guest]?.kind !== "machine") {
+        return runModelTrial(this.#plan, trial, module, this.#memories);
+      }
+      if (this.#machines === undefined) throw new RangeError("machines have to be prepared");
+      return this.#machines.run(this.#plan, trial, module);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (!(error instanceof PolicyModuleOverrun)) return this.#failed(trial, reason);

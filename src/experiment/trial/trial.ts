@@ -46,10 +46,15 @@ export interface ModelWorldOptions {
   readonly turn?: ((world: World) => void) | undefined;
 }
 
-export interface ModelWorld {
-  readonly world: World;
+/** What a trial's measurements are read from. */
+export interface Measured {
+  readonly world: { readonly falseQuarantines: number; readonly vmStops: number };
   readonly meter: Meter;
   readonly books: Books;
+}
+
+export interface ModelWorld extends Measured {
+  readonly world: World;
 }
 
 export function modelWorld(options: ModelWorldOptions): ModelWorld {
@@ -122,9 +127,7 @@ export function runModelTrial(
 }
 
 /** Metrics, times to recover and phases, in the ledger's order. */
-export function measured(
-  parts: ModelWorld,
-): Pick<DoneTrial, "metrics" | "timeToRecover" | "phases"> {
+export function measured(parts: Measured): Pick<DoneTrial, "metrics" | "timeToRecover" | "phases"> {
   const { world, meter, books } = parts;
   const timeToRecover = meter.timeToRecover();
   const metrics: Partial<Record<MetricName, number>> = {

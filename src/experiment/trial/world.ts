@@ -21,12 +21,13 @@ import {
   Mark,
   stages,
 } from "../../guest-model/index.ts";
+import type { Clock } from "../../ports/clock.ts";
 import type { Policy } from "../../recovery/policy.ts";
 // Not through its index: a worker would load the parsers of policy files too.
 import { RecoveryUnit } from "../../recovery/unit.ts";
 import { State } from "../../recovery/vocabulary.ts";
-import { Scratch } from "../../recovery/words.ts";
-import { load, peek, store } from "../../shm/atomics.ts";
+import { deadlineOf } from "../../recovery/words.ts";
+import { load, store } from "../../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand, VmBlock, WORK_COMMAND } from "../../shm/blocks.ts";
 import { ChannelReport } from "../../shm/channel-report.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
@@ -54,10 +55,23 @@ const SETTLE_MAX = 64;
 /** Turns at one moment of virtual time. */
 const TURNS_AT_ONE_TIME_MAX = 100_000;
 
+/** What a trial's machine, model or real, shows to someone who decides. */
+export interface DecidedWorld {
+  readonly clock: Clock;
+  /** Number of the recovery machine's state. */
+  state(index: number): number;
+  /** Errors wait to be read. */
+  pending(index: number): boolean;
+  /** The state's deadline has come: the machine is about to take the policy's next step. */
+  deadlineDue(index: number): boolean;
+  /** Word of a function's block. */
+  word(index: number, word: number): number;
+}
+
 /** Someone who decides instead of the policy's tables (policy modules). */
 export interface Decider {
   /** Before a recovery machine is stepped; may change the policy's decision fields. */
-  before(index: number, world: World): void;
+  before(index: number, world: DecidedWorld): void;
 }
 
 /**
@@ -114,7 +128,7 @@ export class TrialFault extends Error {
   override readonly name = "TrialFault";
 }
 
-export class World implements GuestTimes, GuestWatcher {
+export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   readonly vm: VmMemory;
   readonly clock: VirtualClock;
   readonly #options: WorldOptions;
@@ -186,7 +200,14 @@ export class World implements GuestTimes, GuestWatcher {
     return this.#units[index] as RecoveryUnit;
   }
 
-  /** Word of a function's block. */
+  state(index: number): number {
+    return this.unit(index).state;
+  }
+
+  pending(index: number): boolean {
+    return this.host(index).pending;
+  }
+
   word(index: number, word: number): number {
     return load(this.vm.words, (this.#blocks[index] as number) + word);
   }
@@ -426,13 +447,9 @@ export class World implements GuestTimes, GuestWatcher {
    * rings, so only the deadline can come first.
    */
   #deadlineOf(index: number): number {
-    const at = (this.#blocks[index] as number) + FunctionBlock.recoveryScratch + Scratch.deadline;
-    const low = peek(this.vm.words, at) >>> 0;
-    const us = (peek(this.vm.words, at + 1) >>> 0) * 0x1_0000_0000 + low;
-    return us === 0 ? NEVER : us;
+    return deadlineOf(this.vm.words, this.#blocks[index] as number);
   }
 
-  /** The state's deadline has come: the machine is about to take the policy's next step. */
   deadlineDue(index: number): boolean {
     return this.#deadlineOf(index) <= this.clock.nowUs();
   }

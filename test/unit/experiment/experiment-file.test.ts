@@ -201,6 +201,7 @@ describe("shipped experiments", () => {
       "host-reset-flaky",
       "known-answer",
       "qemu-11-baseline",
+      "real-guest",
       "slow-guest",
       "smoke",
       "stale-events",
