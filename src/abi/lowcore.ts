@@ -94,7 +94,13 @@ export const ProgramCode = {
   regionFirstTranslation: 0x39,
   regionSecondTranslation: 0x3a,
   regionThirdTranslation: 0x3b,
+  aleSequence: 0x2a,
+  asteValidity: 0x2b,
+  asteSequence: 0x2c,
+  extendedAuthority: 0x2d,
   monitorEvent: 0x40,
+  /** Alone, or with another code: 0x80 | code. */
+  perEvent: 0x80,
 } as const;
 
 /** External-interruption codes at lowcore 0x86 (SA22-7832; s390x-machine.md 5.3). */

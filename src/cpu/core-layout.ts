@@ -21,6 +21,7 @@ export const Core = {
   commitFirstBytes: 0x644, //   i32
   commitSecond: 0x648, //       i32 host address
   commitBytes: 0x64c, //        i32, both parts
+  fetchesFirst: 0x650, //       i32: a fetch is of the first operand (access-register mode)
   readBounce: 0x680, //         128 bytes: operands that cross a page, contiguous
   writeBounce: 0x700, //        128 bytes
   scratch: 0x800, //            64 entries: execute targets, instructions that cross a page

@@ -12,6 +12,8 @@
 import { ProgramCode } from "../abi/lowcore.ts";
 import { at } from "../base/bits.ts";
 import type { GuestRam } from "../shm/guest-ram.ts";
+import { AccessLists } from "./access-lists.ts";
+import { Core } from "./core-layout.ts";
 import { type AccessKind, FETCH, INSTRUCTION, STORE, type Translator } from "./seam.ts";
 import { Cpu, type CpuState, PswBit } from "./state.ts";
 import {
@@ -28,7 +30,7 @@ export const SPACE_SECONDARY = 2;
 export const SPACE_HOME = 3;
 export const SPACE_REAL = 4;
 
-/** Control registers that hold the ASCE of spaces 0-3 (AR mode with ALET 0: primary). */
+/** Control registers that hold the ASCE of spaces 0-3 (AR mode: of ALET 0). */
 const ASCE_REGISTER = [1, 1, 7, 13];
 
 /** CR0 bits 32-63 (low half). */
@@ -56,12 +58,10 @@ const {
   pageTranslation: PAGE_TRANSLATION,
   translationSpecification: TRANSLATION_SPECIFICATION,
   aletSpecification: ALET_SPECIFICATION,
-  alenTranslation: ALEN_TRANSLATION,
+  extendedAuthority: EXTENDED_AUTHORITY,
   asceType: ASCE_TYPE,
   regionThirdTranslation: REGION_THIRD_TRANSLATION,
 } = ProgramCode;
-/** The last code of the access-list group 0x28-0x2D. */
-const EXTENDED_AUTHORITY = 0x2d;
 
 /** Translation-exception identification, bits 52-63. */
 const TEID_FETCH = 0x800;
@@ -86,6 +86,17 @@ export class Dat implements Translator {
   cacheable: 0 | 1 = 1;
   /** The AR that a storage operand's access names in AR mode (AR 0 counts as ALET 0). */
   accessRegister = 0;
+  /** Those of the instruction in progress, for accesses whose caller does not say which operand it is. */
+  firstAccessRegister = 0;
+  secondAccessRegister = 0;
+  /** PER: a store went into the range of CR10 and CR11 since `watchStores(true)`. */
+  alteration = false;
+  #watchesStores = false;
+  readonly accessLists: AccessLists;
+  // Result of #findAsce
+  #asceHigh = 0;
+  #asceLow = 0;
+  #fetchOnly = false;
   /** Translation-exception identification of the last failure. */
   teidHigh = 0;
   teidLow = 0;
@@ -122,6 +133,7 @@ export class Dat implements Translator {
     this.#keys = keys;
     this.#edat1 = features.edat1;
     this.#purge = purge;
+    this.accessLists = new AccessLists(state, ram, (real) => this.realToAbsolute(real));
   }
 
   /** Forgets every cached translation of this CPU. Tags keep their meaning. */
@@ -134,7 +146,40 @@ export class Dat implements Translator {
    * @returns the absolute address of the byte, or -1 with the exception recorded in the CPU state
    */
   translate(high: number, low: number, kind: AccessKind): number {
+    this.chooseAccessRegister(kind);
     return this.translateIn(high, low, kind, this.currentSpace(kind), this.pswKey());
+  }
+
+  /** What is stored is the first operand; what is fetched is the second one unless the instruction said so. */
+  chooseAccessRegister(kind: AccessKind): void {
+    const first = kind === STORE || this.#state.i32(Core.fetchesFirst) !== 0;
+    this.accessRegister = first ? this.firstAccessRegister : this.secondAccessRegister;
+  }
+
+  /**
+   * PER storage alteration: from now on every store has to be announced by `stores`, and no page is writable for
+   * the TLB; or no longer.
+   */
+  watchStores(on: boolean): void {
+    if (on === this.#watchesStores) return;
+    this.#watchesStores = on;
+    if (on) this.#purge();
+  }
+
+  /** A store of `bytes` at a logical address is about to happen. */
+  stores(high: number, low: number, bytes: number): void {
+    if (!this.#watchesStores) return;
+    const address = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+    if (this.inPerRange(address, BigInt(bytes))) this.alteration = true;
+  }
+
+  /** Whether bytes lie in the range that CR10 and CR11 give, which may wrap around. */
+  inPerRange(address: bigint, bytes: bigint): boolean {
+    const start = this.#state.cr(10);
+    const end = this.#state.cr(11);
+    const last = address + bytes - 1n;
+    if (start <= end) return last >= start && address <= end;
+    return address <= end || last >= start;
   }
 
   /** As `translate`, in a space and with an access key of the caller's choice. */
@@ -156,10 +201,10 @@ export class Dat implements Translator {
     let asceHigh = 0;
     let asceLow = 0;
     if (space !== SPACE_REAL) {
-      const register = this.#asceRegister(space);
-      if (register < 0) return register;
-      asceHigh = this.#state.high(Cpu.cr + register * 8);
-      asceLow = this.#state.low(Cpu.cr + register * 8);
+      const failed = this.#findAsce(space);
+      if (failed !== 0) return -failed;
+      asceHigh = this.#asceHigh;
+      asceLow = this.#asceLow;
     }
     const store = kind === STORE;
     this.teidHigh = high;
@@ -182,7 +227,7 @@ export class Dat implements Translator {
     } else {
       real = this.#walk(high, low, asceHigh, asceLow);
       if (real < 0) return real;
-      protect = (this.#entryLow & ENTRY_PROTECT) !== 0;
+      protect = (this.#entryLow & ENTRY_PROTECT) !== 0 || this.#fetchOnly;
       if (store && protect) {
         this.teidLow |= TEID_DAT;
         return -PROTECTION;
@@ -210,7 +255,8 @@ export class Dat implements Translator {
       this.#keys.touch(absolute, store ? KEY_REFERENCE | KEY_CHANGE : KEY_REFERENCE);
     }
     // A page whose change bit is still zero stays read-only in the TLB, so the first store comes here.
-    if (mayStore && (store || (storageKey & KEY_CHANGE) !== 0)) this.writable = lowPage ? 2 : 1;
+    if (mayStore && !this.#watchesStores && (store || (storageKey & KEY_CHANGE) !== 0))
+      this.writable = lowPage ? 2 : 1;
     return absolute;
   }
 
@@ -228,10 +274,9 @@ export class Dat implements Translator {
    * table entry stood
    */
   loadReal(high: number, low: number, space: number): number {
-    const register = this.#asceRegister(space);
-    if (register < 0) return register;
-    const asce = Cpu.cr + register * 8;
-    return this.#walk(high, low, this.#state.high(asce), this.#state.low(asce));
+    const failed = this.#findAsce(space);
+    if (failed !== 0) return -failed;
+    return this.#walk(high, low, this.#asceHigh, this.#asceLow);
   }
 
   /** Real (or absolute) address of the last table entry looked at. */
@@ -327,19 +372,34 @@ export class Dat implements Translator {
     if (hasTeid(code)) {
       state.setHalves(Cpu.teid, this.teidHigh, this.teidLow);
       state.setI32(Cpu.excAccessId, space === SPACE_AR ? this.accessRegister : 0);
-    } else if (code === ALET_SPECIFICATION || code === ALEN_TRANSLATION) {
+    } else if (code >= ALET_SPECIFICATION && code <= EXTENDED_AUTHORITY) {
       state.setI32(Cpu.excAccessId, this.accessRegister);
     }
   }
 
-  /** Control register of the space's ASCE, or minus the code when an ALET designates nothing we have. */
-  #asceRegister(space: number): number {
-    if (space !== SPACE_AR || this.accessRegister === 0) return at(ASCE_REGISTER, space & 3);
-    const alet = this.#state.i32(Cpu.ar + this.accessRegister * 4);
-    if (alet === 0) return 1;
-    if (alet === 1) return 7;
-    // Bits 0-6 of an ALET must be zeros; we keep no access lists, so any other entry is invalid.
-    return (alet & 0xfe000000) !== 0 ? -ALET_SPECIFICATION : -ALEN_TRANSLATION;
+  /** Finds the space's ASCE. @returns 0, or the code of the exception that an access list leads to */
+  #findAsce(space: number): number {
+    let register = at(ASCE_REGISTER, space & 3);
+    this.#fetchOnly = false;
+    if (space === SPACE_AR && this.accessRegister !== 0) {
+      const alet = this.#state.i32(Cpu.ar + this.accessRegister * 4);
+      if (alet === 1) register = 7;
+      else if (alet !== 0) return this.#throughAccessList(alet);
+    }
+    this.#asceHigh = this.#state.high(Cpu.cr + register * 8);
+    this.#asceLow = this.#state.low(Cpu.cr + register * 8);
+    return 0;
+  }
+
+  /** The extended-authorization index is in CR8 bits 32-47. */
+  #throughAccessList(alet: number): number {
+    const lists = this.accessLists;
+    const failed = lists.translate(alet, this.#state.low(Cpu.cr + 8 * 8) >>> 16);
+    if (failed !== 0) return failed;
+    this.#asceHigh = lists.asceHigh;
+    this.#asceLow = lists.asceLow;
+    this.#fetchOnly = lists.fetchOnly;
+    return 0;
   }
 
   /** Walks the tables; real address or minus code. Leaves the protection bits met in #entryLow. */

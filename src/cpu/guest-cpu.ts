@@ -135,6 +135,7 @@ export class StateGuestCpu implements GuestCpu {
     for (let page = 0; left > 0; page++) {
       const absolute = dat.translateIn(high, low, kind, space, key);
       if (absolute < 0) return false;
+      if (kind === STORE) dat.stores(high, low, Math.min(left, 4096 - (low & 0xfff)));
       this.#pages[page] = absolute;
       left -= 4096 - (low & 0xfff);
       // next page, carried into the upper half and wrapped by the addressing mode

@@ -54,6 +54,9 @@ const at = {
   architectureMode: field.architectureMode.offset,
   teid: field.translationExceptionId.offset,
   monitorCode: field.monitorCode.offset,
+  perCode: field.perCode.offset,
+  perAddress: field.perAddress.offset,
+  perAccessId: field.perAccessId.offset,
   subchannelWord: field.subchannelWord.offset,
   ioParameter: field.ioParameter.offset,
   ioIdentificationWord: field.ioIdentificationWord.offset,
@@ -98,6 +101,7 @@ const {
   vectorProcessing: VECTOR_PROCESSING,
   spaceSwitchEvent: SPACE_SWITCH,
   monitorEvent: MONITOR,
+  perEvent: PER_EVENT,
 } = ProgramCode;
 
 /** Deliveries in a row whose handler failed at its first instruction before the CPU gives up. */
@@ -157,11 +161,17 @@ export class Interrupts implements Interruptions {
       this.stop(STOP_CHECK);
       return;
     }
-    const code = state.i32(Cpu.programCode);
+    const stored = state.i32(Cpu.programCode);
+    const code = stored & ~PER_EVENT;
     state.setI32(Cpu.programCode, 0);
     state.setI32(Cpu.nullify, 0);
     ram.setU16(lowcore + at.programIlc, state.i32(Cpu.ilc));
-    ram.setU16(lowcore + at.programCode, code);
+    ram.setU16(lowcore + at.programCode, stored);
+    if ((stored & PER_EVENT) !== 0) {
+      ram.setU16(lowcore + at.perCode, state.i32(Cpu.perCode));
+      this.#setU64(lowcore + at.perAddress, Cpu.perAddress);
+      ram.setU8(lowcore + at.perAccessId, state.i32(Cpu.excAccessId) & 0xf);
+    }
     if (hasTeid(code)) {
       this.#setU64(lowcore + at.teid, Cpu.teid);
       ram.setU8(lowcore + at.exceptionAccessId, state.i32(Cpu.excAccessId) & 0xf);

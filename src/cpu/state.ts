@@ -42,6 +42,8 @@ export const Cpu = {
   stopReason: 0x5d8, // i32: STOP_*, why `running` became 0
   programLoops: 0x5dc, // i32: program interruptions in a row that changed nothing (interrupts.ts)
   lastTod: 0x5e0, //   i64: last value that STORE CLOCK gave out: the next is higher
+  perAddress: 0x5e8, // i64: address of the instruction that caused the PER event
+  perCode: 0x5f0, //   i32: PER code << 8 | ATMID
   /** Where the core's own words, TLB and decode cache begin. */
   core: 0x600,
 } as const;

@@ -20,6 +20,8 @@ import {
   externalSetup,
   interruptedSetup,
   keyStep,
+  perStep,
+  quietStep,
   signalStep,
   spaceMoveStep,
 } from "./steps-control.ts";
@@ -416,6 +418,18 @@ export const families: readonly Family[] = [
       [1, branchSteps],
     ],
     external: External.logged,
+  },
+  {
+    name: "per",
+    what: "program-event recording: instruction fetching in a range",
+    setup: (g) => {
+      if (g.chance(30)) datSetup(g);
+    },
+    steps: [
+      [4, perStep],
+      [1, quietStep],
+    ],
+    length: 8,
   },
   {
     name: "interrupted",

@@ -44,7 +44,9 @@ class Qmp {
   constructor(child: ChildProcessWithoutNullStreams) {
     this.child = child;
     createInterface({ input: child.stdout }).on("line", (line) => {
-      this.#queue.push(JSON.parse(line) as Message);
+      // A failed assertion of QEMU is announced in between.
+      if (line.startsWith("{")) this.#queue.push(JSON.parse(line) as Message);
+      else this.#errors += line;
       this.#waiter?.();
     });
     child.stderr.on("data", (chunk: Buffer) => {

@@ -108,6 +108,40 @@ export function signalStep(g: Generator): void {
   }
 }
 
+const PER_FETCH = 0x40000000n;
+const watched = [
+  ...["l", "lh", "st", "sth", "stc", "ic", "lg", "lgf", "llgc", "stg", "lrvg", "strv", "ld", "std"],
+  ...["lgr", "lr", "lghi", "lhi", "llilf", "iihf", "sllg", "srlg", "rll", "mvi", "mvghi", "stcm"],
+  ...["mvc"],
+].map(rowNamed);
+
+/**
+ * Turns PER instruction fetching on for some instructions of those that follow, executes them, turns it off. Not
+ * branches, SVC, or what sets the condition code: QEMU cannot judge them (qemu-faults.ts).
+ */
+export function perStep(g: Generator): void {
+  const operand = g.operand(1, 1, false, false);
+  const from = g.here + 24 + 2 * g.below(12);
+  const range = g.chance(20) ? [from, g.here] : [from, from + 2 * g.below(8)];
+  const words = [PER_FETCH, ...range.map(BigInt)];
+  const bytes = words.flatMap((word) =>
+    Array.from({ length: 8 }, (_, n) => Number((word >> BigInt(56 - 8 * n)) & 255n)),
+  );
+  const base = g.freeNonzero();
+  g.lock(operand.b);
+  g.loadConstant(base, BigInt(g.literal(bytes, 8)));
+  g.emit(insn("lctlg", { r1: 9, r3: 11, b2: base, d2: 0 }));
+  g.emit(insn("stosm", { b1: operand.b, d1: operand.d, i: 0x40 }));
+  for (let n = 0; n < 5; n++) quietStep(g);
+  g.emit(insn("stnsm", { b1: operand.b, d1: operand.d, i: 0xbf }));
+  g.unlock(operand.b);
+}
+
+/** An instruction that leaves the condition code alone. */
+export function quietStep(g: Generator): void {
+  emitRow(g, g.rng.pick(watched));
+}
+
 /** External interruptions are enabled by the PSW (mostly) and by control register 0. */
 export function externalSetup(g: Generator): void {
   if (g.chance(70)) g.pswMask |= PSW_EXTERNAL;

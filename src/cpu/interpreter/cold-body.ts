@@ -150,6 +150,19 @@ export class ColdBody extends Body {
     this.fn.return(i32.select(status, i32.const(Status.jump), status));
   }
 
+  /** An instruction with something to be done before and after it. */
+  watched(): void {
+    const { watch, watched } = this.#context.imports;
+    const handler = this.let32(call32(watch, this.entry));
+    this.#faultUnless(handler);
+    const status = callIndirect32(this.#context.rowType, handler, this.entry);
+    this.fn.return(call32(watched, status));
+  }
+
+  override fetchFirst(on: boolean): void {
+    this.fn.emit(i32.store(AREA, i32.const(on ? 1 : 0), Core.fetchesFirst));
+  }
+
   slow(): void {
     this.fn.return(call32(this.#context.imports.slow, this.entry));
   }

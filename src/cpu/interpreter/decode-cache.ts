@@ -19,7 +19,7 @@ import {
 import { decodeOperands, isRelative } from "../table/formats.ts";
 import { instructionLength, opcodeKey, type Row } from "../table/row.ts";
 import { FIRST_ROW_HANDLER, HANDLER_PAGE_END } from "./dispatch.ts";
-import { HANDLER_CROSS, handlerRows } from "./module.ts";
+import { HANDLER_CROSS, HANDLER_WATCHED, handlerRows } from "./module.ts";
 
 /** What the dispatch loop compares: eight bytes from the instruction on, at the page's end the last eight. */
 const WINDOW_BYTES = 8;
@@ -53,7 +53,10 @@ export class DecodeCache {
   readonly #has: (facility: number) => boolean;
   readonly #slow: (key: number) => SlowHandler;
   /** Slot index + 1 of each page of RAM, 0 = none. */
-  readonly #slotOfPage: Uint16Array;
+  #slotOfPage: Uint16Array;
+  /** The same for instructions that are watched, while none is; and the other way round. */
+  #slotOfOtherPage: Uint16Array | undefined;
+  #watched = false;
   /** Page of each slot, absolute address; -1 = unused. */
   readonly #pageOfSlot = new Float64Array(SLOT_COUNT).fill(-1);
   #nextSlot = 0;
@@ -80,6 +83,36 @@ export class DecodeCache {
     this.#slotOfPage = new Uint16Array(Math.ceil(vm.map.ramBytes / PAGE_BYTES));
   }
 
+  /** From now on instructions are decoded to be watched one by one, in slots of their own; or no longer. */
+  watch(on: boolean): void {
+    if (on === this.#watched) return;
+    this.#watched = on;
+    this.#slotOfOtherPage ??= new Uint16Array(this.#slotOfPage.length);
+    [this.#slotOfPage, this.#slotOfOtherPage] = [this.#slotOfOtherPage, this.#slotOfPage];
+    this.purgeTranslations();
+    const scratch = this.#area + Core.scratch;
+    this.#bytes.fill(0, scratch, scratch + SCRATCH_ENTRIES * Entry.size);
+  }
+
+  /** Bytes 0-3 and 4-5 (in the upper half) of the instruction that an entry was decoded from. */
+  instruction(entry: number): readonly [number, number] {
+    const view = this.#view;
+    let at = entry + Entry.bytes;
+    if (entry >= this.#area + Core.slots) {
+      const offset = this.absoluteOf(entry) % PAGE_BYTES;
+      at += offset - Math.min(offset, PAGE_BYTES - WINDOW_BYTES);
+    }
+    const length = view.getUint8(entry + Entry.length);
+    const half = (n: number): number => (n * 2 < length ? view.getUint16(at + n * 2) : 0);
+    return [(half(0) << 16) | half(1), half(2) << 16];
+  }
+
+  /** Handler of an instruction that is not watched. */
+  handler(high: number, low: number): number {
+    const key = opcodeKey(high, low);
+    return this.#row(key)?.handler ?? this.#slow(key).handler;
+  }
+
   /** Forgets which logical pages lead to which slots. */
   purgeTranslations(): void {
     const start = this.#area + Core.instructionTlb;
@@ -94,7 +127,7 @@ export class DecodeCache {
     this.#nextSlot = (slot + 1) % SLOT_COUNT;
     const before = at(this.#pageOfSlot, slot);
     if (before >= 0) {
-      this.#slotOfPage[before / PAGE_BYTES] = 0;
+      this.#forget(before / PAGE_BYTES, slot + 1);
       this.purgeTranslations();
     }
     this.#pageOfSlot[slot] = page;
@@ -185,6 +218,12 @@ export class DecodeCache {
     return this.#area + Core.slots + index * SLOT_BYTES;
   }
 
+  /** A slot of either kind is given to another page. */
+  #forget(page: number, slot: number): void {
+    if (this.#slotOfPage[page] === slot) this.#slotOfPage[page] = 0;
+    else if (this.#slotOfOtherPage !== undefined) this.#slotOfOtherPage[page] = 0;
+  }
+
   #sameBytes(first: number, second: number, count: number): boolean {
     for (let i = 0; i < count; i++) {
       if (this.#bytes[first + i] !== this.#bytes[second + i]) return false;
@@ -196,11 +235,9 @@ export class DecodeCache {
   #fill(entry: number, length: number): void {
     const view = this.#view;
     const key = opcodeKey(this.#high, this.#low);
-    const known = rowsByKey.get(key);
-    const usable =
-      known !== undefined && (known.row.facility === undefined || this.#has(known.row.facility));
+    const known = this.#row(key);
     view.setUint8(entry + Entry.length, length);
-    if (usable) {
+    if (known !== undefined) {
       view.setUint16(entry + Entry.handler, known.handler, true);
       decodeOperands(view, this.#area, entry, known.row.format, this.#high, this.#low);
     } else {
@@ -210,5 +247,13 @@ export class DecodeCache {
       view.setInt32(entry + Entry.b, this.#low, true);
       view.setInt32(entry + Entry.d, index, true);
     }
+    if (this.#watched) view.setUint16(entry + Entry.handler, HANDLER_WATCHED, true);
+  }
+
+  /** The row of an opcode that this model has. */
+  #row(key: number): Decoded | undefined {
+    const known = rowsByKey.get(key);
+    if (known?.row.facility === undefined || this.#has(known.row.facility)) return known;
+    return undefined;
   }
 }

@@ -29,7 +29,7 @@ import {
 export const AREA = globalGet32(0);
 
 export interface Imports {
-  /** (high, low, kind) -> host address or 0; fills the TLB. */
+  /** (high, low, kind | bytes << 8) -> host address or 0; fills the TLB. */
   readonly fill: number;
   /** (high, low) -> host address of the page's slot or 0. */
   readonly lookup: number;
@@ -41,6 +41,10 @@ export interface Imports {
   readonly execute: number;
   /** (entry) -> scratch entry of an instruction that crosses a page, or 0. */
   readonly cross: number;
+  /** (entry) -> handler of the instruction that is to be watched, or 0. */
+  readonly watch: number;
+  /** (status) -> status after it. */
+  readonly watched: number;
   /** (bytes 0-3) of each instruction that has an import of its own. */
   readonly direct: readonly { readonly index: number; readonly kind: ExitKind }[];
 }
@@ -172,6 +176,11 @@ function readFunction(helpers: Helpers, imports: Imports): FunctionBuilder {
   return fn;
 }
 
+/** A store's kind, with its length for those who look at stores. */
+function storeOf(bytes: I32): I32 {
+  return i32.or(i32.shl(bytes, i32.const(8)), i32.const(STORE));
+}
+
 function writeFunction(helpers: Helpers, imports: Imports): FunctionBuilder {
   const fn = new Builder([VALUE_I64, VALUE_I32]);
   const address = fn.parameter64(0).get;
@@ -184,7 +193,7 @@ function writeFunction(helpers: Helpers, imports: Imports): FunctionBuilder {
   const behind = i32.geU(i32.and(i32.wrap(address), i32.const(0xfff)), i32.const(512));
   fn.if(i32.and(lowHit, behind), () => fn.return(hostOf(entry, address)));
   fn.if(i32.eqz(crosses(address, bytes)), () =>
-    fn.return(call32(imports.fill, high32(address), i32.wrap(address), i32.const(STORE))),
+    fn.return(call32(imports.fill, high32(address), i32.wrap(address), storeOf(bytes))),
   );
   const first = fn.let32(firstPart(address));
   const one = fn.let32(call32(helpers.write, address, i32.const(1)));

@@ -12,6 +12,7 @@ import { Program } from "../table/body.ts";
 import { instructionLength } from "../table/row.ts";
 import type { DecodeCache } from "./decode-cache.ts";
 import type { InterpreterImports } from "./module.ts";
+import { mustWatch, mustWatchStores, Watched } from "./watched.ts";
 
 /** Tags of spaces that must not be cached: no TLB entry ever carries them. */
 const NO_DATA_TAG = 0xfff;
@@ -45,6 +46,7 @@ export class HostCalls {
   readonly #cache: DecodeCache;
   readonly #handlers: readonly (() => void)[];
   readonly #flags: CoreFlags;
+  readonly #watched: Watched;
   // The instruction that `#gather` put together last
   #gatheredHigh = 0;
   #gatheredLow = 0;
@@ -57,6 +59,12 @@ export class HostCalls {
     this.#cache = parts.cache;
     this.#handlers = parts.handlers;
     this.#flags = parts.flags;
+    this.#watched = new Watched({
+      state: this.#state,
+      dat: this.#system.dat,
+      instruction: (entry) => this.#cache.instruction(entry),
+      handler: (high, low) => this.#cache.handler(high, low),
+    });
   }
 
   imports(): InterpreterImports {
@@ -67,6 +75,8 @@ export class HostCalls {
       slow: (entry) => this.#slow(entry >>> 0),
       execute: (high, low, modifier) => this.#executeTarget(high, low, modifier),
       cross: (entry) => this.#crossing(entry >>> 0),
+      watch: (entry) => this.#watched.begin(entry >>> 0),
+      watched: (status) => this.#watched.end(status),
     };
   }
 
@@ -90,6 +100,9 @@ export class HostCalls {
       instruction === 0 ? NO_INSTRUCTION_TAG : instruction << 1,
     );
     state.setI32(Cpu.cc, state.i32(Cpu.cc) & CC_MASK);
+    this.#cache.watch(mustWatch(state));
+    dat.watchStores(mustWatchStores(state));
+    this.#flags.changed = false;
   }
 
   /** Length of the instruction in progress; of EXECUTE for its target. */
@@ -100,8 +113,10 @@ export class HostCalls {
   /** TLB miss: translates one byte's page; host address of the byte, or 0 with the fault recorded. */
   #fill(high: number, low: number, kind: number): number {
     const { dat } = this.#system;
-    const absolute = dat.translate(high, low, kind === STORE ? STORE : 0);
+    const store = (kind & 0xff) === STORE;
+    const absolute = dat.translate(high, low, store ? STORE : 0);
     if (absolute < 0) return 0;
+    if (store) dat.stores(high, low, kind >>> 8);
     const host = this.#vm.map.ramOffset + absolute;
     const tag = this.#state.i32(Core.dataTag);
     if (tag === NO_DATA_TAG || dat.cacheable === 0) return host;

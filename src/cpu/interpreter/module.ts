@@ -17,12 +17,14 @@ import { defineHelpers, type Imports } from "./helpers.ts";
 /** Rows in the order of their handler numbers; the hot ones first. */
 export const handlerRows: readonly Row[] = orderRows();
 /**
- * Handlers behind the rows: instructions written in TypeScript, those that cross a page, and intercepted ones with an
+ * Handlers behind the rows: instructions written in TypeScript, those that cross a page, any instruction while
+ * each is watched, and intercepted ones with an
  * import of their own (`InterceptHandler.direct`).
  */
 export const HANDLER_SLOW = FIRST_ROW_HANDLER + handlerRows.length;
 export const HANDLER_CROSS = HANDLER_SLOW + 1;
-export const HANDLER_DIRECT = HANDLER_CROSS + 1;
+export const HANDLER_WATCHED = HANDLER_CROSS + 1;
+export const HANDLER_DIRECT = HANDLER_WATCHED + 1;
 
 /** Those, by the names of their imports, which take bytes 0-3 of the instruction. */
 export const directInstructions = [
@@ -46,6 +48,8 @@ export interface InterpreterImports {
   slow(entry: number): number;
   execute(high: number, low: number, modifier: number): number;
   cross(entry: number): number;
+  watch(entry: number): number;
+  watched(status: number): number;
 }
 
 export function buildInterpreterModule(): InterpreterModule {
@@ -72,11 +76,12 @@ export function buildInterpreterModule(): InterpreterModule {
   const largestRowBytes = Math.max(...sizes);
   const slow = define((body) => body.slow(), "slow");
   const cross = define((body) => body.cross(), "slow");
+  const watched = define((body) => body.watched(), "slow");
   const direct = imports.direct.map(({ index, kind }) =>
     define((body) => body.direct(index, kind), "slow"),
   );
   // Handlers 0 and 1 belong to the dispatch function and are never called.
-  module.setTable([slow, slow, ...rows, slow, cross, ...direct]);
+  module.setTable([slow, slow, ...rows, slow, cross, watched, ...direct]);
 
   const run = module.declare(signature);
   const hotRows = handlerRows.slice(0, hotMnemonics.length);
@@ -98,6 +103,8 @@ function declareImports(module: ModuleBuilder): Imports {
     slow: declare("slow", 1, true),
     execute: declare("execute", 3, true),
     cross: declare("cross", 1, true),
+    watch: declare("watch", 1, true),
+    watched: declare("watched", 1, true),
     direct: directInstructions.map(([name]) => ({ index: declare(name, 1, false), kind: name })),
   };
 }

@@ -39,7 +39,7 @@ export function cuse(c: SlowContext): void {
   let equal = 0;
   let cc = at.firstLength === 0n && at.secondLength === 0n ? 2 : 3;
   for (let done = 0; cc === 3 && (done < UNIT || equal > 0); done++) {
-    const x = at.firstLength > 0n ? c.fetchByte(at.firstAddress) : -2;
+    const x = at.firstLength > 0n ? c.ofFirst(() => c.fetchByte(at.firstAddress)) : -2;
     const y = x === -1 || at.secondLength <= 0n ? -2 : c.fetchByte(at.secondAddress);
     if (x === -1 || y === -1) {
       // With something done: stop here with code 3, at the run's beginning, and meet it again.

@@ -159,8 +159,17 @@ export class SlowContext {
     return this.#resolve(address, FETCH);
   }
 
-  storeByte(address: bigint): number {
-    return this.#resolve(address, STORE);
+  /** @param bytes how many will be stored from there on, in the same page */
+  storeByte(address: bigint, bytes = 1): number {
+    return this.#resolve(address, STORE, bytes);
+  }
+
+  /** `fetchByte` and `read` of the first operand of two. */
+  ofFirst<T>(fetch: () => T): T {
+    this.state.setI32(Core.fetchesFirst, 1);
+    const result = fetch();
+    this.state.setI32(Core.fetchesFirst, 0);
+    return result;
   }
 
   /** Host address under a key of the program's choice, or minus the code of the exception, not recorded. */
@@ -172,7 +181,9 @@ export class SlowContext {
     const dat = this.#dat;
     const high = Number(address >> 32n) | 0;
     const low = Number(address & WORD) | 0;
+    dat.chooseAccessRegister(kind);
     const absolute = dat.resolve(high, low, kind, dat.currentSpace(kind), key ?? dat.pswKey());
+    if (kind === STORE && absolute >= 0) dat.stores(high, low, Number(PAGE));
     return absolute < 0 ? absolute : this.#ramOffset + absolute;
   }
 
@@ -219,10 +230,11 @@ export class SlowContext {
     return Number(PAGE - (address & (PAGE - 1n)));
   }
 
-  #resolve(address: bigint, kind: typeof FETCH | typeof STORE): number {
+  #resolve(address: bigint, kind: typeof FETCH | typeof STORE, bytes = 1): number {
     const high = Number(address >> 32n) | 0;
     const low = Number(address & WORD) | 0;
     const absolute = this.#dat.translate(high, low, kind);
+    if (kind === STORE && absolute >= 0) this.#dat.stores(high, low, bytes);
     return absolute < 0 ? -1 : this.#ramOffset + absolute;
   }
 }

@@ -138,7 +138,7 @@ function clclu(c: SlowContext): void {
       cc = 0;
       break;
     }
-    const left = first.length === 0n ? pad : character(c, first.address, 2);
+    const left = first.length === 0n ? pad : c.ofFirst(() => character(c, first.address, 2));
     const right = left < 0 ? -1 : second.length === 0n ? pad : character(c, second.address, 2);
     if (right < 0) {
       if (done === 0) return;

@@ -72,11 +72,11 @@ function moveUnit(c: SlowContext, first: Operand, second: Operand, pad: number):
     bytes = min(bytes, min(second.length, BigInt(c.untilPageEnd(second.address))));
   }
   if (bytes === 0n) return true;
+  const count = Number(bytes);
   const source = padding ? 0 : c.fetchByte(second.address);
   if (source < 0) return false;
-  const target = c.storeByte(first.address);
+  const target = c.storeByte(first.address, count);
   if (target < 0) return false;
-  const count = Number(bytes);
   if (padding) c.bytes.fill(pad, target, target + count);
   else c.bytes.copyWithin(target, source, source + count);
   advance(c, first, bytes);
@@ -127,7 +127,7 @@ export function mvcle(c: SlowContext): void {
 
 /** Outcome of a unit of comparison: -1 exception, 3 go on, else the condition code. */
 function compareUnit(c: SlowContext, first: Operand, second: Operand, pad: number): number {
-  const left = first.length === 0n ? 0 : c.fetchByte(first.address);
+  const left = first.length === 0n ? 0 : c.ofFirst(() => c.fetchByte(first.address));
   if (left < 0) return -1;
   const right = second.length === 0n ? 0 : c.fetchByte(second.address);
   if (right < 0) return -1;

@@ -71,7 +71,7 @@ export function tre(c: SlowContext): void {
       cc = 0;
       break;
     }
-    const host = c.fetchByte(at);
+    const host = c.ofFirst(() => c.fetchByte(at));
     const byte = host < 0 ? 0 : (c.bytes[host] as number);
     if (host >= 0 && byte === test) {
       cc = 1;

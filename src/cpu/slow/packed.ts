@@ -26,7 +26,8 @@ function operand(c: SlowContext, address: bigint, length: number): Operand | und
 /** The first operand, known to be changeable. */
 function target(c: SlowContext, length: number): Operand | undefined {
   const address = c.baseDisplacement(16);
-  return c.mayWrite(address, length) ? operand(c, address, length) : undefined;
+  if (!c.mayWrite(address, length)) return undefined;
+  return c.ofFirst(() => operand(c, address, length));
 }
 
 /** First and second operand of the SS format with two lengths. */
@@ -81,7 +82,8 @@ function zap(c: SlowContext): void {
 
 function cp(c: SlowContext): void {
   const second = operand(c, c.baseDisplacement(32), c.field(12, 4) + 1);
-  const first = second && operand(c, c.baseDisplacement(16), c.field(8, 4) + 1);
+  const length = c.field(8, 4) + 1;
+  const first = second && c.ofFirst(() => operand(c, c.baseDisplacement(16), length));
   if (!first) return;
   const a = unpackNumber(first.bytes);
   const b = unpackNumber(second.bytes);

@@ -57,6 +57,7 @@ const rows: readonly (readonly [number, string, SystemInstruction<SystemContext>
   [0xb22b, "SSKE", translation.sske],
   [0xb22a, "RRBE", translation.rrbe],
   [0xb22c, "TB", translation.tb],
+  [0xb24c, "TAR", translation.tar],
   [0xc80, "MVCOS", move.mvcos],
   [0xda, "MVCP", move.mvcp],
   [0xdb, "MVCS", move.mvcs],

@@ -1,6 +1,6 @@
 /**
  * Instructions over address translation and storage keys: IPTE, IDTE, CSP, CSPG, PTLB, LRA, LRAG, LRAY, LURA,
- * LURAG, STURA, STURG, TPROT, ISKE, IVSK, SSKE, RRBE, TB. Source: SA22-7832 chapter 10. Invalidation instructions
+ * LURAG, STURA, STURG, TPROT, ISKE, IVSK, SSKE, RRBE, TAR, TB. Source: SA22-7832 chapter 10. Invalidation instructions
  * may clear more of the TLB than they must; they clear all of it.
  */
 import { ProgramCode } from "../../abi/lowcore.ts";
@@ -17,6 +17,7 @@ import {
 } from "./context.ts";
 
 const TWO_32 = 0x1_0000_0000;
+const ALET_PRIMARY_LIST = 0x01000000;
 const {
   protection: PROTECTION,
   segmentTranslation: SEGMENT_TRANSLATION,
@@ -228,6 +229,19 @@ export function rrbe(sys: SystemContext): void {
   sys.keys.set(frame, key & ~KEY_REFERENCE);
   sys.state.setI32(Cpu.cc, (key >>> 1) & 3);
   sys.purgeEverywhere();
+}
+
+/** TEST ACCESS: condition code 0 ALET 0, 1 and 2 an entry of the DU's or the primary list, 3 none that can be used. */
+export function tar(sys: SystemContext): void {
+  const alet = sys.state.i32(Cpu.ar + sys.r24 * 4);
+  if (alet === 0 || alet === 1) {
+    sys.guest.setCc(alet === 0 ? 0 : 3);
+    return;
+  }
+  const failed = sys.dat.accessLists.translate(alet, sys.guest.grLow(sys.r28) >>> 16);
+  if (failed === ADDRESSING) sys.guest.program(ADDRESSING);
+  else if (failed !== 0) sys.guest.setCc(3);
+  else sys.guest.setCc((alet & ALET_PRIMARY_LIST) !== 0 ? 2 : 1);
 }
 
 /** INSERT VIRTUAL STORAGE KEY: of a logical address; bits 0-4 of the key, without reference and change. */

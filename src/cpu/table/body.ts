@@ -108,6 +108,17 @@ export abstract class Body {
   /** Records a program interruption: `nullify` as in state.ts. */
   protected abstract raise(code: number, nullify: number): void;
 
+  /** From here on fetches are of the first operand, or of the second one again: access-register mode asks. */
+  fetchFirst(_on: boolean): void {}
+
+  /** A fetch of the first operand of two; `fetch` emits it. */
+  ofFirst<T>(fetch: () => T): T {
+    this.fetchFirst(true);
+    const value = fetch();
+    this.fetchFirst(false);
+    return value;
+  }
+
   // Values in temporaries
 
   let32(value: I32): I32 {

@@ -59,7 +59,7 @@ function combine(each: (b: Body, first: I32, second: I32) => I32) {
     const index = b.variable32(ZERO32);
     const source = b.let32(b.inPlace(second, length));
     // The first operand is fetched and stored: a missing page shows as a fetch.
-    b.fn.drop(b.inPlace(first, length));
+    b.ofFirst(() => b.fn.drop(b.inPlace(first, length)));
     const target = b.let32(b.inPlaceForChange(first, length));
     const step = (again: Label, from: I32, to: I32): void => {
       const value = b.let32(each(b, i32.load8U(to), i32.load8U(from)));
@@ -76,10 +76,12 @@ function combine(each: (b: Body, first: I32, second: I32) => I32) {
           step(again, from, b.let32(i32.add(target, index.get)));
         }),
       () => {
-        for (const operand of [second, first]) {
+        const ends = (operand: I64): void => {
           b.readable(operand, 1);
           b.readable(lastOf(b, operand, length), 1);
-        }
+        };
+        ends(second);
+        b.ofFirst(() => ends(first));
         b.probe(first, length);
         b.loop((again) => {
           const from = b.readable(plus(b, second, index.get), 1);
@@ -110,7 +112,7 @@ function compare(b: Body): void {
     b.set(index, i32.add(index.get, i32.const(1)));
     b.fn.brIf(again, i32.and(i32.eq(x.get, y.get), i32.ltU(index.get, length)));
   };
-  const left = b.let32(b.inPlace(first, length));
+  const left = b.ofFirst(() => b.let32(b.inPlace(first, length)));
   const right = b.let32(b.inPlace(second, length));
   b.if(
     i32.and(i32.ne(left, ZERO32), i32.ne(right, ZERO32)),
@@ -120,7 +122,9 @@ function compare(b: Body): void {
       ),
     () =>
       b.loop((again) => {
-        const firstByte = b.let32(i32.load8U(b.readable(plus(b, first, index.get), 1)));
+        const firstByte = b.ofFirst(() =>
+          b.let32(i32.load8U(b.readable(plus(b, first, index.get), 1))),
+        );
         step(again, firstByte, i32.load8U(b.readable(plus(b, second, index.get), 1)));
       }),
   );
@@ -147,8 +151,10 @@ function moveInverse(b: Body): void {
 /** TR: each byte of the first operand is replaced by the table's byte; all are looked up before. */
 function translate(b: Body): void {
   const { length, first, second } = operands(b);
-  b.readable(first, 1);
-  b.readable(lastOf(b, first, length), 1);
+  b.ofFirst(() => {
+    b.readable(first, 1);
+    b.readable(lastOf(b, first, length), 1);
+  });
   b.probe(first, length);
   const pass = (store: boolean): void => {
     const index = b.variable32(ZERO32);
@@ -176,7 +182,7 @@ function scanForFunction(b: Body, argumentAt: (first: I64, index: I32) => I64): 
   const at = b.fn.temp64();
   b.loop((again) => {
     b.set(at, argumentAt(first, index.get));
-    const argument = b.let32(i32.load8U(b.readable(at.get, 1)));
+    const argument = b.ofFirst(() => b.let32(i32.load8U(b.readable(at.get, 1))));
     b.set(found, i32.load8U(b.readable(plus(b, second, argument), 1)));
     b.set(index, i32.add(index.get, i32.const(1)));
     b.fn.brIf(again, i32.and(i32.eqz(found.get), i32.ltU(index.get, length)));

@@ -101,7 +101,7 @@ function compare(b: Body): void {
   const cc = b.variable32(i32.const(3));
   b.fn.block((out) =>
     b.loop((again) => {
-      const left = orStop(b, done, b.tryReadable(first.get), out);
+      const left = b.ofFirst(() => orStop(b, done, b.tryReadable(first.get), out));
       const x = b.let32(i32.load8U(left));
       const right = orStop(b, done, b.tryReadable(second.get), out);
       const y = b.let32(i32.load8U(right));
