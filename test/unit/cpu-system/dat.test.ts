@@ -312,13 +312,15 @@ describe("address spaces", () => {
 
   it("an AR with ALET 0 is primary, 1 is secondary; others are refused and name the AR", () => {
     m.setPsw(DAT_ON | MASK64 | (1n << 46n), 0n);
-    m.dat.accessRegister = 5;
+    m.dat.secondAccessRegister = 5;
     m.state.setI32(Cpu.ar + 20, 1);
     expect(m.translate(0x123n, FETCH)).toBe(0x60123);
     expect(m.dat.cacheable).toBe(0);
     m.state.setI32(Cpu.ar + 20, 0);
     expect(failing(0x123n, FETCH)).toBe(0x10);
     expect(m.state.i32(Cpu.excAccessId)).toBe(5);
+    // The dispatchable unit's control table is at 0: entry 2 of its list, at 0 too, is made invalid.
+    m.ram.setU32(0x20, 0x80000000);
     m.state.setI32(Cpu.ar + 20, 2);
     expect(failing(0x123n, FETCH)).toBe(0x29);
     expect(m.state.i32(Cpu.excAccessId)).toBe(5);
@@ -422,8 +424,10 @@ it("no PSW, control registers, tables or address make a translation throw or lea
         hostile.state.setCr(1, cr1);
         hostile.state.setCr(7, cr7);
         hostile.state.setCr(13, cr13);
-        hostile.dat.accessRegister = Number(address & 15n);
-        hostile.state.setI32(Cpu.ar + hostile.dat.accessRegister * 4, half(alet));
+        const register = Number(address & 15n);
+        hostile.dat.firstAccessRegister = register;
+        hostile.dat.secondAccessRegister = register;
+        hostile.state.setI32(Cpu.ar + register * 4, half(alet));
         hostile.state.setI32(Cpu.prefix, prefix * 8192);
         for (const [index, value] of entries) hostile.setU64(index * 8, value);
         hostile.state.setI32(Cpu.programCode, 0);
