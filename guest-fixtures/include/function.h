@@ -13,7 +13,7 @@
 enum function_state {
 	FUNCTION_FOREIGN, /* not a test function: listed, probed and left alone */
 	FUNCTION_OK,
-	FUNCTION_SUSPECT, /* the function answers with errors, no event so far: work pauses */
+	FUNCTION_SUSPECT, /* the function answers with errors, no event so far: work pauses, or never began */
 	FUNCTION_RECOVERING,
 	FUNCTION_FAILED, /* recovery gave up */
 	FUNCTION_PERMANENT, /* the machine said that the function is lost */
@@ -36,13 +36,16 @@ struct work {
 	const char *trouble; /* what failed last */
 };
 
+#define LOST_INTERRUPTS 1
+#define LOST_TRANSLATION 2
+
 struct recovery {
 	u32 step;
 	u64 due;
 	u32 tries; /* busy answers in this step */
 	u32 attempts;
 	u32 fresh; /* an attempt was set up, no step of it is done */
-	u32 lost; /* registrations that a disable took away and no attempt has brought back */
+	u32 lost; /* LOST_…: registrations that a disable took away, or that were never made */
 	u32 checked_before;
 	u16 pec;
 	const char *by; /* "clear" or "reset" */

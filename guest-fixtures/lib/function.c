@@ -302,11 +302,13 @@ u32 function_program(struct function *f)
 	return 0;
 }
 
-static int refused(struct function *f, const char *what, u32 result)
+/* A function that breaks while it is started is not lost: the event that says so begins its recovery. */
+static int refused(struct function *f, const char *what, u32 result, u32 lost)
 {
 	say("fid %08x fh %08x %s refused cc %u status %u", f->fid, f->fh, what, PCI_CC(result),
 	    PCI_STATUS(result));
-	f->state = FUNCTION_FAILED;
+	f->recovery.lost = lost;
+	f->state = PCI_CC(result) == 1 || result == FUNCTION_STRANGE ? FUNCTION_SUSPECT : FUNCTION_FAILED;
 	return 1;
 }
 
@@ -325,21 +327,21 @@ int function_start(struct function *f)
 	while (PCI_CC(result = function_register_translation(f)) == 2)
 		sleep_us(1000);
 	if (result)
-		return refused(f, "translation", result);
+		return refused(f, "translation", result, LOST_INTERRUPTS | LOST_TRANSLATION);
 	if (f->group.refresh) {
 		result = pci_refresh(f->fh, f->iova, SEGMENT_BYTES);
 		if (result)
-			return refused(f, "refresh", result);
+			return refused(f, "refresh", result, LOST_INTERRUPTS);
 	}
 	function_set_measurement(f, 1);
 	result = function_register_interrupts(f);
 	if (result)
-		return refused(f, "interrupts", result);
+		return refused(f, "interrupts", result, LOST_INTERRUPTS);
 	if (f->vendor != TF_VENDOR_ID || f->device != TF_DEVICE_ID)
 		return 0;
 	result = function_program(f);
 	if (result)
-		return refused(f, "programming", result);
+		return refused(f, "programming", result, 0);
 	f->state = FUNCTION_OK;
 	f->work.due = tod_now();
 	return 0;
@@ -369,8 +371,10 @@ static void probe_foreign(struct function *f)
 	u16 code;
 
 	f->state = FUNCTION_FOREIGN;
-	if (function_start(f))
+	if (function_start(f)) {
+		f->state = FUNCTION_FAILED;
 		return;
+	}
 	f->state = FUNCTION_FOREIGN;
 	result = pci_load(f->fh, PCI_CONFIG, CONFIG_VENDOR, 2, &vendor);
 	memset(&fib, 0, sizeof(fib));

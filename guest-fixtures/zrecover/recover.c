@@ -24,9 +24,6 @@
 #define PROOF_ROUNDS 3
 #define HANDLE_ENABLED 0x80000000u
 
-#define LOST_INTERRUPTS 1
-#define LOST_TRANSLATION 2
-
 enum step {
 	STEP_BLOCK,
 	STEP_LOOK,

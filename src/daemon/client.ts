@@ -11,15 +11,15 @@ export interface ClientOptions {
   readonly json?: boolean;
 }
 
+const EXIT_STATUS =
+  "Exit status: 0 done, 1 the daemon refused, 2 bad usage, 3 no daemon runs there.";
+
 /** Adds what every client command understands. */
-export function clientCommand(command: Command): Command {
+export function clientCommand(command: Command, exitStatus = EXIT_STATUS): Command {
   return command
     .option("--state-dir <dir>", "the daemon's state directory (ZMEND_STATE_DIR)")
     .option("--json", "print JSON")
-    .addHelpText(
-      "after",
-      "\nExit status: 0 done, 1 the daemon refused, 2 bad usage, 3 no daemon runs there.",
-    );
+    .addHelpText("after", `\n${exitStatus}`);
 }
 
 export function stateDirOf(options: { readonly stateDir?: string }): string {

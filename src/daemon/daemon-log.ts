@@ -37,6 +37,9 @@ function logEvent(log: Logger, vm: string, event: VmEvent, wantedDown: boolean):
       log.warn({ vm, fid: hex(fid, 8), cause, deaths, restarts }, "recovery worker died");
       return;
     }
+    case "powerdown":
+      log.info({ vm }, "the guest is asked to switch off");
+      return;
     case "watchdog":
       log.warn({ vm, action: event.action }, "the guest's watchdog has fired");
       return;

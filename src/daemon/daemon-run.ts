@@ -62,6 +62,7 @@ export class DaemonRun {
       await asked;
       this.#log.info({ signal: this.#signal }, "the daemon stops");
       await this.#notify.stopping();
+      this.#services?.ending();
       await this.#supervisor.stopAll(this.#config.stopTimeoutMs);
     } finally {
       await this.#down();

@@ -12,7 +12,7 @@ import { createHttp } from "../control/http/service.ts";
 import { type Journal, type OperatorRecord, openJournal } from "../control/journal/index.ts";
 import { createMetrics, type Metrics } from "../control/metrics/index.ts";
 import { createPage, newToken, type Page } from "../control/page/index.ts";
-import { createQmpServer } from "../control/qmp/index.ts";
+import { createQmpServer, type QmpServer } from "../control/qmp/index.ts";
 import type { DaemonVmPlan } from "./daemon-plan.ts";
 
 const SEGMENT_MAX_BYTES = 8 * 1024 * 1024;
@@ -26,6 +26,8 @@ export class DaemonServices {
   readonly #journal: Journal;
   readonly #metrics: Metrics;
   readonly #page: Page;
+  /** Of the machines that live now. */
+  readonly #qmp = new Set<QmpServer>();
   #metricsUrl = "";
   #pageUrl = "";
 
@@ -122,8 +124,12 @@ export class DaemonServices {
       async (control) => this.#page.attach(control),
       async (control) => {
         const qmp = createQmpServer(control);
+        this.#qmp.add(qmp);
         await qmp.listen({ path: this.paths.qmp(plan.name) });
-        return () => qmp.close();
+        return () => {
+          this.#qmp.delete(qmp);
+          return qmp.close();
+        };
       },
     ];
   }
@@ -141,6 +147,11 @@ export class DaemonServices {
   journalReport(): JournalReport {
     const { lost, problem } = this.#journal.status();
     return { lost, ...(problem === undefined ? {} : { problem }) };
+  }
+
+  /** A signal ends the daemon: QMP clients hear of it with the end of their VM. */
+  ending(): void {
+    for (const qmp of this.#qmp) qmp.ending("host-signal");
   }
 
   async close(): Promise<void> {

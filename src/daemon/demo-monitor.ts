@@ -73,7 +73,7 @@ export class DemoMonitor {
     if (commandOf(this.#vm) === COMMAND_POLICY_STOP) return "stopped";
     const stopped = this.#stopped();
     if (stopped !== VCPU_RUNNING) {
-      return this.#asked && stopped !== VCPU_CHECK_STOP ? "ended" : "halted";
+      return this.#heard() && stopped !== VCPU_CHECK_STOP ? "ended" : "halted";
     }
     if (nowUs >= this.#deadlineUs) return "deadline";
     if (this.#asked) return "quiescing";
@@ -95,6 +95,12 @@ export class DemoMonitor {
 
   #stopped(): number {
     return load(this.#vm.words, this.#vm.map.vmBlock / 4 + VmBlock.vcpuStopped);
+  }
+
+  /** The guest has taken the request to end: on a busy host it may have stopped by itself before. */
+  #heard(): boolean {
+    const word = this.#vm.map.vmBlock / 4 + VmBlock.quiesceRequested;
+    return this.#asked && load(this.#vm.words, word) === 0;
   }
 
   #settled(nowUs: number): boolean {

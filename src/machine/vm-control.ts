@@ -91,6 +91,8 @@ export type VmEvent =
       readonly restarts: boolean;
       readonly timeUs: number;
     }
+  /** The guest was asked to shut down. */
+  | { readonly type: "powerdown" }
   /** The guest's watchdog has fired. */
   | { readonly type: "watchdog"; readonly action: WatchdogAction }
   | { readonly type: "device-deleted"; readonly id: string; readonly fid: number }

@@ -251,6 +251,7 @@ export class VmController implements VmControl {
 
   powerdown(): void {
     this.#machine.requestQuiesce();
+    this.#emit({ type: "powerdown" });
   }
 
   nmi(): void {

@@ -15,6 +15,7 @@ import {
   TestDaemon,
   zmendFile,
 } from "../support/daemon.ts";
+import { QmpClient } from "../support/qmp-client.ts";
 
 const daemons: TestDaemon[] = [];
 afterEach(async () => {
@@ -384,8 +385,17 @@ describe("a running daemon", () => {
     await daemon.untilAsked<VmReport[]>(["vm", "list"], (rows) => rows.length === 2);
   });
 
-  it("ends on SIGTERM with the guests told first, and leaves nothing behind", async () => {
+  it("ends on SIGTERM with the guests told first, its clients at their end, and leaves nothing behind", async () => {
+    const client = await QmpClient.ready(join(daemon.state, "qmp", "alpha.sock"));
     expect(await daemon.stop("SIGTERM")).toBe(0);
+    const heard = client.messages.map(({ event }) => event);
+    expect(heard.filter((name) => name === "POWERDOWN" || name === "SHUTDOWN")).toEqual([
+      "POWERDOWN",
+      "SHUTDOWN",
+    ]);
+    expect(client.events("SHUTDOWN").map(({ data }) => data)).toEqual([
+      { guest: false, reason: "host-signal" },
+    ]);
     expect(daemon.stderr).toMatch(/"state":"guest-panicked","reason":"disabled-wait"/);
     expect(daemon.logged("the daemon has stopped")).toHaveLength(1);
     const errors = daemon.stderr
@@ -401,6 +411,27 @@ describe("a running daemon", () => {
     expect(gone.stderr).toBe(
       `zmend: No zmend daemon answers on state directory ${daemon.state}; ` +
         `start one with 'zmend daemon --config FILE --state-dir ${daemon.state}'.\n`,
+    );
+  });
+
+  it("knows its policies without a daemon", async () => {
+    const { stdout, stderr, status } = await daemon.zmend("policy", "list", "--json");
+    expect([status, stderr]).toEqual([0, ""]);
+    const rows = JSON.parse(stdout) as { readonly name: string; readonly usedBy: string[] }[];
+    expect(rows.map(({ name }) => name)).toContain("quarantine");
+    expect(rows.flatMap(({ usedBy }) => usedBy)).toEqual([]);
+    const shown = await runZmend(["policy", "show", "patient", "--json"]);
+    expect(JSON.parse(shown.stdout)).toMatchObject({
+      name: "patient",
+      text: expect.stringContaining("name: patient"),
+    });
+    const file = "config/policies/unplug.yaml";
+    const checked = await runZmend(["policy", "check", file, "--json"]);
+    expect(JSON.parse(checked.stdout)).toMatchObject({ file, name: "unplug", onError: "unplug" });
+    const unknown = await runZmend(["policy", "show", "patiet"]);
+    expect(unknown.status).toBe(2);
+    expect(unknown.stderr).toMatch(
+      /^zmend: Policy 'patiet' is unknown \(did you mean 'patient'\?\);/,
     );
   });
 });

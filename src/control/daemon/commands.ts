@@ -8,7 +8,7 @@ import type { FunctionStatus, OperatorCommand } from "../../machine/vm-control.t
 import { loadPolicy, type Policy } from "../../recovery/index.ts";
 import { type ControlCommands, controlCommand } from "./control-server.ts";
 import { hasEnded, type ManagedVm } from "./managed-vm.ts";
-import { policyCheck, policyList, policyShow } from "./policies.ts";
+import { policyList } from "./policies.ts";
 import { type DaemonReport, functionReport, functionReports, vmReport } from "./status.ts";
 import type { Operation, Supervisor } from "./supervisor.ts";
 
@@ -231,10 +231,6 @@ export function daemonCommands(options: CommandsOptions): ControlCommands {
       return { vm: target.name, id, fid: hex(fid, 8), plugged: true };
     }),
     "policy-list": controlCommand(z.strictObject({}), () => policyList(supervisor.vms)),
-    "policy-show": controlCommand(z.strictObject({ policy: z.string() }), (args) =>
-      policyShow(args.policy),
-    ),
-    "policy-check": controlCommand(z.strictObject({ file }), (args) => policyCheck(args.file)),
   };
 }
 

@@ -1,8 +1,12 @@
 /** Policies as operators see them: which there are, who uses which, what one says, whether a file is one. */
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { packageRoot } from "../../base/version.ts";
-import { loadPolicy, onErrorChoices, policyNames, policySteps } from "../../recovery/index.ts";
+import {
+  loadPolicy,
+  onErrorChoices,
+  parsePolicy,
+  policyNames,
+  policySteps,
+  readPolicy,
+} from "../../recovery/index.ts";
 import type { ManagedVm } from "./managed-vm.ts";
 
 export interface PolicyReport {
@@ -35,13 +39,10 @@ function summary(nameOrFile: string): Omit<PolicyReport, "usedBy"> {
   };
 }
 
-/** @throws ZmendError POLICY_INVALID with the nearest name */
-export function policyShow(name: string): { readonly name: string; readonly text: string } {
-  const policy = loadPolicy(name);
-  const file = name.startsWith("/")
-    ? name
-    : fileURLToPath(new URL(`config/policies/${name}.yaml`, packageRoot));
-  return { name: policy.name, text: readFileSync(file, "utf8") };
+/** A shipped policy by name, or a file. @throws ZmendError POLICY_INVALID with the nearest name */
+export function policyShow(nameOrFile: string): { readonly name: string; readonly text: string } {
+  const { text, file } = readPolicy(nameOrFile);
+  return { name: parsePolicy(text, file).name, text };
 }
 
 /** @throws ZmendError POLICY_INVALID: every problem with file, line and key */

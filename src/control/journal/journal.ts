@@ -27,6 +27,8 @@ export const journalKinds = [
   "worker-died", //      detail: cause, deaths, restarts
   "device-deleted", //   detail: id
   "unplug-failed", //    detail: id, reason
+  "powerdown", //        the guest was asked to switch off
+  "watchdog", //         detail: action
   "operator-command", // detail: command, by, and what it was given
   "journal-lost", //     detail: records that could not be kept, reason
   "journal-recovered", // detail: file, cutBytes
@@ -214,6 +216,9 @@ export class Journal {
           kind: event.type,
           detail: { id: event.id },
         });
+        return;
+      case "powerdown":
+        this.#writer.append({ vm: name, kind: event.type, detail: {} });
         return;
       case "watchdog":
         this.#writer.append({ vm: name, kind: event.type, detail: { action: event.action } });

@@ -66,6 +66,8 @@ export interface QmpServer {
   monitor(line: string): Promise<string>;
   /** Tells clients why the machine ends; once until the next reset. */
   shutdown(reason: ShutdownReason): void;
+  /** The program is about to end: however the machine ends from now on, this is why. Told with its end. */
+  ending(reason: ShutdownReason): void;
   readonly host: QmpHost;
   /** Ends all connections after what was written, and removes the sockets. */
   close(): Promise<void>;
@@ -102,6 +104,7 @@ class ControlServer implements QmpServer {
   #schema: JsonText | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #shutdownTold = false;
+  #ending: ShutdownReason | undefined;
   #closed = false;
 
   constructor(control: VmControl | undefined, options: QmpServerOptions) {
@@ -213,14 +216,21 @@ class ControlServer implements QmpServer {
     return runMonitorLine(this.host, line, 0);
   }
 
-  shutdown(reason: ShutdownReason): void {
+  ending(reason: ShutdownReason): void {
+    this.#ending = reason;
+    this.#shutdownTold = false;
+  }
+
+  shutdown(cause: ShutdownReason): void {
     if (this.#shutdownTold) return;
     this.#shutdownTold = true;
+    const reason = this.#ending ?? cause;
     this.#events.emit("SHUTDOWN", { guest: reason.startsWith("guest-"), reason });
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
+    if (this.#ending !== undefined) this.shutdown(this.#ending);
     this.#closed = true;
     this.#unsubscribe();
     this.#events.close();

@@ -61,9 +61,9 @@ export class VmEvents {
         return;
       }
       case "watchdog":
-        this.#target.emit("WATCHDOG", { action: event.action });
-        if (event.action === "shutdown") this.#target.emit("POWERDOWN");
-        return;
+        return this.#target.emit("WATCHDOG", { action: event.action });
+      case "powerdown":
+        return this.#target.emit("POWERDOWN");
       case "device-deleted":
         this.#catalogue.released?.(event.id);
         return this.#deleted(event.id, event.fid);

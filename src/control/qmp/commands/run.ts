@@ -60,10 +60,7 @@ export const runCommands = [
   command({
     name: "system_powerdown",
     summary: "ask the guest to shut down",
-    run: (_, { host }) => {
-      machineOf(host).powerdown();
-      host.emit("POWERDOWN");
-    },
+    run: (_, { host }) => machineOf(host).powerdown(),
   }),
   command({
     name: "quit",

@@ -35,7 +35,9 @@ describe("the daemon's journal", () => {
     vm.entry(1500, 2, "injected", { pec: "0x003a" }, 1);
     vm.send({ type: "device-deleted", id: "fn-2", fid: 2 });
     vm.send({ type: "unplug-failed", id: "fn-1", fid: 1, reason: "guest refused" });
+    vm.send({ type: "watchdog", action: "reset" });
     vm.send({ type: "reset", byGuest: true });
+    vm.send({ type: "powerdown" });
     vm.send({ type: "console", bytes: new Uint8Array(3), timeUs: 1 });
     detach();
     vm.entry(2000, 1, "recovered", { durationUs: 1 });
@@ -48,7 +50,9 @@ describe("the daemon's journal", () => {
       [4, "alpha", "injected", 2],
       [5, "alpha", "device-deleted", 2],
       [6, "alpha", "unplug-failed", 1],
-      [7, "alpha", "vm-reset", undefined],
+      [7, "alpha", "watchdog", undefined],
+      [8, "alpha", "vm-reset", undefined],
+      [9, "alpha", "powerdown", undefined],
     ]);
     expect(found[0]?.detail).toMatchObject({
       mode: "threads",

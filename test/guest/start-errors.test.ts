@@ -1,0 +1,54 @@
+/**
+ * Errors that hit a function while the guest's driver starts it, as they do when a loaded host lets the guest start late:
+ * on one thread under virtual time, at each of the driver's accesses.
+ */
+import { describe, expect, it } from "vitest";
+import { type ConfigStep, type DemoRunResult, runDeterministic } from "../support/demo-run.ts";
+
+/** The driver makes some 30 accesses before it says that it is ready. */
+const STARTING = Array.from({ length: 40 }, (_, n) => n + 1);
+
+function expectRecovered(run: DemoRunResult, what: string): void {
+  expect(run.ending).toBe("ended");
+  for (const { fid, state, balance, report } of run.functions) {
+    expect({ what, fid, state, balance, guest: report?.state }).toEqual({
+      what,
+      fid,
+      state: "operational",
+      balance: 0,
+      guest: "ok",
+    });
+    expect(report?.corrupt).toBe(0);
+  }
+}
+
+describe.each([true, false])(
+  "a function that breaks while it is started, clearError %s",
+  (clearError) => {
+    const functions = [{ fid: 1, clearError }, { fid: 2 }];
+
+    it("is recovered whichever access meets the error", () => {
+      for (const afterAccesses of STARTING) {
+        const run = runDeterministic({
+          functions,
+          sequence: [{ afterAccesses, function: 1, pec: 0x3a }],
+          settleMs: 50,
+        });
+        expectRecovered(run, `after ${afterAccesses}`);
+      }
+    });
+
+    it("is recovered from two errors one access apart", () => {
+      for (const afterAccesses of STARTING) {
+        const sequence: ConfigStep[] = [
+          { afterAccesses, function: 1, pec: 0x3a },
+          { afterAccesses: afterAccesses + 1, function: 1, pec: 0x02 },
+        ];
+        expectRecovered(
+          runDeterministic({ functions, sequence, settleMs: 50 }),
+          `after ${afterAccesses} and the next`,
+        );
+      }
+    });
+  },
+);
