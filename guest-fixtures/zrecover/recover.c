@@ -236,7 +236,13 @@ static void step_restart(struct function *f)
 		return;
 	}
 	f->fh = fh;
-	attempt(f);
+	if (f->recovery.attempts < ATTEMPTS_MAX) {
+		attempt(f);
+		return;
+	}
+	/* The function is broken, and the event that says so is late. */
+	say("fid %08x fh %08x recovery rests until an event pec %04x", f->fid, f->fh, f->recovery.pec);
+	f->state = FUNCTION_SUSPECT;
 }
 
 static void one_step(struct function *f, u64 now)
