@@ -17,10 +17,8 @@ export const hostIsBigEndian = new Uint8Array(new Uint32Array([1]).buffer)[3] ==
 
 /** Reverses the four bytes of `word`; the result is a signed 32-bit number, like all lane values. */
 export function swap32(word: number): number {
+  // Two rotations, which the engine recognises: half the instructions of moving four bytes.
   return (
-    ((word & 0xff) << 24) |
-    ((word & 0xff00) << 8) |
-    ((word >>> 8) & 0xff00) |
-    ((word >>> 24) & 0xff)
+    (((word << 8) | (word >>> 24)) & 0x00ff00ff) | (((word << 24) | (word >>> 8)) & 0xff00ff00)
   );
 }

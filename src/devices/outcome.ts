@@ -47,7 +47,9 @@ export function statusOf(outcome: number): number {
 
 /** Tells the CPU; `requestRegister` takes the status. */
 export function conclude(cpu: GuestCpu, requestRegister: number, outcome: number): void {
-  if ((outcome & PROGRAM) !== 0) {
+  if (outcome === CC0) {
+    cpu.setCc(0); // the most frequent end
+  } else if ((outcome & PROGRAM) !== 0) {
     cpu.program(outcome & 0xffff);
   } else if ((outcome & CC) !== 0) {
     const status = statusOf(outcome);

@@ -10,6 +10,12 @@ export interface GuestMemory {
   u8(address: number): number;
   u16(address: number): number;
   u32(address: number): number;
+  /**
+   * Word `index` (address / 4) as a signed number. For walks of tables: these indices are small whole numbers to the
+   * engine, which addresses above 2 GiB are not, and sums of those are several times slower.
+   */
+  word(index: number): number;
+  readonly words: number;
   setU8(address: number, value: number): void;
   setU16(address: number, value: number): void;
   setU32(address: number, value: number): void;

@@ -57,14 +57,3 @@ export function fillConfigSpace(target: Uint8Array, msixVectors: number): void {
   put(target, MSIX_CAPABILITY + 4, 4, TestFunction.msixTableOffset); // BAR 0
   put(target, MSIX_CAPABILITY + 8, 4, TestFunction.msixPbaOffset); //   BAR 0
 }
-
-/** Stores one byte; bits that `writable` does not name are kept. */
-export function storeConfigByte(
-  space: Uint8Array,
-  offset: number,
-  value: number,
-  writable: Uint8Array,
-): void {
-  const mask = writable[offset] ?? 0;
-  space[offset] = ((space[offset] ?? 0) & ~mask) | (value & mask);
-}

@@ -18,13 +18,7 @@ import { EINVAL, type HostRegions } from "../../ports/host-function.ts";
 import { add, compareExchange, load, peek, poke, store } from "../../shm/atomics.ts";
 import { FunctionBlock, WORK_ERR } from "../../shm/blocks.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
-import {
-  BARS_END,
-  BARS_START,
-  MSIX_CONTROL,
-  storeConfigByte,
-  testWritable,
-} from "./config-space.ts";
+import { BARS_END, BARS_START, MSIX_CONTROL, testWritable } from "./config-space.ts";
 import { DeviceKind, shapeOfKind } from "./device.ts";
 import {
   CONFIG_BYTES,
@@ -60,7 +54,8 @@ export class SimHostRegions implements HostRegions {
   readonly #msixEnd: number;
   readonly #pba: number;
   readonly #scratch: number;
-  readonly #writable: Uint8Array;
+  /** Bits of the configuration space that software may write. */
+  readonly #writable: DataView;
   valueHigh = 0;
   valueLow = 0;
 
@@ -81,7 +76,7 @@ export class SimHostRegions implements HostRegions {
     this.#msixEnd = this.#msixTable + Math.min(vectors, MSIX_VECTORS_MAX) * 16;
     this.#pba = shape.msixPbaOffset;
     this.#scratch = nvme ? this.#barBytes : TestFunction.scratchOffset;
-    this.#writable = nvme ? nvmeWritable : testWritable;
+    this.#writable = new DataView((nvme ? nvmeWritable : testWritable).buffer);
   }
 
   load(space: number, offset: number, length: number): number {
@@ -290,16 +285,27 @@ export class SimHostRegions implements HostRegions {
 
   #storeConfig(offset: number, length: number, high: number, low: number): number {
     if (offset + length > CONFIG_SPACE_BYTES) return -EINVAL;
-    if (!this.#passes()) return 0;
-    for (let i = 0; i < length && offset + i < CONFIG_BYTES; i++) {
-      const byte = byteOf(high, low, length - 1 - i);
-      storeConfigByte(this.#area.configSpace, offset + i, byte, this.#writable);
-      this.#nvme?.configStored(offset + i, byte);
+    if (!this.#passes() || offset >= CONFIG_BYTES) return 0;
+    if (length <= 4 - (offset & 3)) this.#storeConfigWord(offset, length, low);
+    else {
+      for (let i = 0; i < length && offset + i < CONFIG_BYTES; i++) {
+        this.#storeConfigWord(offset + i, 1, byteOf(high, low, length - 1 - i));
+      }
     }
     if (offset <= MSIX_CONTROL + 1 && offset + length > MSIX_CONTROL + 1) {
       this.#area.platformBell.ring(PLATFORM_MSI);
     }
     return 0;
+  }
+
+  /** Bytes of one word; bits that software may not write are kept. */
+  #storeConfigWord(offset: number, length: number, value: number): void {
+    const at = offset & ~3;
+    const shift = 8 * (4 - length - (offset & 3));
+    const mask =
+      this.#writable.getInt32(at) & ((length === 4 ? -1 : (1 << (8 * length)) - 1) << shift);
+    this.#config.setInt32(at, (this.#config.getInt32(at) & ~mask) | ((value << shift) & mask));
+    this.#nvme?.configStored(offset, length, value);
   }
 }
 

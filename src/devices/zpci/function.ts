@@ -29,6 +29,14 @@ import { Lane, RingProducer } from "../../shm/ring.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 
+// What every instruction reads, as constants of this module: the engine folds those into the code, while it reads an
+// imported binding anew at each use.
+const Word = FunctionBlock;
+const { ENABLED } = FunctionState;
+const ENABLE_BIT = FH_ENABLE | 0;
+const HANDLE_BITS = ~FH_ENABLE;
+const INDEX_MASK = FH_INDEX_MASK;
+
 /** What instructions reach of the host's function. */
 export interface HostParts {
   readonly regions: HostRegions;
@@ -161,8 +169,18 @@ export class ZpciFunction {
    * change as well (a forced unplug), so no handle says "enabled" for a function that is not.
    */
   handle(): number {
-    const handle = this.own(FunctionBlock.guestHandle) & ~FH_ENABLE;
-    return (this.state() >= FunctionState.ENABLED ? handle | FH_ENABLE : handle) >>> 0;
+    return this.#signedHandle() >>> 0;
+  }
+
+  /** Whether this is the function's complete handle, signed or not. */
+  isNamed(fh: number): boolean {
+    return this.#signedHandle() === (fh | 0);
+  }
+
+  /** As registers have it: whole numbers that fit 31 bits are compared fastest. */
+  #signedHandle(): number {
+    const handle = this.own(Word.guestHandle) & HANDLE_BITS;
+    return this.state() >= ENABLED ? handle | ENABLE_BIT : handle;
   }
 
   stateWord(): number {
@@ -170,7 +188,7 @@ export class ZpciFunction {
   }
 
   state(): FunctionState {
-    return stateOf(this.own(FunctionBlock.stateWord));
+    return stateOf(this.own(Word.stateWord));
   }
 
   generation(): number {
@@ -306,11 +324,11 @@ export class FunctionTable {
     this.uidChecking = uidChecking;
   }
 
-  /** The function whose complete handle this is (unsigned); undefined for a stale or foreign one. */
+  /** The function whose complete handle this is, signed or not; undefined for a stale or foreign one. */
   byHandle(fh: number): ZpciFunction | undefined {
-    const found = this.all[fh & FH_INDEX_MASK];
+    const found = this.all[fh & INDEX_MASK];
     // The handle of an empty slot is 0, which names no function.
-    return fh !== 0 && found !== undefined && found.handle() === fh ? found : undefined;
+    return fh !== 0 && found !== undefined && found.isNamed(fh) ? found : undefined;
   }
 
   byFid(fid: number): ZpciFunction | undefined {

@@ -2,7 +2,7 @@
  * PCILG, PCISTG and PCISTB. Source: zpci-guest.md 1.5, 1.6, 10; checks stand in the order of the sheet.
  * Hot path: no allocation, no BigInt.
  */
-import { FH_ENABLE, LoadStoreStatus, PCIAS_BAR_MAX, PCIAS_CONFIG } from "../../abi/pci-insn.ts";
+import { LoadStoreStatus, PCIAS_BAR_MAX, PCIAS_CONFIG } from "../../abi/pci-insn.ts";
 import { RequestKind, TraceKind } from "../../abi/records.ts";
 import { at } from "../../base/bits.ts";
 import type { GuestCpu, InterceptHandler } from "../../ports/guest-cpu.ts";
@@ -47,8 +47,8 @@ export class LoadStore implements InterceptHandler {
   #run(cpu: GuestCpu, r1: number, r2: number): number {
     if (cpu.problemState()) return PRIVILEGED_OPERATION;
     if ((r2 & 1) !== 0) return SPECIFICATION;
-    const fh = cpu.grHigh(r2) >>> 0;
-    if ((fh & FH_ENABLE) === 0) return CC3;
+    const fh = cpu.grHigh(r2);
+    if (fh >= 0) return CC3; // without the enable bit
     const target = this.#functions.byHandle(fh);
     if (target === undefined) return CC3;
     const cell = cellOf(stateTable.loadStore, target.state());
@@ -150,8 +150,8 @@ export class PciStoreBlock implements InterceptHandler {
 
   #run(cpu: GuestCpu, r1: number, r3: number): number {
     if (cpu.problemState()) return PRIVILEGED_OPERATION;
-    const fh = cpu.grHigh(r1) >>> 0;
-    if ((fh & FH_ENABLE) === 0) return CC3;
+    const fh = cpu.grHigh(r1);
+    if (fh >= 0) return CC3; // without the enable bit
     const target = this.#functions.byHandle(fh);
     if (target === undefined) return CC3;
     const cell = cellOf(stateTable.loadStore, target.state());

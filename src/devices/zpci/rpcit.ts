@@ -22,7 +22,7 @@ import {
 import type { FunctionTable, ZpciFunction } from "./function.ts";
 import { MALFORMED, MappingWork } from "./mapping-work.ts";
 import { cellOf, stateTable } from "./state-table.ts";
-import { nextPage, TableWalk } from "./walk.ts";
+import { addressHigh, addressLow, TableWalk } from "./walk.ts";
 
 /**
  * Tells the platform about an error that the guest's own use of the function caused; it comes back to
@@ -41,6 +41,10 @@ export type RaiseError = (
  * the range is; a malformed entry beyond is met by the device's next access.
  */
 const ENTRIES_MAX = 4096;
+// As constants of this module (function.ts says why).
+const Word = FunctionBlock;
+const REGISTERED = FIB_IOAT;
+
 const PAGES_PER_HIGH = 0x10_0000;
 
 export class RefreshTranslations implements InterceptHandler {
@@ -72,7 +76,7 @@ export class RefreshTranslations implements InterceptHandler {
     if (cpu.problemState()) return PRIVILEGED_OPERATION;
     const r2 = r2Rre(high);
     if ((r2 & 1) !== 0) return SPECIFICATION;
-    const target = this.#functions.byHandle(cpu.grHigh(r1Rre(high)) >>> 0);
+    const target = this.#functions.byHandle(cpu.grHigh(r1Rre(high)));
     if (target === undefined) return CC3;
     const cell = cellOf(stateTable.rpcit, target.state());
     if (cell !== GO) return cell;
@@ -88,12 +92,18 @@ export class RefreshTranslations implements InterceptHandler {
       if ((outcome & MALFORMED) === 0 && outcome !== GO) return outcome;
       pec = outcome & 0xffff;
     } else if (pec === 0) pec = this.#inspect(target);
-    target.tally(FunctionBlock.rpcits);
+    target.tally(Word.rpcits);
     target.bumpEpoch();
     if (pec !== 0) {
       target.enterError();
       const { index } = target;
-      this.#raiseError(index, pec, highOf(this.#failedPage), lowOf(this.#failedPage), false);
+      this.#raiseError(
+        index,
+        pec,
+        addressHigh(this.#failedPage),
+        addressLow(this.#failedPage),
+        false,
+      );
       return cc1(ModifyStatus.permanentError);
     }
     // A page copy that began under the old translation must end before the guest may reuse the page.
@@ -108,8 +118,8 @@ export class RefreshTranslations implements InterceptHandler {
       MAP_REFRESH,
       this.#from,
       this.#end,
-      target.get(FunctionBlock.iotaHigh),
-      target.get(FunctionBlock.iotaLow),
+      target.get(Word.iotaHigh),
+      target.get(Word.iotaLow),
     );
     if ((outcome & MALFORMED) !== 0) this.#failedPage = this.#mappings.failedPage;
     return outcome;
@@ -127,13 +137,13 @@ export class RefreshTranslations implements InterceptHandler {
     this.#failedPage = first;
     this.#from = 0;
     this.#end = 0;
-    if (!target.registered(FIB_IOAT)) return Pec.INVALAS;
+    if (!target.registered(REGISTERED)) return Pec.INVALAS;
     const offset = startLow & 0xfff;
     const lengthPages = pageOf(lengthHigh, lengthLow);
     const tail = (lengthLow & 0xfff) + offset;
     const end = first + lengthPages + ((tail + 0xfff) >>> 12); // exclusive
-    const aperture = pageOf(target.own(FunctionBlock.pbaHigh), target.own(FunctionBlock.pbaLow));
-    const last = pageOf(target.own(FunctionBlock.palHigh), target.own(FunctionBlock.palLow));
+    const aperture = pageOf(target.own(Word.pbaHigh), target.own(Word.pbaLow));
+    const last = pageOf(target.own(Word.palHigh), target.own(Word.palLow));
     if (lengthHigh === 0 && lengthLow === 0) {
       return first < aperture || first > last ? Pec.OORANGE : 0;
     }
@@ -145,28 +155,16 @@ export class RefreshTranslations implements InterceptHandler {
 
   /** 0 or the PEC of the first malformed table of the range. */
   #inspect(target: ZpciFunction): number {
-    const iotaHigh = target.own(FunctionBlock.iotaHigh);
-    const iotaLow = target.own(FunctionBlock.iotaLow);
-    let page = this.#from;
-    for (let entries = 0; entries < ENTRIES_MAX && page < this.#end; entries++) {
-      const result = this.#walk.walk(iotaHigh, iotaLow, highOf(page), lowOf(page));
-      if (result > 0) {
-        this.#failedPage = page;
-        return result;
-      }
-      page = nextPage(page, result, this.#walk.level);
-    }
-    return 0;
+    const pec = this.#walk.inspect(
+      target.own(Word.iotaHigh),
+      target.own(Word.iotaLow),
+      this.#from,
+      this.#end,
+      ENTRIES_MAX,
+    );
+    if (pec !== 0) this.#failedPage = this.#walk.failedPage;
+    return pec;
   }
-}
-
-/** Upper and lower half of a page's address; whole numbers of 32 bits go without division. */
-function highOf(page: number): number {
-  return (page | 0) === page ? page >> 20 : Math.floor(page / PAGES_PER_HIGH) | 0;
-}
-
-function lowOf(page: number): number {
-  return (page | 0) === page ? page << 12 : ((page % PAGES_PER_HIGH) * 4096) | 0;
 }
 
 function pageOf(high: number, low: number): number {

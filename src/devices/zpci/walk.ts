@@ -24,19 +24,36 @@ export const LEVEL_PAGE = 4;
 /** `walk` result: the entry is marked invalid. No error for RPCIT, PEC 0x0007 for DMA. */
 export const WALK_INVALID = -1;
 
+// What a well-formed valid entry looks like: one comparison for the common case. What is wrong with any other is found
+// out one by one, in the order of the sheet.
+const REGION_BITS = TABLE_INVALID | TABLE_LENGTH_MASK | TABLE_OFFSET_MASK | TABLE_TYPE_MASK;
+const SEGMENT_BITS = TABLE_INVALID | TABLE_TYPE_MASK;
+const PAGE_BITS = PAGE_INVALID;
+const FRAME_BIT = SEGMENT_FRAME;
+const PROTECT_BIT = TABLE_PROTECT;
+const WHOLE_TABLE = 3;
+
+const PAGE_WORDS = 1024;
+
 export class TableWalk {
   readonly #ram: GuestMemory;
-  #origin = 0;
-  #entryHigh = 0;
-  #entryLow = 0;
-  /** After 0: absolute address of the 4 KiB frame and whether a table entry protects it. */
+  /** Word index of the page table that the walk has come to last. */
+  #pages = 0;
+  #seen = 0;
+  /** After 0: absolute address of the 4 KiB frame. */
   frame = 0;
-  isProtected = false;
   /** After anything else: level at which the walk stopped. */
   level = 0;
+  /** After a PEC of `inspect`: page whose entry is malformed. */
+  failedPage = 0;
 
   constructor(ram: GuestMemory) {
     this.#ram = ram;
+  }
+
+  /** After 0: a table entry protects the frame. */
+  get isProtected(): boolean {
+    return (this.#seen & PROTECT_BIT) !== 0;
   }
 
   /**
@@ -44,71 +61,109 @@ export class TableWalk {
    * @returns 0, WALK_INVALID, or the PEC of a malformed table
    */
   walk(iotaHigh: number, iotaLow: number, high: number, low: number): number {
-    this.isProtected = false;
-    this.level = iotaDesignation(iotaLow);
-    if (iotaHigh !== 0 || this.level > 3) return Pec.SERR;
-    this.#origin = (iotaLow & ~0xfff) >>> 0;
-    while (this.level >= LEVEL_REGION_THIRD) {
-      const result = this.#region(regionIndex(this.level, high, low));
-      if (result !== 0) return result;
+    const ram = this.#ram;
+    const top = iotaDesignation(iotaLow);
+    if (iotaHigh !== 0 || top > 3) return this.#stop(top, Pec.SERR);
+    let table = (iotaLow & ~0xfff) >>> 2;
+    let seen = 0;
+    for (let level = top; level > 0; level--) {
+      const word = table + regionIndex(level, high, low) * 2;
+      if (word + 2 > ram.words) return this.#stop(level, Pec.SERR);
+      const entry = ram.word(word + 1);
+      if (ram.word(word) !== 0 || (entry & REGION_BITS) !== ((level << 2) | WHOLE_TABLE)) {
+        return this.#stop(level, regionFault(ram.word(word), entry, level));
+      }
+      seen |= entry;
+      table = (entry & ~0x3fff) >>> 2;
     }
-    const result = this.#segment((low >>> 20) & 0x7ff, low);
-    if (result !== 0 || this.level === LEVEL_SEGMENT) return result;
+    const word = table + ((low >>> 20) & 0x7ff) * 2;
+    if (word + 2 > ram.words) return this.#stop(LEVEL_SEGMENT, Pec.SERR);
+    const entry = ram.word(word + 1);
+    if (ram.word(word) !== 0 || entry === 0 || (entry & SEGMENT_BITS) !== 0) {
+      return this.#stop(LEVEL_SEGMENT, segmentFault(ram.word(word), entry));
+    }
+    this.#seen = seen | entry;
+    if ((entry & FRAME_BIT) !== 0) {
+      this.level = LEVEL_SEGMENT;
+      return this.#frameAt((entry & ~0xfffff) | (low & 0xff000));
+    }
+    this.level = LEVEL_PAGE;
+    this.#pages = (entry & ~0x7ff) >>> 2;
     return this.#page((low >>> 12) & 0xff);
   }
 
-  #entry(index: number): number {
-    const address = this.#origin + index * 8;
-    if (!this.#ram.contains(address, 8)) return Pec.SERR;
-    this.#entryHigh = this.#ram.u32(address);
-    this.#entryLow = this.#ram.u32(address + 4);
-    return this.#entryHigh === 0 && this.#entryLow === 0 ? Pec.INVALTE : 0;
-  }
-
-  /** One region table; the entry's type is the level's number. */
-  #region(index: number): number {
-    const result = this.#entry(index);
-    if (result !== 0) return result;
-    const entry = this.#entryLow;
-    if ((entry & TABLE_INVALID) !== 0) return WALK_INVALID;
-    if ((entry & TABLE_LENGTH_MASK) !== 3 || (entry & TABLE_OFFSET_MASK) !== 0) return Pec.INVALTL;
-    if ((entry & TABLE_TYPE_MASK) !== this.level << 2) return Pec.TT;
-    if (this.#entryHigh !== 0) return Pec.SERR;
-    if ((entry & TABLE_PROTECT) !== 0) this.isProtected = true;
-    this.#origin = (entry & ~0x3fff) >>> 0;
-    this.level -= 1;
-    return 0;
-  }
-
-  #segment(index: number, low: number): number {
-    const result = this.#entry(index);
-    if (result !== 0) return result;
-    const entry = this.#entryLow;
-    if ((entry & TABLE_INVALID) !== 0) return WALK_INVALID;
-    if ((entry & TABLE_TYPE_MASK) !== 0) return Pec.TT;
-    if ((entry & TABLE_PROTECT) !== 0) this.isProtected = true;
-    if ((entry & SEGMENT_FRAME) !== 0) {
-      return this.#frameAt(((entry & ~0xfffff) | (low & 0xff000)) >>> 0);
+  /**
+   * Looks for a malformed entry among the translations of the pages [from, end), at most `entries` of them. Invalid
+   * ones are none.
+   * @returns 0, or the PEC with `failedPage`
+   */
+  inspect(iotaHigh: number, iotaLow: number, from: number, end: number, entries: number): number {
+    let page = from;
+    let left = entries;
+    while (left > 0 && page < end) {
+      let result = this.walk(iotaHigh, iotaLow, addressHigh(page), addressLow(page));
+      left -= 1;
+      if (this.level === LEVEL_PAGE) {
+        // The rest of the page table without the way to it.
+        const stop = Math.min(end, nextBoundary(page, PAGES_PER_SEGMENT), page + left + 1);
+        while (result <= 0 && page + 1 < stop) {
+          page += 1;
+          left -= 1;
+          result = this.#page((addressLow(page) >>> 12) & 0xff);
+        }
+      }
+      if (result > 0) {
+        this.failedPage = page;
+        return result;
+      }
+      page = nextPage(page, result, this.level);
     }
-    if (this.#entryHigh !== 0) return Pec.SERR;
-    this.#origin = (entry & ~0x7ff) >>> 0;
-    this.level = LEVEL_PAGE;
     return 0;
+  }
+
+  #stop(level: number, result: number): number {
+    this.level = level;
+    return result;
   }
 
   #page(index: number): number {
-    const result = this.#entry(index);
-    if (result !== 0) return result;
-    if ((this.#entryLow & PAGE_INVALID) !== 0) return WALK_INVALID;
-    if ((this.#entryLow & TABLE_PROTECT) !== 0) this.isProtected = true;
-    return this.#frameAt((this.#entryLow & ~0xfff) >>> 0);
+    const ram = this.#ram;
+    const word = this.#pages + index * 2;
+    if (word + 2 > ram.words) return Pec.SERR;
+    const entry = ram.word(word + 1);
+    if (ram.word(word) !== 0 || entry === 0 || (entry & PAGE_BITS) !== 0) {
+      return pageFault(ram.word(word), entry);
+    }
+    this.#seen |= entry;
+    return this.#frameAt(entry & ~0xfff);
   }
 
   #frameAt(address: number): number {
-    if (this.#entryHigh !== 0 || !this.#ram.contains(address, 4096)) return Pec.SERR;
-    this.frame = address;
+    if ((address >>> 2) + PAGE_WORDS > this.#ram.words) return Pec.SERR;
+    this.frame = address >>> 0;
     return 0;
   }
+}
+
+/** What is wrong with a region entry that is not simply good; the entry's type is the level's number. */
+function regionFault(high: number, entry: number, level: number): number {
+  if (high === 0 && entry === 0) return Pec.INVALTE;
+  if ((entry & TABLE_INVALID) !== 0) return WALK_INVALID;
+  if ((entry & TABLE_LENGTH_MASK) !== WHOLE_TABLE || (entry & TABLE_OFFSET_MASK) !== 0) {
+    return Pec.INVALTL;
+  }
+  return (entry & TABLE_TYPE_MASK) !== level << 2 ? Pec.TT : Pec.SERR;
+}
+
+function segmentFault(high: number, entry: number): number {
+  if (high === 0 && entry === 0) return Pec.INVALTE;
+  if ((entry & TABLE_INVALID) !== 0) return WALK_INVALID;
+  return (entry & TABLE_TYPE_MASK) !== 0 ? Pec.TT : Pec.SERR;
+}
+
+function pageFault(high: number, entry: number): number {
+  if (high === 0 && entry === 0) return Pec.INVALTE;
+  return (entry & PAGE_INVALID) !== 0 ? WALK_INVALID : Pec.SERR;
 }
 
 const PAGES_PER_SEGMENT = 0x100;
@@ -132,4 +187,15 @@ function nextBoundary(page: number, unit: number): number {
 function regionIndex(level: number, high: number, low: number): number {
   if (level === 1) return ((high << 1) | (low >>> 31)) & 0x7ff;
   return (level === 2 ? high >>> 10 : high >>> 21) & 0x7ff;
+}
+
+const PAGES_PER_HIGH = 0x10_0000;
+
+/** Upper and lower half of a page's address; whole numbers of 32 bits go without division. */
+export function addressHigh(page: number): number {
+  return (page | 0) === page ? page >> 20 : Math.floor(page / PAGES_PER_HIGH) | 0;
+}
+
+export function addressLow(page: number): number {
+  return (page | 0) === page ? page << 12 : ((page % PAGES_PER_HIGH) * 4096) | 0;
 }

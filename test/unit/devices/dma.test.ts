@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { TableWalk } from "../../../src/devices/zpci/walk.ts";
+import { nextPage, TableWalk } from "../../../src/devices/zpci/walk.ts";
 import { FunctionBlock, FunctionState, VmBlock } from "../../../src/shm/blocks.ts";
 import {
   type DeviceMachine,
@@ -137,6 +137,46 @@ describe("translation", () => {
     expect(walk.frame).toBe(0x3000);
     expect(walk.walk(0, first | 0x80c, 1, 0x3000)).toBe(0);
     expect(walk.frame).toBe(0x3000);
+  });
+
+  test("inspecting a range meets the first malformed entry that walks of its pages meet", () => {
+    const machine = ready();
+    const walk = new TableWalk(machine.ram);
+    const first = Number(DMA_START / 4096n);
+    const pages = RAM_BYTES / 4096;
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.tuple(
+            // Region entry, segment entries, page entries
+            fc.oneof(
+              fc.constant(2),
+              fc.integer({ min: 2048, max: 2054 }),
+              fc.integer({ min: 4096, max: 5119 }),
+            ),
+            fc.constantFrom(0, 0x20, 0x400, 0x24, 0x10_0400, 0x1000, 0x5000_0000),
+          ),
+          { maxLength: 6 },
+        ),
+        fc.integer({ min: 0, max: pages }),
+        fc.integer({ min: 0, max: pages + 600 }),
+        fc.integer({ min: 0, max: 700 }),
+        (changed, from, to, entries) => {
+          machine.buildTables();
+          for (const [index, low] of changed) setEntry(machine, TABLES + index * 8, low);
+          let expected = 0;
+          let failed = 0;
+          let page = first + from;
+          for (let left = entries; left > 0 && page < first + to && expected === 0; left--) {
+            const result = walk.walk(0, TABLES | 0x804, page >>> 20, page << 12);
+            if (result > 0) [expected, failed] = [result, page];
+            page = nextPage(page, result, walk.level);
+          }
+          const found = walk.inspect(0, TABLES | 0x804, first + from, first + to, entries);
+          expect([found, found === 0 ? 0 : walk.failedPage]).toEqual([expected, failed]);
+        },
+      ),
+    );
   });
 
   test("random table contents never lead outside guest storage and never throw", () => {

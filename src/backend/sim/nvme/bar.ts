@@ -106,9 +106,11 @@ export class NvmeBar {
     }
   }
 
-  /** A byte of configuration space was stored: a function-level reset is asked for here. */
-  configStored(offset: number, value: number): void {
-    if (offset !== DEVICE_CONTROL_HIGH || (value & INITIATE_FLR) === 0) return;
+  /** Bytes of configuration space were stored, as `HostRegions.store` has them: one asks for a function-level reset. */
+  configStored(offset: number, length: number, value: number): void {
+    const behind = offset + length - 1 - DEVICE_CONTROL_HIGH;
+    if (behind < 0 || behind >= length) return;
+    if (((value >>> (8 * behind)) & INITIATE_FLR) === 0) return;
     add(this.#words, this.#base + NvmeBlock.functionResets, 1);
     this.#area.platformBell.ring(PLATFORM_DMA);
   }

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { NvmeDriver } from "../../../support/nvme-driver.ts";
 import { NvmeRig } from "../../../support/nvme-rig.ts";
@@ -217,5 +218,47 @@ describe("the recorded accesses of Linux 6.1", () => {
   // QEMU's function keeps running over a CLP disable, ours is reset: CSTS.RDY is 0 (zpci-guest.md 9.4).
   it("differ in CSTS alone, once, where the host resets the function", () => {
     expect(replay(new NvmeRig(), true)).toEqual(["L 0 4 1c 1000000 <> 0"]);
+  });
+});
+
+describe("configuration space", () => {
+  it("takes stores of any size byte by byte, and keeps what is read-only", () => {
+    const { regions } = new NvmeRig();
+    const byteAt = (offset: number): number => {
+      regions.load(15, offset, 1);
+      return regions.valueLow;
+    };
+    // Bits that stores may change: command, cache line size, BAR 0 of 16 KiB, interrupt line, MSI-X, power state.
+    const writable = new Map([
+      ...([
+        [0x04, 0x47],
+        [0x05, 0x05],
+        [0x0c, 0xff],
+        [0x11, 0xc0],
+        [0x3c, 0xff],
+        [0x43, 0xc0],
+      ] as const),
+      ...[0x12, 0x13, 0x14, 0x15, 0x16, 0x17].map((offset) => [offset, 0xff] as const),
+      [0x64, 0x03],
+    ]);
+    const model = Array.from({ length: 256 }, (_, offset) => byteAt(offset));
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 0x70 }),
+        fc.constantFrom(1, 2, 4, 8),
+        fc.integer(),
+        fc.integer(),
+        (offset, length, high, low) => {
+          expect(regions.store(15, offset, length, high, low)).toBe(0);
+          const image = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+          for (let n = 0; n < length; n++) {
+            const mask = writable.get(offset + n) ?? 0;
+            const byte = Number((image >> BigInt(8 * (length - 1 - n))) & 0xffn);
+            model[offset + n] = ((model[offset + n] ?? 0) & ~mask) | (byte & mask);
+          }
+          expect(model.map((_, at) => byteAt(at))).toEqual(model);
+        },
+      ),
+    );
   });
 });
