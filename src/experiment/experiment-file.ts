@@ -415,6 +415,12 @@ export function planOf(
       `${file}: baseline '${baseline}' is no policy of this experiment${suggestion(baseline, labels)}.`,
     );
   }
+  if (first.stop !== undefined && first.repetitions <= first.stop.atLeast) {
+    throw invalid(
+      `${file}: stop: looks first after ${first.stop.atLeast} repetitions, repetitions: allows ${first.repetitions}; ` +
+        "raise repetitions, which is the most there may be, or leave out stop.",
+    );
+  }
   const plan: Plan = {
     name: first.name,
     question: first.question,

@@ -9,6 +9,7 @@ import { suggestion } from "../base/nearest.ts";
 import { driverNames, kernelNames, stages } from "../guest-model/index.ts";
 import { metricNames } from "./metrics.ts";
 import { faultScopes } from "./scenario.ts";
+import { minimumRepetitions } from "./statistics/stopping.ts";
 
 const probability = z.number().min(0).max(1);
 const label = z
@@ -306,7 +307,7 @@ export const experimentSchema = z.strictObject({
     .strictObject({
       metric: oneOf(metricNames as [string, ...string[]]),
       narrowerThan: z.number().positive(),
-      atLeast: z.number().int().min(2).default(30),
+      atLeast: z.number().int().min(minimumRepetitions).default(minimumRepetitions),
       every: z.number().int().min(1).default(1),
     })
     .optional(),

@@ -5,6 +5,7 @@
 import { type MetricName, metricOf, phases } from "../metrics.ts";
 import { resamples } from "../statistics/bootstrap.ts";
 import { seriesLimit } from "../statistics/series.ts";
+import { minimumRepetitions } from "../statistics/stopping.ts";
 import type { Analysis, Comparison, TimeLimit } from "../summary.ts";
 import { type Chart, cellLabels } from "./charts.ts";
 import type { Block } from "./document.ts";
@@ -387,7 +388,7 @@ function methods({ plan, summary }: Analysis): string[] {
     ...(plan.stop === undefined
       ? []
       : [
-          "Stopping: Chow and Robbins 1965 (Ann. Math. Statist. 36, 457-462), with looks a tenth apart, two in agreement.",
+          `Stopping: Chow and Robbins 1965 (Ann. Math. Statist. 36, 457-462), not before ${minimumRepetitions} repetitions, where the lack of coverage of order 1/n (Woodroofe 1977, Ann. Statist. 5, 984-995) is small; looks a tenth apart, two in agreement.`,
         ]),
   ];
 }

@@ -2,16 +2,18 @@
  * When enough repetitions are done: the interval of one metric is narrower than asked for, under every policy.
  * Source: Chow and Robbins 1965, "On the asymptotic theory of fixed-width sequential confidence intervals for the
  * mean", Ann. Math. Statist. 36, 457-462: stop at the first n >= minimum with quantile * s / sqrt(n) <= half width;
- * coverage tends to the level. Four things keep it there for widths that are not tiny (held by the coverage test):
- * Student's quantile, at least 30 repetitions, looks only when n has grown by a tenth, and two looks in a row that
- * agree, so that one lucky stretch does not end the experiment. While all values are equal it never stops: no
- * spread seen is not no spread.
+ * coverage tends to the level. What it lacks before the limit is of the order 1/n (Woodroofe 1977, "Second order
+ * approximations for sequential point and interval estimation", Ann. Statist. 5, 984-995) and worst for skewed values,
+ * where a low mean comes with a low spread and stops early: of exponential values, stopped at about 90, the interval
+ * covers 93.0 % (3,000 repeats). So the minimum is 100, from where on 94.7 to 95.3 % were measured;
+ * and looks are a tenth apart, two in a row have to agree, and the quantile is Student's. Held by the coverage test.
+ * While all values are equal it never stops: no spread seen is not no spread.
  * Decides from values in the order of repetitions alone, so any number of workers stops at the same one.
  */
 import { studentQuantile } from "../mathematics.ts";
 import { confidence, Moments } from "./interval.ts";
 
-export const minimumRepetitions = 30;
+export const minimumRepetitions = 100;
 
 export interface StoppingOptions {
   /** Full width of the interval, in the metric's unit. */

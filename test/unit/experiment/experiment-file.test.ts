@@ -65,6 +65,17 @@ describe("an experiment file", () => {
     );
   });
 
+  it("refuses a stopping rule that could never stop, and one that would look too soon", () => {
+    const stop = "stop: { metric: availability, narrowerThan: 0.01 }\n";
+    expect(refusal(`${base}${stop}`)).toBe(
+      "t.yaml: stop: looks first after 100 repetitions, repetitions: allows 10; " +
+        "raise repetitions, which is the most there may be, or leave out stop.",
+    );
+    const soon = base.replace("repetitions: 10", "repetitions: 200");
+    expect(refusal(`${soon}${stop.replace("0.01", "0.01, atLeast: 30")}`)).toContain("atLeast");
+    expect(plan(`${soon}${stop}`).stop).toMatchObject({ atLeast: 100, every: 1 });
+  });
+
   it("lays out a sweep: every combination is a point with its own policies", () => {
     const swept = base
       .replace("parameters: { rate: 2 }", "sweep: { rate: [1, 2], tokens: [1, 4, 8] }")
