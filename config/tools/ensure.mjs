@@ -18,6 +18,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bindImports } from "./bind-imports.mjs";
+import { linkWorkers } from "./link-workers.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const dist = join(root, "dist");
@@ -94,6 +95,7 @@ function build() {
   if (run(...tsc(["-p", join(root, "tsconfig.build.json")]), { quiet: true }) !== 0) {
     fail(1, "the TypeScript sources do not compile; tsc's messages stand above.");
   }
+  linkWorkers(dist, ["recovery", "vcpu", "io"]);
   for (const folder of ["src", "workers"]) bindImports(join(dist, folder));
   writeFileSync(stamp, "");
 }

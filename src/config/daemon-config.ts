@@ -194,7 +194,7 @@ const daemonSchema = z
       .strictObject({
         workers: workers
           .default("own")
-          .describe("a worker thread for each function, or one for up to 256 functions of any VMs"),
+          .describe("a worker thread for each function, or one for up to 512 functions of any VMs"),
       })
       .prefault({})
       .describe("how functions are recovered"),

@@ -21,7 +21,7 @@ export function workerUrl(name: WorkerName): string {
  * Heap for short-lived objects, MiB. Recovery workers and platforms make hardly any, and there is one for each function:
  * left alone, the garbage of their start makes V8 keep tens of MiB for each.
  */
-const youngHeapMiB = { recovery: 2, io: 2, vcpu: 16 } as const;
+const youngHeapMiB = { recovery: 2, io: 2, vcpu: 4 } as const;
 
 export interface Actor {
   /** Resolves with the task's result when the actor's life ends, rejects when its thread died. */

@@ -20,14 +20,14 @@ describe("the capacity of a machine", () => {
 
   it("counts one recovery thread for the functions of several VMs that share it", () => {
     const shared = { recoveryWorkers: "shared" } as const;
-    const specs = [0, 1, 2].map((n) => ({
+    const specs = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((n) => ({
       ...fakeSpec(`vm${n}`, 3),
       ...shared,
-      functionSlots: 100,
+      functionSlots: 64,
     }));
-    // 300 places need two threads of 256 (limits.ts).
-    expect(demandOf(specs)).toMatchObject({ workers: 3 * 2 + 2, functions: 9 });
-    expect(demandOf(specs.slice(0, 2)).workers).toBe(2 * 2 + 1);
+    // 576 places need two threads of 512 (limits.ts).
+    expect(demandOf(specs)).toMatchObject({ workers: 9 * 2 + 2, functions: 27 });
+    expect(demandOf(specs.slice(0, 8)).workers).toBe(8 * 2 + 1);
   });
 
   it("is enough when nothing is exceeded", () => {

@@ -1,0 +1,56 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const { linked } = (await import(pathToFileURL(resolve("config/tools/link-workers.mjs")).href)) as {
+  linked: (entry: string) => string;
+};
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "zmend-link-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function write(files: Readonly<Record<string, string>>): void {
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+}
+
+describe("linking a thread's doorway", () => {
+  test("gives one module that does what the many did, each of them evaluated once", async () => {
+    write({
+      "leaf.js":
+        "globalThis.leaves = (globalThis.leaves ?? 0) + 1;\n" +
+        "export const one = 1;\nexport const { two, 3: three } = { two: 2, 3: 3 };\n" +
+        "function hidden() {\n  return 4;\n}\nexport { hidden as four };\n",
+      "more.js":
+        "export class Five {\n  value = 5;\n}\nexport async function six() {\n  return 6;\n}\n",
+      "index.js": 'export { one, two as deux } from "./leaf.js";\nexport * from "./more.js";\n',
+      "entry.js":
+        'import "./leaf.js";\nimport {\n  deux,\n  Five,\n  one as first,\n  six,\n} from "./index.js";\n' +
+        'import * as leaf from "./leaf.js";\nimport { basename } from "node:path";\n' +
+        "export default async function life(path) {\n" +
+        "  return [first, deux, leaf.three, leaf.four(), new Five().value, await six(), basename(path)];\n}\n" +
+        "//# sourceMappingURL=entry.js.map\n",
+    });
+    writeFileSync(join(folder, "linked.mjs"), linked(join(folder, "entry.js")));
+    const { default: life } = (await import(pathToFileURL(join(folder, "linked.mjs")).href)) as {
+      default: (path: string) => Promise<unknown>;
+    };
+    expect(await life("/a/seven")).toEqual([1, 2, 3, 4, 5, 6, "seven"]);
+    expect((globalThis as { leaves?: number }).leaves).toBe(1);
+    expect(linked(join(folder, "entry.js"))).not.toMatch(/^import .*"\.|sourceMappingURL/m);
+  });
+
+  test.each([
+    ["a package", 'import { Piscina } from "piscina";\n', "imports piscina"],
+    ["its own place", "export const here = import.meta.url;\n", "cannot be linked"],
+    ["a default import", 'import fs from "node:fs";\n', "cannot be linked"],
+  ])("refuses %s with the file's name", (_what, text, problem) => {
+    write({ "odd.js": text });
+    expect(() => linked(join(folder, "odd.js"))).toThrow(problem);
+    expect(() => linked(join(folder, "odd.js"))).toThrow("odd.js");
+  });
+});
