@@ -25,6 +25,9 @@ const ARCHITECTURE_MODE = field.architectureMode.offset;
 /** Bytes from the start of the lowcore that `storeStatusRegisters` may write. */
 export const STATUS_BYTES = 0x1400;
 
+/** Area of the vector registers, and what it is aligned to. */
+export const VECTOR_AREA_BYTES = 1024;
+
 /** Stores the register images into the lowcore at absolute `lowcore`, which the caller has checked. */
 export function storeStatusRegisters(
   state: CpuState,
@@ -83,7 +86,12 @@ export function storeStatus(
  */
 export function storeVectorRegisters(state: CpuState, ram: GuestRam, designation: number): void {
   const area = ram.u32(designation) * 0x1_0000_0000 + ((ram.u32(designation + 4) & ~0x3ff) >>> 0);
-  if (area === 0 || !ram.contains(area, 1024)) return;
+  if (area === 0 || !ram.contains(area, VECTOR_AREA_BYTES)) return;
+  storeVectorsAt(state, ram, area);
+}
+
+/** SIGP store additional status at address: the vector registers; the rest of the area stays as it is. */
+export function storeVectorsAt(state: CpuState, ram: GuestRam, area: number): void {
   for (let n = 0; n < 64; n++) put64(state, ram, area + n * 8, Cpu.vr + n * 8);
 }
 

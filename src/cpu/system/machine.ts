@@ -3,7 +3,7 @@
  * SA22-7832 chapters 4 (SIGP) and 10; s390x-machine.md 3.3, 5, 5.1, 5.2.
  */
 import { Lowcore } from "../../abi/lowcore.ts";
-import { FACILITY_SENSE_RUNNING } from "../model.ts";
+import { FACILITY_SENSE_RUNNING, FACILITY_VECTOR } from "../model.ts";
 import { cpuReset, initialCpuReset } from "../reset.ts";
 import {
   Cpu,
@@ -14,11 +14,12 @@ import {
   LOCAL_RESTART,
   LOCAL_STOP,
   LOCAL_STORE_STATUS,
+  PswBit,
   STOP_QUIT,
   STOP_RESET,
   STOP_SIGP,
 } from "../state.ts";
-import { storeStatus, storeStatusAt } from "../store-status.ts";
+import { storeStatus, storeStatusAt, storeVectorsAt, VECTOR_AREA_BYTES } from "../store-status.ts";
 import { ADDRESSING, SPECIFICATION, type SystemContext } from "./context.ts";
 
 const FACILITY_LIST = Lowcore.fields.facilityList.offset;
@@ -30,6 +31,9 @@ const STATUS_EXTERNAL_CALL_PENDING = 0x80;
 const STATUS_STOPPED = 0x40;
 const STATUS_INVALID_ORDER = 0x02;
 const STATUS_NOT_RUNNING = 0x400;
+
+/** A PSW that is enabled for I/O and external interruptions. */
+const INTERRUPTIONS = PswBit.ioHigh | PswBit.externalHigh;
 
 /** Orders that a CPU has taken and not followed yet. */
 const LOCAL_UNDER_WAY =
@@ -150,6 +154,14 @@ function signal(sys: SystemContext, cpu: number, order: number, status: number):
       signals.emergency(cpu, LOCAL_EMERGENCY);
       if (cpu === sys.guest.cpuAddress) sys.hooks.pswChanged();
       return true;
+    case 0x13: // conditional emergency signal
+      if (!emergencyNeeded(sys, cpu)) {
+        refuse(sys, status, STATUS_INCORRECT_STATE);
+        return true;
+      }
+      signals.emergency(cpu, LOCAL_EMERGENCY);
+      if (cpu === sys.guest.cpuAddress) sys.hooks.pswChanged();
+      return true;
     case 0x15: // sense running status
       if (!sys.model.has(FACILITY_SENSE_RUNNING)) refuse(sys, status, STATUS_INVALID_ORDER);
       else if (!signals.executing(cpu) && cpu !== sys.guest.cpuAddress)
@@ -158,6 +170,24 @@ function signal(sys: SystemContext, cpu: number, order: number, status: number):
     default:
       return false;
   }
+}
+
+/**
+ * Whether a conditional emergency signal is sent: always to a CPU that operates (what it does cannot be seen from here), and
+ * to a stopped one whose PSW is disabled for I/O or external interruptions, that waits at another address than 0, or
+ * that was at work in the address space of the parameter. Source: QEMU target/s390x/sigp.c (behaviour).
+ */
+function emergencyNeeded(sys: SystemContext, cpu: number): boolean {
+  if (sys.signals.running(cpu)) return true;
+  const { state, psw } = sys.remote(cpu);
+  if ((psw.maskHigh & INTERRUPTIONS) !== INTERRUPTIONS) return true;
+  if ((psw.maskHigh & PswBit.waitHigh) !== 0) {
+    return state.high(Cpu.pswAddress) !== 0 || state.low(Cpu.pswAddress) !== 0;
+  }
+  const asn = sys.guest.grLow(sys.r8 | 1) & 0xffff;
+  return (
+    asn === (state.low(Cpu.cr + 4 * 8) & 0xffff) || asn === (state.low(Cpu.cr + 3 * 8) & 0xffff)
+  );
 }
 
 function orderSelf(sys: SystemContext, order: number, status: number, parameter: number): void {
@@ -195,9 +225,17 @@ function orderSelf(sys: SystemContext, order: number, status: number, parameter:
     case 0x0e: // store status at address: only for a stopped CPU
       refuse(sys, status, STATUS_INCORRECT_STATE);
       return;
+    case 0x17: // store additional status at address: likewise
+      refuse(sys, status, vectors(sys) ? STATUS_INCORRECT_STATE : STATUS_INVALID_ORDER);
+      return;
     default:
       refuse(sys, status, STATUS_INVALID_ORDER);
   }
+}
+
+/** Store additional status is an order of machines with vector registers. */
+function vectors(sys: SystemContext): boolean {
+  return sys.model.has(FACILITY_VECTOR);
 }
 
 /** Orders to another CPU, one at a time: one that has not followed yet is busy (cc 2). */
@@ -287,6 +325,15 @@ function orderStopped(
       const area = parameter & 0x7ffffe00;
       if (!sys.ram.contains(area, 512)) refuse(sys, status, STATUS_INVALID_PARAMETER);
       else storeStatusAt(state, sys.ram, timing, psw, area);
+      return;
+    }
+    case 0x17: {
+      const area = (sys.guest.grHigh(status | 1) >>> 0) * 0x1_0000_0000 + (parameter >>> 0);
+      // The length code in the last bits is for guarded storage, which no model has.
+      const accepted = area % VECTOR_AREA_BYTES === 0 && sys.ram.contains(area, VECTOR_AREA_BYTES);
+      if (!vectors(sys)) refuse(sys, status, STATUS_INVALID_ORDER);
+      else if (!accepted) refuse(sys, status, STATUS_INVALID_PARAMETER);
+      else storeVectorsAt(state, sys.ram, area);
       return;
     }
     default:

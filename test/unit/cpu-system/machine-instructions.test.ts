@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { CpuModel, type CpuModelName, cpuModels, isCpuModelName } from "../../../src/cpu/model.ts";
 import {
   Cpu,
@@ -277,6 +277,69 @@ describe("SIGP to this CPU", () => {
     expect(m.state.cr(7)).toBe(0n);
     expect(m.state.cr(14)).toBe(0xc2000000n);
     expect(m.state.i32(Cpu.running)).toBe(0);
+  });
+});
+
+describe("SIGP to a stopped CPU", () => {
+  const PSW_ENABLED = 0x0300000180000000n;
+
+  function twoCpus() {
+    const machine = createMachine({ cpus: 2 });
+    const { state } = machine.sys.remote(1);
+    state.setI32(Cpu.running, 0);
+    const sigp = (order: number, parameter: bigint): bigint => {
+      machine.state.setGr(2, 0n);
+      machine.state.setGr(3, parameter);
+      machine.state.setGr(4, 1n);
+      machine.execute(`ae24 0${order.toString(16).padStart(3, "0")}`);
+      return machine.state.i32(Cpu.cc) === 0 ? 0n : machine.state.gr(2);
+    };
+    return { machine, state, sigp };
+  }
+
+  // SA22-7832, "Conditional Emergency Signal": what QEMU's does, target/s390x/sigp.c.
+  it.each([
+    ["disabled for interruptions", 0x180000000n, 0n, 7n, 0n],
+    ["disabled for external interruptions", 0x0200000180000000n, 0n, 7n, 0n],
+    ["in a wait with an address", 0x0302000180000000n, 0x1000n, 7n, 0n],
+    ["in a wait at address 0", 0x0302000180000000n, 0n, 5n, 0x200n],
+    ["in the primary address space of the parameter", PSW_ENABLED, 0x1000n, 5n, 0n],
+    ["in the secondary one", PSW_ENABLED, 0x1000n, 6n, 0n],
+    ["in another", PSW_ENABLED, 0x1000n, 7n, 0x200n],
+  ])("conditional emergency signal, %s", (_, mask, address, asn, status) => {
+    const { state, sigp } = twoCpus();
+    state.setU64(Cpu.pswMask, mask);
+    state.setU64(Cpu.pswAddress, address);
+    state.setCr(4, 5n);
+    state.setCr(3, 6n);
+    expect(sigp(0x13, asn)).toBe(status);
+    expect(state.i32(Cpu.emergencyCpus)).toBe(status === 0n ? 1 : 0);
+  });
+
+  it("conditional emergency signal reaches a CPU that operates, this one too", () => {
+    const { machine, state, sigp } = twoCpus();
+    state.setI32(Cpu.running, 1);
+    expect(sigp(0x13, 7n)).toBe(0n);
+    expect(state.i32(Cpu.localPending)).toBe(LOCAL_EMERGENCY);
+    machine.state.setGr(4, 0n);
+    machine.execute("ae24 0013");
+    expect(machine.state.i32(Cpu.localPending)).toBe(LOCAL_EMERGENCY);
+  });
+
+  it("store additional status at address stores the vector registers, where there are any", () => {
+    const { machine, state, sigp } = twoCpus();
+    expect(sigp(0x17, 0x8000n)).toBe(0x02n);
+    vi.spyOn(machine.model, "has").mockImplementation((facility) => facility === 129);
+    for (let n = 0; n < 64; n++) state.setU64(Cpu.vr + n * 8, BigInt(n) << 40n);
+    machine.setU64(0x8200, 0x1234n);
+    expect(sigp(0x17, 0x8000n)).toBe(0n);
+    expect(machine.u64(0x8000 + 63 * 8)).toBe(63n << 40n);
+    expect(machine.u64(0x8200)).toBe(0x1234n);
+    expect(sigp(0x17, 0x8200n)).toBe(0x100n); // not on a 1 KiB boundary
+    expect(sigp(0x17, 0x800an)).toBe(0x100n); // a length code needs guarded storage
+    expect(sigp(0x17, 0x100008000n)).toBe(0x100n); // outside storage
+    state.setI32(Cpu.running, 1);
+    expect(sigp(0x17, 0x8000n)).toBe(0x200n);
   });
 });
 

@@ -18,12 +18,13 @@ export const AT = 0x10000;
 export interface MachineOptions extends ModelOptions {
   readonly model?: CpuModelName;
   readonly edat1?: boolean;
+  readonly cpus?: number;
   readonly epoch?: TodValue;
 }
 
 export function createMachine(options: MachineOptions = {}) {
   const map = planMemory({
-    vcpuCount: 1,
+    vcpuCount: options.cpus ?? 1,
     functionCount: 0,
     ramBytes: RAM_BYTES,
     vcpuBytes: 8192,
