@@ -22,6 +22,7 @@ import type {
 } from "../control/qmp/index.ts";
 import { type Drive, parseDrives } from "./qemu-drives.ts";
 import { GroupReader } from "./qemu-group.ts";
+import { refuseVfio, vfioPci } from "./qemu-vfio.ts";
 
 const blockSize: DeviceProperty = {
   name: "logical_block_size",
@@ -70,6 +71,7 @@ export const deviceModels: readonly DeviceModel[] = [
     description: "SCLP ASCII console (ttysclp0 in Linux)",
     properties: [{ name: "chardev", type: "str", help: "ID of a chardev to use as a backend" }],
   },
+  vfioPci,
   {
     name: "zpci",
     category: "Misc devices",
@@ -174,16 +176,19 @@ export function parseDevices(options: DeviceOptions): QemuDevices {
     const reader = new GroupReader("device", text, "driver");
     const driver = reader.required("driver");
     const { properties } = modelNamed(reader.shown, driver);
+    const known = ["id", ...properties.map(({ name }) => name)];
+    reader.only(known, `device '${driver}'`);
     const id = reader.id("id");
     if (id !== undefined && ids.has(id)) reader.fail(`Duplicate ID '${id}' for device`);
     if (id !== undefined) ids.add(id);
+    if (driver === vfioPci.name) refuseVfio(reader);
     if (driver === "nvme") controllers.push(controllerOf(reader, id, drives));
     else if (driver === "nvme-ns") addNamespace(reader, controllers, drives);
     else if (driver === "zpci") identities.push(identityOf(reader, id));
     else if (driver === "diag288") watchdog = true;
     else if (consoleEnd !== undefined) reader.fail("there is one console; give it one -device");
     else consoleEnd = reader.text("chardev") ?? "";
-    reader.end(["id", ...properties.map(({ name }) => name)], `device '${driver}'`);
+    reader.end(known, `device '${driver}'`);
   }
   const functions = functionsOf(controllers, identities);
   checkDisks([...functions, drives.unused()]);
@@ -203,6 +208,7 @@ export function parseDevices(options: DeviceOptions): QemuDevices {
         // The same reader as for -device: text, numbers and switches mean the same in both.
         const reader = new GroupReader("device", JSON.stringify({ driver, ...properties }));
         reader.text("driver");
+        if (driver === vfioPci.name) refuseVfio(reader);
         const controller = controllerOf(reader, id, drives);
         reader.end(["serial", "drive", "logical_block_size"], `device '${driver}'`);
         const config = nvmeFunction(controller, identity, 0);

@@ -163,11 +163,20 @@ export class GroupReader {
     );
   }
 
+  /** Refuses a key that is none of `known`: before anything else that is wrong with the group. */
+  only(known: readonly string[], what: string): void {
+    const unknown = this.keys().find((key) => !known.includes(key));
+    if (unknown !== undefined) this.#refuse(unknown, known, what);
+  }
+
   /** Refuses what no call above has asked for. @param known every key that may stand in this group */
   end(known: readonly string[], what: string): void {
     const [left] = this.#group.keys();
-    if (left === undefined) return;
-    const hint = suggestion(left, known);
-    this.fail(`${what} has no property '${left}'${hint}; it has ${known.join(", ")}`);
+    if (left !== undefined) this.#refuse(left, known, what);
+  }
+
+  #refuse(key: string, known: readonly string[], what: string): never {
+    const hint = suggestion(key, known);
+    this.fail(`${what} has no property '${key}'${hint}; it has ${known.join(", ")}`);
   }
 }

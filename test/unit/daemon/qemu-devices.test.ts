@@ -102,10 +102,14 @@ describe("-device", () => {
   it.each([
     [
       "-device nvmee,serial=a",
-      "-device nvmee,serial=a: 'nvmee' is not a valid device model name (did you mean 'nvme'?); known: nvme, nvme-ns, diag288, sclpconsole, zpci",
+      "-device nvmee,serial=a: 'nvmee' is not a valid device model name (did you mean 'nvme'?); known: nvme, nvme-ns, diag288, sclpconsole, vfio-pci, zpci",
     ],
     ["-device id=a", "-device id=a: driver= is missing"],
     ["-device nvme,drive=d0", "serial property not set"],
+    [
+      "-device nvme,seriall=a,drive=d0",
+      "device 'nvme' has no property 'seriall' (did you mean 'serial'?)",
+    ],
     ["-device nvme,serial=123456789012345678901,drive=d0", "expected 1 to 20 printable"],
     ["-device nvme,serial=a", "it has no disk; add drive=ID"],
     [
