@@ -49,7 +49,7 @@ const demoSchema = z
       uidChecking: z.boolean().default(true),
     }),
     policy: z.string().default("mediated"),
-    /** The run fails when it has not ended by then. */
+    /** The run fails when it has not ended by then: the guest's time (src/daemon/guest-time.ts). */
     deadlineMs: z.number().min(100).max(600_000).default(12_000),
     /** How long the guest goes on with checked DMA after the last function has settled. */
     settleMs: milliseconds.default(300),

@@ -29,7 +29,7 @@ import type { VmEvent } from "../machine/vm-control.ts";
 import { type BootSource, VmController } from "../machine/vm-controller.ts";
 import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
-import { DemoMonitor, type DemoPhase } from "./demo-monitor.ts";
+import { DemoMonitor, type DemoPhase, WALL_FACTOR } from "./demo-monitor.ts";
 import { demoGuest, planDemo } from "./demo-plan.ts";
 import {
   type FunctionOutcome,
@@ -39,6 +39,7 @@ import {
   timelineLine,
 } from "./demo-report.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
+import { GuestTime } from "./guest-time.ts";
 import { createLog } from "./log.ts";
 import { outputStalled, outputTaken } from "./output.ts";
 import { configChecks } from "./plan-function.ts";
@@ -71,6 +72,7 @@ const endedBy: Readonly<Record<Ending, string>> = {
   halted: "guest",
   stopped: "policy",
   deadline: "deadline",
+  starved: "deadline",
   interrupted: "interrupt",
   crashed: "death of a thread",
 };
@@ -85,6 +87,8 @@ const PAUSE_INTERVAL_US = 20_000;
 interface DemoMachine {
   readonly vm: VmMemory;
   timeUs(): number;
+  /** What the guest has had of it. */
+  guestTimeUs(): number;
   instructions(): number;
   failure(): Error | undefined;
   recordsLost(): number;
@@ -236,11 +240,12 @@ class DemoRun {
       return outputTaken();
     });
     const pause = (): Promise<void> => new Promise((done) => setTimeout(done, PUMP_INTERVAL_MS));
+    const machine = onThreads(vm);
     let watched: Watched;
     try {
       // A thread that dies while it starts is the machine's failure, told below with everything else.
       await vm.start({ interrupted: () => this.#interrupted }).catch(() => {});
-      watched = await this.#watch(vm, pause);
+      watched = await this.#watch(machine, pause);
       lines.end();
       vm.note("machine", "vm-ended", { by: endedBy[watched.ending] });
     } finally {
@@ -248,7 +253,7 @@ class DemoRun {
     }
     const failure = vm.failure();
     if (failure !== undefined) this.#log.error({ err: failure }, "a thread died");
-    return this.#finish(watched, vm);
+    return this.#finish(watched, machine);
   }
 
   /** One thread and virtual time: the same ledger on every run. */
@@ -265,6 +270,7 @@ class DemoRun {
     const watchable: DemoMachine = {
       vm: machine.vm,
       timeUs: () => machine.clock.nowUs(),
+      guestTimeUs: () => machine.clock.nowUs(),
       instructions: () => machine.instructions(),
       failure: () => undefined,
       recordsLost: () => entries.lost(),
@@ -303,7 +309,7 @@ class DemoRun {
       if (pause !== undefined) await pause;
       if (this.#interrupted) ending = "interrupted";
       else if (machine.failure() !== undefined) ending = "crashed";
-      else ending = monitor.check(machine.timeUs());
+      else ending = monitor.check(machine.guestTimeUs(), machine.timeUs());
       if (ending === "quiesce") {
         machine.powerdown();
         this.#journal?.command({
@@ -406,6 +412,11 @@ class DemoRun {
         `The guest did not finish within ${seconds} s (deadlineMs): it hangs, loops, or a function did not settle.`,
       );
     }
+    if (ending === "starved") {
+      problems.push(
+        `The guest had less than ${seconds} s (deadlineMs) of ${seconds * WALL_FACTOR} s and did not finish: this machine is too busy for it.`,
+      );
+    }
     for (const outcome of outcomes) {
       const fid = hex(outcome.fid, 8);
       if (outcome.state !== outcome.expected) {
@@ -468,6 +479,19 @@ class DemoRun {
   #print(text: string): void {
     process.stdout.write(`${text}\n`);
   }
+}
+
+function onThreads(vm: VmController): DemoMachine {
+  const time = new GuestTime(vm.vm);
+  return {
+    vm: vm.vm,
+    timeUs: () => vm.timeUs(),
+    guestTimeUs: () => time.advance(vm.timeUs(), vm.instructions()),
+    instructions: () => vm.instructions(),
+    failure: () => vm.failure(),
+    recordsLost: () => vm.recordsLost(),
+    powerdown: () => vm.powerdown(),
+  };
 }
 
 function guestName({ fixture, linux, kernel }: DemoConfig["vm"]): object {

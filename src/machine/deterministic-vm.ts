@@ -37,7 +37,7 @@ import { recordVcpuEnd, rests } from "./vcpu-loop.ts";
 import { configOf, mapOf, type VmSpec, withPolicy } from "./vm-spec.ts";
 
 /** Virtual speed of the CPU, unless told otherwise: 10 ns an instruction. */
-const INSTRUCTIONS_PER_US = 100;
+export const INSTRUCTIONS_PER_US = 100;
 /** Longest stretch of instructions before the other objects are stepped again: 50 us of virtual time. */
 const SLICE_INSTRUCTIONS = 5000;
 /** Virtual time passes even when everything waits for ever, so that a deadline comes. */
