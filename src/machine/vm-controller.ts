@@ -64,6 +64,9 @@ const PUMP_MS = 10;
 /** Entries are told this late (entry-stream.ts). */
 const HOLD_BACK_US = 40_000;
 
+/** How long a reset waits for recovery workers, which may have to start. */
+const RESET_HEARD_MS = 5000;
+
 const operatorCommands: Readonly<Record<OperatorCommand, number>> = {
   reset: RecoveryCommand.reset,
   quarantine: RecoveryCommand.quarantine,
@@ -304,9 +307,24 @@ export class VmController implements VmControl {
     }
     if (stood) this.#commandAll(RecoveryCommand.resume);
     this.#commandAll(RecoveryCommand.systemReset);
-    this.#machine.release(paused ? HOLD_VCPUS : HOLD_NOBODY);
+    this.#machine.release(HOLD_VCPUS);
+    if (!paused) {
+      await this.#resetHeard();
+      this.#machine.release();
+    }
     this.#emit({ type: "reset", byGuest });
     if (!paused) this.#enter("running", byGuest ? "guest-reset" : "operator");
+  }
+
+  /** What the hosts still had is the old machine's: the new one runs when the recovery workers have done with it. */
+  async #resetHeard(): Promise<void> {
+    const latestUs = this.timeUs() + RESET_HEARD_MS * 1000;
+    const heard = (index: number): boolean =>
+      !this.#machine.recoveryServes(index) || this.#commands.taken(index);
+    while (!functionIndices(this.spec).every(heard) && this.timeUs() < latestUs) {
+      if (this.failure() !== undefined || this.#stopped) return;
+      await new Promise((resolve) => setTimeout(resolve, this.#pumpMs));
+    }
   }
 
   #require(what: string, ...allowed: readonly RunState[]): void {

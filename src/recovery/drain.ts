@@ -52,7 +52,8 @@ export class Drain {
     runner.poll = false;
     words.setTimeIn(Scratch.drainAt, policy.slowDrainUs);
     if (words.get(Scratch.opened) === 0 || driver.resetRunning()) return;
-    if (policy.onError === OnError.stopVm) return; // nobody asks for the events any more
+    // Nobody asks for the events of a VM that is stopped, but one that begins anew has done with them.
+    if (policy.onError === OnError.stopVm && this.#machine.effects.guestEnabled()) return;
     words.set(Scratch.starved, 0);
     for (let count = 0; count < DRAIN_BATCH_MAX; count++) {
       const result = this.#readOne();

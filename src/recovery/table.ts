@@ -186,6 +186,11 @@ function commanded(self: StateName): EventCell<"operatorCommand"> {
 /** Without the guest's consent. */
 const taken = to("detached", "refuseReset", "refuseClear", "forceUnplug");
 
+/** What the function was does not matter. */
+function rebooted(cell: Cell): EventCell<"systemReset"> {
+  return { working: cell, permanent: cell };
+}
+
 const notAsked: EventCell<"unplugRefused"> = {
   healthy: "ignore",
   broken: "ignore",
@@ -205,7 +210,7 @@ function inService(self: StateName) {
     hostResetFailed: noReset.failed,
     hostResetBusy: "bug",
     operatorCommand: commanded(self),
-    systemReset: to("resetting", "resetForSystem"),
+    systemReset: rebooted(to("resetting", "resetForSystem")),
     vmPaused: to(self, "freeze"),
     vmResumed: to(self, "thaw"),
     creditReturned: to(self, "poll"),
@@ -271,7 +276,7 @@ const operational: Row = {
   guestProof: "ignore",
   guestReport: { success: "ignore", failure: "ignore", stale: "ignore" },
   deadline: noDeadline,
-  systemReset: "ignore",
+  systemReset: rebooted("ignore"),
   workerRestarted: to("operational", "answerReset", "repost", "poll"),
 };
 
@@ -380,7 +385,7 @@ const resetting: Row = {
     fail: "bug",
     idle: "bug",
   },
-  systemReset: "ignore",
+  systemReset: rebooted("ignore"),
   creditReturned: "ignore",
   hostRequest: to("unplugging", "refuseReset", "requestUnplug"),
   workerRestarted: to("resetting", "rearm", "repost", "retryReset"),
@@ -418,7 +423,7 @@ const quarantined: Row = {
     ask: to("unplugging", "noteAsked", "requestUnplug"),
     take: taken,
   },
-  systemReset: "ignore", //                             a re-IPL does not lift a quarantine
+  systemReset: rebooted("ignore"), //                             a re-IPL does not lift a quarantine
   workerRestarted: to("quarantined", "refuseReset", "refuseClear", "repost", "poll"),
 };
 
@@ -452,7 +457,7 @@ const unplugging: Row = {
     ask: "ignore",
     take: taken,
   },
-  systemReset: to("detached", "forceUnplug"),
+  systemReset: rebooted(to("detached", "forceUnplug")),
   hostRequest: to("unplugging", "insist"),
   unplugDone: to("detached", "closeHost", "announceGone"),
   unplugRefused: {
@@ -506,7 +511,10 @@ const failed: Row = {
     ask: to("unplugging", "noteAsked", "requestUnplug"),
     take: taken,
   },
-  systemReset: "ignore", //                             a permanent error stands until deconfigure
+  systemReset: {
+    working: to("resetting", "resetForSystem"), //      a policy stopped the VM; its guest begins anew
+    permanent: "ignore", //                             a permanent error stands until deconfigure
+  },
   workerRestarted: to("failed", "refuseReset", "refuseClear", "repost", "poll"),
 };
 
@@ -536,7 +544,7 @@ const detached: Row = {
     ask: "ignore",
     take: "ignore",
   },
-  systemReset: "ignore",
+  systemReset: rebooted("ignore"),
   creditReturned: "ignore",
   hostRequest: "ignore",
   workerRestarted: to("detached", "refuseReset", "refuseClear", "repost"),

@@ -43,6 +43,7 @@ const Enable = choicesOf("guestEnable");
 const Deadline = choicesOf("deadline");
 const Operator = choicesOf("operatorCommand");
 const Back = choicesOf("hostBack");
+const Rebooted = choicesOf("systemReset");
 const Refused = choicesOf("unplugRefused");
 
 export class RecoveryUnit {
@@ -385,12 +386,17 @@ export class RecoveryUnit {
         this.#machine.feed(Event.vmResumed, 0);
         return;
       case RecoveryCommand.systemReset:
-        this.#machine.feed(Event.systemReset, 0);
+        this.#machine.feed(Event.systemReset, this.#lost() ? Rebooted.permanent : Rebooted.working);
         return;
       case RecoveryCommand.hostRequest:
         this.#machine.feed(Event.hostRequest, 0);
         return;
     }
+  }
+
+  /** Given up for good, until the guest deconfigures it. */
+  #lost(): boolean {
+    return this.#machine.words.load(FunctionBlock.permanent) === 1;
   }
 
   /** The guest was asked for the function and has not given it up: it stays, as what it is. */
@@ -403,7 +409,7 @@ export class RecoveryUnit {
     const choice =
       from === State.quarantined
         ? Refused.quarantined
-        : words.load(FunctionBlock.permanent) === 1
+        : this.#lost()
           ? Refused.failed
           : broken
             ? Refused.broken

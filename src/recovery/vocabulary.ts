@@ -80,7 +80,7 @@ export const events = {
     "ask", //  the guest may give it up, or keep it
     "take", // without the guest's consent
   ],
-  systemReset: [],
+  systemReset: ["working", "permanent"], // permanent: the function was given up for good
   vmPaused: [],
   vmResumed: [],
   creditReturned: [],

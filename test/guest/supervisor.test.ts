@@ -8,7 +8,7 @@ import type { Actor, startActor } from "../../src/machine/actors.ts";
 import { booksBalance } from "../../src/machine/books.ts";
 import { daemonConfig, pause } from "../support/daemon.ts";
 
-/** Threads of all machines, newest last, by the VM's name and the worker's. */
+/** Threads of all machines, newest last, by the VM's name, where they have one, and the worker's. */
 const started = vi.hoisted(() => new Map<string, Actor[]>());
 vi.mock("../../src/machine/actors.ts", async (load) => {
   const real = await load<{ startActor: typeof startActor }>();
@@ -16,8 +16,9 @@ vi.mock("../../src/machine/actors.ts", async (load) => {
     ...real,
     startActor: (...parameters: Parameters<typeof startActor>): Actor => {
       const actor = real.startActor(...parameters);
-      const { spec } = parameters[1] as { readonly spec: { readonly name: string } };
-      const key = `${spec.name} ${parameters[0]}`;
+      // A recovery worker's task does not say whose it is: it may be several VMs'.
+      const { spec } = parameters[1] as { readonly spec?: { readonly name: string } };
+      const key = spec === undefined ? parameters[0] : `${spec.name} ${parameters[0]}`;
       started.set(key, [...(started.get(key) ?? []), actor]);
       return actor;
     },
@@ -83,10 +84,9 @@ describe("a VM of several", () => {
     const { control } = supervisor.find("alpha");
     for (let error = 1; error <= 4; error++) {
       control.inject(1, { pec: 0x3a });
-      await started
-        .get("alpha recovery")
-        ?.at(-1 - (error % 2))
-        ?.kill();
+      // Of the four that live, every other one, whoever's they are.
+      const living = started.get("recovery")?.slice(-4) ?? [];
+      await Promise.all(living.filter((_, n) => (n + error) % 2 === 0).map((one) => one.kill()));
       await until(() => {
         const [status] = control.functions();
         if (status?.state !== "operational" || status.books.errorsRaised !== error) return false;
@@ -95,6 +95,7 @@ describe("a VM of several", () => {
       });
     }
     expect(control.runState()).toBe("running");
-    expect(control.functions().some((entry) => entry.books.workerRestarts > 0)).toBe(true);
+    const all = [...control.functions(), ...supervisor.find("beta").control.functions()];
+    expect(all.some((entry) => entry.books.workerRestarts > 0)).toBe(true);
   });
 });
