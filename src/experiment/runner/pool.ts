@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { Piscina } from "piscina";
 import type { PrepareOptions } from "../machine/prepare.ts";
+import { Lifeline } from "./lifeline.ts";
 import {
   type MachineFiles,
   TRIAL_WORKER_LOADED,
@@ -35,7 +36,7 @@ export class TrialPool {
   readonly width: number;
   readonly #pool: Piscina;
   readonly #loaded: Promise<void>;
-  readonly #broken: Promise<never>;
+  readonly #lifeline = new Lifeline();
   readonly #machines: Promise<MachineFiles>;
   readonly #closing = new AbortController();
 
@@ -62,8 +63,7 @@ export class TrialPool {
         if (message === TRIAL_WORKER_LOADED && ++loaded === threads) resolve();
       });
     });
-    this.#broken = new Promise((_, reject) => this.#pool.on("error", reject));
-    this.#broken.catch(() => {});
+    this.#pool.on("error", (error: unknown) => this.#lifeline.cut(error));
   }
 
   /** @throws when a thread cannot start or dies; a trial that fails is a line like any other */
@@ -71,7 +71,7 @@ export class TrialPool {
     const machines = await this.#machines;
     if (this.#closing.signal.aborted) return [];
     const task: TrialTask = { trials, machines };
-    return Promise.race([this.#pool.run(task) as Promise<TrialLines>, this.#broken]);
+    return this.#lifeline.hold(this.#pool.run(task) as Promise<TrialLines>);
   }
 
   /**
@@ -81,7 +81,7 @@ export class TrialPool {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#machines.catch(() => {});
-    await Promise.race([this.#loaded, this.#broken]).catch(() => {});
+    await this.#lifeline.hold(this.#loaded).catch(() => {});
     await this.#pool.destroy();
   }
 }

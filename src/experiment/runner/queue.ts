@@ -8,6 +8,7 @@ import type { Job, Queue, QueueEvents, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { ZmendError } from "../../base/errors.ts";
 import type { Plan } from "../plan.ts";
+import { Lifeline } from "./lifeline.ts";
 import { TrialPool } from "./pool.ts";
 import type { TrialSource } from "./run.ts";
 
@@ -64,14 +65,13 @@ function checkUrl(url: string): void {
   );
 }
 
-/** A connection that tries again until its owner's patience ends. */
+/** A connection that tries again until its owner's patience ends, which cuts the lifeline. */
 class Connection {
   readonly redis: Redis;
-  readonly lost: Promise<never>;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(ioredis: Libraries["ioredis"], url: string, patienceMs: number) {
+  constructor(ioredis: Libraries["ioredis"], url: string, patienceMs: number, lifeline: Lifeline) {
     checkUrl(url);
     const path = url.startsWith("/") ? url : /^(?:redis\+)?unix:\/\/(\/.*)$/.exec(url)?.[1];
     const options = {
@@ -82,28 +82,25 @@ class Connection {
       path === undefined
         ? new ioredis.Redis(url, options)
         : new ioredis.Redis({ path, ...options });
-    this.lost = new Promise<never>((_, reject) => {
-      const start = (): void => {
-        if (this.#closed) return;
-        this.#timer ??= setTimeout(() => {
-          reject(
-            new ZmendError(
-              "ENVIRONMENT",
-              `Redis at ${shown(url)} has been away for ${Math.round(patienceMs / 1000)} s; start it and go on with --resume, finished trials are kept.`,
-            ),
-          );
-        }, patienceMs);
-      };
-      start();
-      this.redis.on("close", start);
-      this.redis.on("ready", () => {
-        clearTimeout(this.#timer);
-        this.#timer = undefined;
-      });
-      // Said by `lost` when it matters; without a listener ioredis prints it.
-      this.redis.on("error", () => {});
+    const start = (): void => {
+      if (this.#closed) return;
+      this.#timer ??= setTimeout(() => {
+        lifeline.cut(
+          new ZmendError(
+            "ENVIRONMENT",
+            `Redis at ${shown(url)} has been away for ${Math.round(patienceMs / 1000)} s; start it and go on with --resume, finished trials are kept.`,
+          ),
+        );
+      }, patienceMs);
+    };
+    start();
+    this.redis.on("close", start);
+    this.redis.on("ready", () => {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
     });
-    this.lost.catch(() => {});
+    // Said by the lifeline when it matters; without a listener ioredis prints it.
+    this.redis.on("error", () => {});
   }
 
   close(): void {
@@ -122,17 +119,20 @@ export interface QueueOptions {
 /** The run's side. */
 export class QueueSource implements TrialSource {
   readonly width = WIDTH;
+  readonly #lifeline: Lifeline;
   readonly #connections: readonly Connection[];
   readonly #queue: Queue<Batch, string[]>;
   readonly #events: QueueEvents;
   readonly #key: string;
 
   private constructor(
+    lifeline: Lifeline,
     connections: readonly Connection[],
     queue: Queue<Batch, string[]>,
     events: QueueEvents,
     key: string,
   ) {
+    this.#lifeline = lifeline;
     this.#connections = connections;
     this.#queue = queue;
     this.#events = events;
@@ -144,12 +144,13 @@ export class QueueSource implements TrialSource {
     const { bullmq, ioredis } = await libraries();
     const patience = options.patienceMs ?? REDIS_PATIENCE_MS;
     const name = options.name ?? QUEUE;
-    const connections = [1, 2].map(() => new Connection(ioredis, url, patience));
+    const lifeline = new Lifeline();
+    const connections = [1, 2].map(() => new Connection(ioredis, url, patience, lifeline));
     const [first, second] = connections as [Connection, Connection];
     const text = JSON.stringify(plan);
     const key = `zmend:plan:${createHash("sha256").update(text).digest("hex")}`;
     try {
-      await Promise.race([first.redis.set(key, text, "EX", PLAN_SECONDS), first.lost]);
+      await lifeline.hold(first.redis.set(key, text, "EX", PLAN_SECONDS));
     } catch (error) {
       for (const connection of connections) connection.close();
       throw error;
@@ -161,8 +162,8 @@ export class QueueSource implements TrialSource {
     // Every batch under way listens to both.
     queue.setMaxListeners(2 * WIDTH);
     events.setMaxListeners(2 * WIDTH);
-    await Promise.race([events.waitUntilReady(), second.lost]);
-    return new QueueSource(connections, queue, events, key);
+    await lifeline.hold(events.waitUntilReady());
+    return new QueueSource(lifeline, connections, queue, events, key);
   }
 
   async run(trials: readonly number[]): Promise<readonly string[]> {
@@ -182,8 +183,7 @@ export class QueueSource implements TrialSource {
       );
       return job.waitUntilFinished(this.#events);
     };
-    const lost = this.#connections.map(({ lost: gone }) => gone);
-    return Promise.race([work(), ...lost]);
+    return this.#lifeline.hold(work());
   }
 
   async close(): Promise<void> {
@@ -204,7 +204,8 @@ export interface WorkerOptions extends QueueOptions {
 export async function serveQueue(url: string, options: WorkerOptions): Promise<void> {
   const { bullmq, ioredis } = await libraries();
   const patience = options.patienceMs ?? REDIS_PATIENCE_MS;
-  const connections = [1, 2].map(() => new Connection(ioredis, url, patience));
+  const lifeline = new Lifeline();
+  const connections = [1, 2].map(() => new Connection(ioredis, url, patience, lifeline));
   const [first, second] = connections as [Connection, Connection];
   const pools = new Map<string, Promise<TrialPool>>();
   const open = async (key: string): Promise<TrialPool> => {
@@ -223,7 +224,7 @@ export async function serveQueue(url: string, options: WorkerOptions): Promise<v
   };
   let worker: Worker<Batch, string[]> | undefined;
   try {
-    await Promise.race([first.redis.ping(), first.lost]);
+    await lifeline.hold(first.redis.ping());
     worker = new bullmq.Worker<Batch, string[]>(
       options.name ?? QUEUE,
       async (job: Job<Batch, string[]>) => (await poolOf(job.data.plan)).run(job.data.trials),
@@ -240,7 +241,7 @@ export async function serveQueue(url: string, options: WorkerOptions): Promise<v
       if (options.signal.aborted) resolve();
       options.signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    await Promise.race([stopped, first.lost, second.lost]);
+    await lifeline.hold(stopped);
   } finally {
     await worker?.close(true).catch(() => {});
     for (const pool of pools.values()) await pool.then((open) => open.close()).catch(() => {});

@@ -42,7 +42,7 @@ class Bench {
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: data });
   }
 
-  /** Recoveries per second over about `ms`. */
+  /** Recoveries per second of a core, over about `ms` of it. */
   rate(ms: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#worker.once("error", reject);
@@ -72,7 +72,10 @@ function simpyRate(hours: number): number {
   return run.status === 0 && seconds > 0 ? recoveries / seconds : 0;
 }
 
-/** Resident memory per trial between a quarter and the end of many small trials. */
+/** By then the threads' heaps have the size they stay at (100 to 270 MB in all, measured). */
+const GROWN_TRIALS = 24_000;
+
+/** Resident memory per trial of many small trials, from `GROWN_TRIALS` on: least squares. */
 async function memorySlope(trials: number): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), "zmend-bench-"));
   const plan = planFor(1, 1, trials);
@@ -89,7 +92,7 @@ async function memorySlope(trials: number): Promise<Result> {
   }
   const line = statSync(file).size / trials;
   rmSync(folder, { recursive: true, force: true });
-  const later = samples.filter(({ done }) => done > trials / 4);
+  const later = samples.filter(({ done }) => done > GROWN_TRIALS);
   const mean = (pick: (sample: { done: number; bytes: number }) => number): number =>
     later.reduce((sum, sample) => sum + pick(sample), 0) / Math.max(1, later.length);
   const x = mean(({ done }) => done);
@@ -169,7 +172,7 @@ export const experiment: Group = async (options, emit) => {
         options,
       );
     },
-    () => memorySlope(options.quick ? 8_000 : 40_000),
+    () => memorySlope(options.quick ? 64_000 : 160_000),
   ];
   try {
     for (const line of lines) emit(await line());
