@@ -12,6 +12,13 @@ import type { Dat } from "./dat.ts";
 import { type AccessKind, FETCH, STORE } from "./seam.ts";
 import { Cpu, type CpuState, PswBit } from "./state.ts";
 
+// Words of the CPU's area. Constants of this module: the engine folds those into the code, while it reads an imported
+// binding anew at each use.
+const GR = Cpu.gr / 4;
+const PSW_MASK_HIGH = Cpu.pswMask / 4 + 1;
+const PROBLEM_STATE = PswBit.problemHigh;
+const CC = Cpu.cc / 4;
+
 const TWO_32 = 0x1_0000_0000;
 /** Longest operand: an 8 KiB area touches at most three pages. */
 const OPERAND_MAX = 8192;
@@ -39,15 +46,15 @@ export class StateGuestCpu implements GuestCpu {
   }
 
   grHigh(n: number): number {
-    return peek(this.#words, this.#base + Cpu.gr / 4 + n * 2 + 1);
+    return peek(this.#words, this.#base + GR + n * 2 + 1);
   }
 
   grLow(n: number): number {
-    return peek(this.#words, this.#base + Cpu.gr / 4 + n * 2);
+    return peek(this.#words, this.#base + GR + n * 2);
   }
 
   setGr(n: number, high: number, low: number): void {
-    const word = this.#base + Cpu.gr / 4 + n * 2;
+    const word = this.#base + GR + n * 2;
     poke(this.#words, word, low);
     poke(this.#words, word + 1, high);
   }
@@ -57,11 +64,11 @@ export class StateGuestCpu implements GuestCpu {
   }
 
   problemState(): boolean {
-    return (peek(this.#words, this.#base + Cpu.pswMask / 4 + 1) & PswBit.problemHigh) !== 0;
+    return (peek(this.#words, this.#base + PSW_MASK_HIGH) & PROBLEM_STATE) !== 0;
   }
 
   setCc(cc: 0 | 1 | 2 | 3): void {
-    poke(this.#words, this.#base + Cpu.cc / 4, cc);
+    poke(this.#words, this.#base + CC, cc);
   }
 
   program(code: number): void {

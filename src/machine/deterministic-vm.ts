@@ -13,8 +13,9 @@ import type { Policy } from "../recovery/policy.ts";
 import { repairAfterDeath } from "../recovery/repair.ts";
 import type { RecoveryUnit } from "../recovery/unit.ts";
 import { WorkerKilled } from "../recovery/words.ts";
-import { add, store } from "../shm/atomics.ts";
+import { store } from "../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
+import { voidTranslations } from "../shm/dma-activity.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
@@ -187,7 +188,7 @@ export class DeterministicVm {
    */
   async save(file: string): Promise<void> {
     for (const block of this.vm.map.functionBlocks) {
-      add(this.vm.words, block / 4 + FunctionBlock.translationEpoch, 1);
+      voidTranslations(this.vm.words, block / 4);
     }
     for (const { vcpu } of this.#cpus) vcpu.reload();
     await writeSnapshot(file, this.vm, {

@@ -11,11 +11,10 @@ export interface GuestMemory {
   u16(address: number): number;
   u32(address: number): number;
   /**
-   * Word `index` (address / 4) as a signed number. For walks of tables: these indices are small whole numbers to the
-   * engine, which addresses above 2 GiB are not, and sums of those are several times slower.
+   * All of storage as 32-bit words in the host's byte order, for walks of tables: indices are small whole numbers to
+   * the engine, which addresses above 2 GiB are not, and sums of those are several times slower. Nothing lies beyond.
    */
-  word(index: number): number;
-  readonly words: number;
+  readonly storage: Int32Array;
   setU8(address: number, value: number): void;
   setU16(address: number, value: number): void;
   setU32(address: number, value: number): void;

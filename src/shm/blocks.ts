@@ -136,7 +136,6 @@ export const FunctionBlock = wordBlock([
   "aisbHigh",
   "fmbLow",
   "fmbHigh",
-  "translationEpoch", // bumped by RPCIT and (de)registration: DMA caches compare it
   // Guest requests that the host has to carry out (who writes: see request phases below)
   "!resetPhase",
   "clearPhase",
@@ -144,9 +143,9 @@ export const FunctionBlock = wordBlock([
   "proofPending", //  vCPU: 1 after register-IOAT, cleared by the first good PCILG
   "resetGeneration", // vCPU: generation for which resetPhase was requested
   "clearOperation", //  vCPU: {generation << 8 | MPCIFC operation} for which clearPhase was requested
-  // Platform thread: 1 while it touches guest storage for this function; a vCPU that took a
-  // translation or registration away waits for 0 (Dekker: each stores its word, then loads the other's)
-  "!dmaActive",
+  // {epoch << 1 | 1 while the platform touches guest storage for this function} (dma-activity.ts). The epoch is counted
+  // up by RPCIT and (de)registration: DMA caches compare it
+  "!dmaEpoch",
   // ERR eventfd of the function: counter, added to by the host, exchanged to 0 by the worker
   "!errSignals",
   // Recovery worker's doorbell

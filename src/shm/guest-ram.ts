@@ -3,14 +3,13 @@
 import { assert } from "../base/assert.ts";
 import { swap32 } from "../base/bits.ts";
 import type { GuestMemory } from "../ports/guest-memory.ts";
-import { compareExchange, compareExchange64, orByte, peek } from "./atomics.ts";
+import { compareExchange, compareExchange64, orByte } from "./atomics.ts";
 import type { VmMemory } from "./vm-memory.ts";
 
 export class GuestRam implements GuestMemory {
   readonly sizeBytes: number;
-  readonly words: number;
+  readonly storage: Int32Array;
   readonly #offset: number;
-  readonly #firstWord: number;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #words: Int32Array;
@@ -18,12 +17,11 @@ export class GuestRam implements GuestMemory {
 
   constructor(vm: VmMemory) {
     this.sizeBytes = vm.map.ramBytes;
-    this.words = this.sizeBytes / 4;
     this.#offset = vm.map.ramOffset;
-    this.#firstWord = vm.map.ramOffset / 4;
     this.#bytes = vm.bytes;
     this.#view = vm.view;
     this.#words = vm.words;
+    this.storage = new Int32Array(vm.buffer, vm.map.ramOffset, this.sizeBytes / 4);
     this.#doublewords = new BigInt64Array(vm.buffer);
   }
 
@@ -41,14 +39,6 @@ export class GuestRam implements GuestMemory {
 
   u32(address: number): number {
     return this.#view.getUint32(this.#at(address, 4));
-  }
-
-  word(index: number): number {
-    assert(
-      index >= 0 && index < this.words,
-      "guest storage access outside RAM was not checked before",
-    );
-    return swap32(peek(this.#words, this.#firstWord + index));
   }
 
   setU8(address: number, value: number): void {

@@ -3,9 +3,9 @@
  * through the guest's tables and MSI as adapter interruptions. Thread: the platform's; everything comes
  * from the function's shared words. Source: zpci-guest.md 5 and 6.
  *
- * Consistency: a reader notes `translationEpoch`, reads flags and words, and reads the epoch again; equal
- * means that no registration changed in between. `dmaActive` is 1 while guest storage is touched, so that a
- * vCPU that took something away can wait for the last access (ZpciFunction.dmaQuiet).
+ * Consistency: a reader notes the epoch, reads flags and words, and reads the epoch again; equal means that no
+ * registration changed in between. An access to guest storage is marked (dma-activity.ts), so that a vCPU that took
+ * something away can wait for the last one (ZpciFunction.dmaQuiet).
  */
 import { Pec } from "../../abi/ccdf.ts";
 import { IOTA_PROTECT } from "../../abi/fib.ts";
@@ -15,6 +15,7 @@ import { DMA_REFUSED, type GuestDma, type HostTranslation } from "../../ports/ho
 import type { InterruptSink } from "../../ports/interrupt-sink.ts";
 import { add, compareExchange, load, store } from "../../shm/atomics.ts";
 import { FIB_INTERRUPTS, FIB_IOAT, FunctionBlock, stateOf, VmBlock } from "../../shm/blocks.ts";
+import { beginAccess, dmaEpoch, endAccess } from "../../shm/dma-activity.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { GO } from "../outcome.ts";
 import { cellOf, stateTable } from "./state-table.ts";
@@ -94,23 +95,23 @@ export class ZpciDma implements GuestDma {
   }
 
   #chunk(page: number, offset: number, part: Uint8Array, write: boolean): number {
-    this.#setActive(1);
-    const result = this.#translate(page, write);
+    const epoch = beginAccess(this.#words, this.#base);
+    const result = this.#translate(page, write, epoch);
     if (result === 0) {
       if (write) this.#ram.write(this.#frame + offset, part);
       else this.#ram.read(this.#frame + offset, part);
     }
-    this.#setActive(0);
+    endAccess(this.#words, this.#base);
     return result;
   }
 
   /** 0 with #frame set, DMA_REFUSED, or the PEC; order of zpci-guest.md 5.3. */
-  #translate(page: number, write: boolean): number {
+  #translate(page: number, write: boolean, epoch: number): number {
     this.faultLevel = 0;
     if (cellOf(stateTable.dma, stateOf(this.#word(FunctionBlock.stateWord))) !== GO) {
       return DMA_REFUSED;
     }
-    if (!this.#snapshot()) return DMA_REFUSED;
+    if (!(this.#valid && epoch === this.#epoch) && !this.#snapshot()) return DMA_REFUSED;
     if (!this.#registered) return Pec.INVALAS;
     if (page < this.#firstPage || page > this.#lastPage) return Pec.OORANGE;
     if (write && (this.#iotaLow & IOTA_PROTECT) !== 0) return Pec.TPROTE;
@@ -148,16 +149,15 @@ export class ZpciDma implements GuestDma {
   }
 
   #snapshot(): boolean {
-    if (this.#valid && this.#word(FunctionBlock.translationEpoch) === this.#epoch) return true;
     this.#tlbPage.fill(-1);
     for (let attempt = 0; attempt < SNAPSHOT_TRIES; attempt++) {
-      const epoch = this.#word(FunctionBlock.translationEpoch);
+      const epoch = this.#dmaEpoch();
       this.#registered = (this.#word(FunctionBlock.fibFlags) & FIB_IOAT) !== 0;
       this.#firstPage = this.#page(FunctionBlock.pbaHigh, FunctionBlock.pbaLow);
       this.#lastPage = this.#page(FunctionBlock.palHigh, FunctionBlock.palLow);
       this.#iotaHigh = this.#word(FunctionBlock.iotaHigh);
       this.#iotaLow = this.#word(FunctionBlock.iotaLow);
-      this.#valid = this.#word(FunctionBlock.translationEpoch) === epoch;
+      this.#valid = this.#dmaEpoch() === epoch;
       this.#epoch = epoch;
       if (this.#valid) return true;
     }
@@ -166,21 +166,21 @@ export class ZpciDma implements GuestDma {
 
   /** Data of the device's store to the MSI address; bits 0-10 are the vector (zpci-guest.md 6). */
   msi(vector: number): void {
-    this.#setActive(1);
+    beginAccess(this.#words, this.#base);
     if (!this.#deliver(vector & 0x7ff)) {
       add(this.#words, this.#base + FunctionBlock.interruptionsDropped, 1);
     }
-    this.#setActive(0);
+    endAccess(this.#words, this.#base);
   }
 
   #deliver(vector: number): boolean {
     if (cellOf(stateTable.msi, stateOf(this.#word(FunctionBlock.stateWord))) !== GO) return false;
-    const epoch = this.#word(FunctionBlock.translationEpoch);
+    const epoch = this.#dmaEpoch();
     if ((this.#word(FunctionBlock.fibFlags) & FIB_INTERRUPTS) === 0) return false;
     const control = this.#word(FunctionBlock.interruptControl);
     const aibv = this.#address(FunctionBlock.aibvHigh, FunctionBlock.aibvLow);
     const aisb = this.#address(FunctionBlock.aisbHigh, FunctionBlock.aisbLow);
-    if (this.#word(FunctionBlock.translationEpoch) !== epoch) return false;
+    if (this.#dmaEpoch() !== epoch) return false;
     if (vector >= ((control >>> 16) & 0xfff)) return false;
     const bit = ((control >>> 8) & 0x3f) + vector;
     const aisbo = control & 0x3f;
@@ -216,8 +216,8 @@ export class ZpciDma implements GuestDma {
     return load(this.#words, this.#base + word);
   }
 
-  #setActive(value: number): void {
-    store(this.#words, this.#base + FunctionBlock.dmaActive, value);
+  #dmaEpoch(): number {
+    return dmaEpoch(this.#words, this.#base);
   }
 
   #page(highWord: number, lowWord: number): number {

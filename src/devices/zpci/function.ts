@@ -22,7 +22,7 @@ import {
   VmBlock,
   WORK_REQUEST,
 } from "../../shm/blocks.ts";
-import { waitForDma } from "../../shm/dma-activity.ts";
+import { voidTranslations, waitForDma } from "../../shm/dma-activity.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
 import { recoveryBell } from "../../shm/recovery-bell.ts";
 import { Lane, RingProducer } from "../../shm/ring.ts";
@@ -238,9 +238,9 @@ export class ZpciFunction {
     this.bumpEpoch();
   }
 
-  /** Everything the platform thread remembers about this function's tables is void. */
-  bumpEpoch(): void {
-    add(this.#words, this.#base + FunctionBlock.translationEpoch, 1);
+  /** Everything the platform remembers about this function's tables is void. False = an access that began before goes on. */
+  bumpEpoch(): boolean {
+    return voidTranslations(this.#words, this.#base);
   }
 
   /** Waits for the end of an access that began with what was just taken away; false = it did not end. */

@@ -37,7 +37,7 @@ export type RaiseError = (
 ) => void;
 
 /**
- * Table entries looked at per RPCIT: 16 MiB of 4 KiB pages, some 100 us. What is cached goes as a whole, however large
+ * Table entries looked at per RPCIT: 16 MiB of 4 KiB pages, some 20 us. What is cached goes as a whole, however large
  * the range is; a malformed entry beyond is met by the device's next access.
  */
 const ENTRIES_MAX = 4096;
@@ -93,7 +93,7 @@ export class RefreshTranslations implements InterceptHandler {
       pec = outcome & 0xffff;
     } else if (pec === 0) pec = this.#inspect(target);
     target.tally(Word.rpcits);
-    target.bumpEpoch();
+    const quiet = target.bumpEpoch();
     if (pec !== 0) {
       target.enterError();
       const { index } = target;
@@ -107,7 +107,7 @@ export class RefreshTranslations implements InterceptHandler {
       return cc1(ModifyStatus.permanentError);
     }
     // A page copy that began under the old translation must end before the guest may reuse the page.
-    return target.dmaQuiet() ? CC0 : CC2;
+    return quiet || target.dmaQuiet() ? CC0 : CC2;
   }
 
   /** Has the host map the range as the tables say: GO when it is done, MALFORMED | PEC, or how to go on. */

@@ -35,7 +35,7 @@ export interface FunctionIdentity {
 const kept: readonly number[] = [
   FunctionBlock.stateWord,
   FunctionBlock.guestHandle,
-  FunctionBlock.translationEpoch,
+  FunctionBlock.dmaEpoch,
 ];
 
 /**

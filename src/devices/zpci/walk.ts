@@ -14,6 +14,7 @@ import {
   TABLE_PROTECT,
   TABLE_TYPE_MASK,
 } from "../../abi/fib.ts";
+import { hostIsBigEndian, swap32 } from "../../base/bits.ts";
 import type { GuestMemory } from "../../ports/guest-memory.ts";
 
 /** Level of a walk, numbered as designation types are; LEVEL_PAGE is ours (encoding of `ett` unknown). */
@@ -35,8 +36,10 @@ const WHOLE_TABLE = 3;
 
 const PAGE_WORDS = 1024;
 
+const bigEndian = hostIsBigEndian ? (word: number): number => word : swap32;
+
 export class TableWalk {
-  readonly #ram: GuestMemory;
+  readonly #storage: Int32Array;
   /** Word index of the page table that the walk has come to last. */
   #pages = 0;
   #seen = 0;
@@ -48,7 +51,7 @@ export class TableWalk {
   failedPage = 0;
 
   constructor(ram: GuestMemory) {
-    this.#ram = ram;
+    this.#storage = ram.storage;
   }
 
   /** After 0: a table entry protects the frame. */
@@ -61,26 +64,26 @@ export class TableWalk {
    * @returns 0, WALK_INVALID, or the PEC of a malformed table
    */
   walk(iotaHigh: number, iotaLow: number, high: number, low: number): number {
-    const ram = this.#ram;
+    const storage = this.#storage;
     const top = iotaDesignation(iotaLow);
     if (iotaHigh !== 0 || top > 3) return this.#stop(top, Pec.SERR);
     let table = (iotaLow & ~0xfff) >>> 2;
     let seen = 0;
     for (let level = top; level > 0; level--) {
       const word = table + regionIndex(level, high, low) * 2;
-      if (word + 2 > ram.words) return this.#stop(level, Pec.SERR);
-      const entry = ram.word(word + 1);
-      if (ram.word(word) !== 0 || (entry & REGION_BITS) !== ((level << 2) | WHOLE_TABLE)) {
-        return this.#stop(level, regionFault(ram.word(word), entry, level));
+      if (word >= storage.length) return this.#stop(level, Pec.SERR);
+      const entry = entryAt(storage, word);
+      if (storage[word] !== 0 || (entry & REGION_BITS) !== ((level << 2) | WHOLE_TABLE)) {
+        return this.#stop(level, regionFault(storage[word] === 0, entry, level));
       }
       seen |= entry;
       table = (entry & ~0x3fff) >>> 2;
     }
     const word = table + ((low >>> 20) & 0x7ff) * 2;
-    if (word + 2 > ram.words) return this.#stop(LEVEL_SEGMENT, Pec.SERR);
-    const entry = ram.word(word + 1);
-    if (ram.word(word) !== 0 || entry === 0 || (entry & SEGMENT_BITS) !== 0) {
-      return this.#stop(LEVEL_SEGMENT, segmentFault(ram.word(word), entry));
+    if (word >= storage.length) return this.#stop(LEVEL_SEGMENT, Pec.SERR);
+    const entry = entryAt(storage, word);
+    if (storage[word] !== 0 || entry === 0 || (entry & SEGMENT_BITS) !== 0) {
+      return this.#stop(LEVEL_SEGMENT, segmentFault(storage[word] === 0, entry));
     }
     this.#seen = seen | entry;
     if ((entry & FRAME_BIT) !== 0) {
@@ -127,27 +130,32 @@ export class TableWalk {
   }
 
   #page(index: number): number {
-    const ram = this.#ram;
+    const storage = this.#storage;
     const word = this.#pages + index * 2;
-    if (word + 2 > ram.words) return Pec.SERR;
-    const entry = ram.word(word + 1);
-    if (ram.word(word) !== 0 || entry === 0 || (entry & PAGE_BITS) !== 0) {
-      return pageFault(ram.word(word), entry);
+    if (word >= storage.length) return Pec.SERR;
+    const entry = entryAt(storage, word);
+    if (storage[word] !== 0 || entry === 0 || (entry & PAGE_BITS) !== 0) {
+      return pageFault(storage[word] === 0, entry);
     }
     this.#seen |= entry;
     return this.#frameAt(entry & ~0xfff);
   }
 
   #frameAt(address: number): number {
-    if ((address >>> 2) + PAGE_WORDS > this.#ram.words) return Pec.SERR;
+    if ((address >>> 2) + PAGE_WORDS > this.#storage.length) return Pec.SERR;
     this.frame = address >>> 0;
     return 0;
   }
 }
 
+/** Bits 32-63 of the entry at a word's index; bits 0-31 are only ever compared with 0, which has no byte order. */
+function entryAt(storage: Int32Array, word: number): number {
+  return bigEndian(storage[word + 1] as number);
+}
+
 /** What is wrong with a region entry that is not simply good; the entry's type is the level's number. */
-function regionFault(high: number, entry: number, level: number): number {
-  if (high === 0 && entry === 0) return Pec.INVALTE;
+function regionFault(short: boolean, entry: number, level: number): number {
+  if (short && entry === 0) return Pec.INVALTE;
   if ((entry & TABLE_INVALID) !== 0) return WALK_INVALID;
   if ((entry & TABLE_LENGTH_MASK) !== WHOLE_TABLE || (entry & TABLE_OFFSET_MASK) !== 0) {
     return Pec.INVALTL;
@@ -155,14 +163,14 @@ function regionFault(high: number, entry: number, level: number): number {
   return (entry & TABLE_TYPE_MASK) !== level << 2 ? Pec.TT : Pec.SERR;
 }
 
-function segmentFault(high: number, entry: number): number {
-  if (high === 0 && entry === 0) return Pec.INVALTE;
+function segmentFault(short: boolean, entry: number): number {
+  if (short && entry === 0) return Pec.INVALTE;
   if ((entry & TABLE_INVALID) !== 0) return WALK_INVALID;
   return (entry & TABLE_TYPE_MASK) !== 0 ? Pec.TT : Pec.SERR;
 }
 
-function pageFault(high: number, entry: number): number {
-  if (high === 0 && entry === 0) return Pec.INVALTE;
+function pageFault(short: boolean, entry: number): number {
+  if (short && entry === 0) return Pec.INVALTE;
   return (entry & PAGE_INVALID) !== 0 ? WALK_INVALID : Pec.SERR;
 }
 

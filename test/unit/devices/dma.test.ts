@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { nextPage, TableWalk } from "../../../src/devices/zpci/walk.ts";
 import { FunctionBlock, FunctionState, VmBlock } from "../../../src/shm/blocks.ts";
+import { beginAccess, dmaEpoch, endAccess } from "../../../src/shm/dma-activity.ts";
 import {
   type DeviceMachine,
   DMA_START,
@@ -290,10 +291,12 @@ describe("RPCIT", () => {
 
   test("waits for a page copy in flight, and says busy if it does not end", () => {
     const machine = ready();
-    machine.setWord(0, FunctionBlock.dmaActive, 1);
+    const block = (machine.vm.map.functionBlocks[0] as number) / 4;
+    const begun = beginAccess(machine.vm.words, block);
     refresh(machine, 0, 0x1000);
     expect(machine.cpu.cc).toBe(2);
-    machine.setWord(0, FunctionBlock.dmaActive, 0);
+    expect(dmaEpoch(machine.vm.words, block)).not.toBe(begun);
+    endAccess(machine.vm.words, block);
     refresh(machine, 0, 0x1000);
     expect(machine.cpu.cc).toBe(0);
   });
