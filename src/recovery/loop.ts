@@ -6,8 +6,8 @@ import { monotonicNowUs } from "../base/clock.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RecoveryUnit } from "./unit.ts";
 
-/** Longest sleep: a stop without a ring is noticed after this. */
-const SLEEP_MAX_MS = 250;
+/** Longest sleep: a stop without a ring is noticed after this. As long as a policy's slow drain: it costs no wake-ups. */
+const SLEEP_MAX_MS = 1000;
 
 export type LoopEnd = "vm-stopped" | "detached" | "unsupported";
 

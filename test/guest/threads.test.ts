@@ -59,7 +59,8 @@ function expectSurvived(run: DemoRunResult): void {
   expect(run.ending).toBe("ended");
   for (const { fid, state, balance, books, report, expected } of run.functions) {
     const end = guestLostPatience(run, fid) ? "failed" : expected;
-    expect({ fid, state, balance }).toEqual({ fid, state: end, balance: 0 });
+    const last = run.console.filter((line) => line.includes(`fid 0000000${fid}`)).slice(-3);
+    expect({ fid, state, balance, last }).toEqual({ fid, state: end, balance: 0, last });
     // Nothing was left behind in the host's queue or in the guest's ring.
     expect({ fid, stopped: books.notDelivered.vmStopped }).toEqual({ fid, stopped: 0 });
     if (state === "operational") expect(report).toMatchObject({ state: "ok", corrupt: 0 });

@@ -1,7 +1,9 @@
 /**
- * The daemon at scale: 64 functions in 8 VMs, an error on every function every second; beside it, in the same run, bare
- * worker threads under the same load. Both are processes of their own, one after the other. Estimates before the first
- * run: an error costs one wake-up and about 20 us of work; a function costs its thread (8.5 MiB) and its rings (0.4 MiB).
+ * The daemon at scale: 64 functions in 8 VMs, an error on every function every second (10 s with --quick, else 10 minutes);
+ * beside it, in the same run, bare worker threads under the same load. Then functions on shared recovery threads: 1,024 in
+ * 16 VMs (256 in 4 with --quick), an error on each of them. All are processes of their own, one after the other. Estimates
+ * before the first run: an error costs one wake-up and about 20 us of work; a function costs its thread (8.5 MiB) and its
+ * rings (0.4 MiB), on a shared thread its rings and a 512th of a thread.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -37,7 +39,20 @@ const SETTLE_MS = 1500;
 const START_BOUND_MS = 300;
 const QMP_BOUND_MS = 2;
 
-function configText(functionsPerVm: number): string {
+/** Shared recovery threads: VMs, functions in each, and the bound on what one may cost. */
+const SHARED_VMS = { quick: 4, full: 16 } as const;
+const SHARED_FUNCTIONS_PER_VM = 64;
+const SHARED_BOUND_KIB = 128;
+/** How long the guests may take to fetch their errors. */
+const SHARED_WAIT_MS = 120_000;
+
+interface Size {
+  readonly vms: number;
+  readonly functionsPerVm: number;
+  readonly workers: "own" | "shared";
+}
+
+function configText({ vms: vmCount, functionsPerVm, workers }: Size): string {
   const functions = Array.from(
     { length: functionsPerVm },
     (_, index) => `      - { fid: ${index + 1}, uid: ${index + 1}, clearError: true }\n`,
@@ -45,8 +60,8 @@ function configText(functionsPerVm: number): string {
   const vm = (index: number): string =>
     `  - name: vm${index}\n    fixture: zrecover\n    memory: 4MiB\n` +
     (functions === "" ? "" : `    functions:\n${functions}`);
-  const vms = Array.from({ length: VMS }, (_, index) => vm(index)).join("");
-  return `version: 1\nlogLevel: error\nvms:\n${vms}`;
+  const vms = Array.from({ length: vmCount }, (_, index) => vm(index)).join("");
+  return `version: 1\nlogLevel: error\nrecovery: { workers: ${workers} }\nvms:\n${vms}`;
 }
 
 /** A daemon process with one client. */
@@ -56,9 +71,9 @@ class Daemon {
   readonly #child;
   readonly #ended: Promise<unknown>;
 
-  constructor(functionsPerVm: number) {
+  constructor(size: Size) {
     const file = join(this.folder, "daemon.yaml");
-    writeFileSync(file, configText(functionsPerVm));
+    writeFileSync(file, configText(size));
     this.#child = spawn(
       process.execPath,
       [zmend, "daemon", "--config", file, "--state-dir", this.state],
@@ -214,14 +229,87 @@ function bare(workers: number, loads: number, share: number, seconds: number) {
 }
 
 /** Resident bytes of a daemon whose VMs have no function. */
-async function emptyDaemon(): Promise<number> {
-  const daemon = new Daemon(0);
+async function emptyDaemon(size: Omit<Size, "functionsPerVm">): Promise<number> {
+  const daemon = new Daemon({ ...size, functionsPerVm: 0 });
   try {
     await daemon.ready();
     await pause(SETTLE_MS);
     return residentBytes(daemon.pid);
   } finally {
     await daemon.end();
+    daemon.remove();
+  }
+}
+
+/** Many functions on shared recovery threads: what they cost, and an error on every one of them. */
+async function sharedThreads(vms: number, emit: Parameters<Group>[1]): Promise<void> {
+  const count = vms * SHARED_FUNCTIONS_PER_VM;
+  const empty = await emptyDaemon({ vms, workers: "shared" });
+  const beganMs = performance.now();
+  const daemon = new Daemon({ vms, functionsPerVm: SHARED_FUNCTIONS_PER_VM, workers: "shared" });
+  try {
+    await daemon.ready();
+    const startedMs = performance.now() - beganMs;
+    const startedCpu = cpuSeconds(daemon.pid);
+    const client = await DaemonClient.connect(daemon.state);
+    const functions = async (): Promise<readonly FunctionReport[]> =>
+      (await client.request("function-list")) as FunctionReport[];
+    const until = async (holds: (report: FunctionReport) => boolean) => {
+      const latestMs = performance.now() + SHARED_WAIT_MS;
+      let reports = await functions();
+      while (!reports.every(holds) && performance.now() < latestMs) {
+        await pause(SETTLE_MS);
+        reports = await functions();
+      }
+      return reports;
+    };
+    // A guest gives up a function that breaks while it is probed.
+    await until((report) => report.guestState === "enabled");
+    const idle = residentBytes(daemon.pid);
+    for (let index = 0; index < count; index++) {
+      await client.request("vm-inject", {
+        vm: `vm${Math.floor(index / SHARED_FUNCTIONS_PER_VM)}`,
+        function: (index % SHARED_FUNCTIONS_PER_VM) + 1,
+        pec: 0x3a,
+      });
+    }
+    const reports = await until(
+      (report) => report.errorsRaised > 0 && report.open === 0 && report.guestState === "enabled",
+    );
+    client.close();
+    const loaded = residentBytes(daemon.pid);
+    await daemon.end();
+    const sum = (of: (report: FunctionReport) => number): number =>
+      reports.reduce((total, report) => total + of(report), 0);
+    const raised = sum((report) => report.errorsRaised);
+    emit({
+      name: "daemon.shared-lost",
+      unit: "events",
+      better: "lower",
+      value: Math.abs(count - raised) + sum((report) => Math.abs(report.open)),
+      asked: count,
+      raised,
+      fetched: sum((report) => report.fetchedByGuest),
+    });
+    emit(
+      line(
+        "daemon.shared-rss-per-function",
+        "KiB",
+        (idle - empty) / count / 1024,
+        "the bound",
+        SHARED_BOUND_KIB,
+        {
+          functions: count,
+          vms,
+          residentMiB: Math.round(idle / 1024 ** 2),
+          afterErrorsMiB: Math.round(loaded / 1024 ** 2),
+          emptyMiB: Math.round(empty / 1024 ** 2),
+          startMs: Math.round(startedMs),
+          startCpuSeconds: Number(startedCpu.toFixed(1)),
+        },
+      ),
+    );
+  } finally {
     daemon.remove();
   }
 }
@@ -249,8 +337,8 @@ function line(
 
 export const daemon: Group = async ({ quick }, emit) => {
   const seconds = quick ? QUICK_SECONDS : FULL_SECONDS;
-  const empty = await emptyDaemon();
-  const process64 = new Daemon(FUNCTIONS_PER_VM);
+  const empty = await emptyDaemon({ vms: VMS, workers: "own" });
+  const process64 = new Daemon({ vms: VMS, functionsPerVm: FUNCTIONS_PER_VM, workers: "own" });
   try {
     await process64.ready();
     const client = await DaemonClient.connect(process64.state);
@@ -318,4 +406,5 @@ export const daemon: Group = async ({ quick }, emit) => {
   } finally {
     process64.remove();
   }
+  await sharedThreads(quick ? SHARED_VMS.quick : SHARED_VMS.full, emit);
 };

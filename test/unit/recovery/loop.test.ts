@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { runRecoveryLoop } from "../../../src/recovery/loop.ts";
+import { type Carried, Load, type LoopEnd, runRecoveryLoop } from "../../../src/recovery/loop.ts";
 import { WorkerKilled } from "../../../src/recovery/words.ts";
 import { store } from "../../../src/shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand, VmBlock, WORK_COMMAND } from "../../../src/shm/blocks.ts";
@@ -47,5 +47,68 @@ describe("a recovery worker's life", () => {
     rig.raise();
     expect(runRecoveryLoop(unit, rig.clock)).toBe("vm-stopped");
     expect(rig.vmWord(VmBlock.command)).toBe(2);
+  });
+});
+
+/** A carried function that does as it is told and counts its passes. */
+class Told implements Carried {
+  passes = 0;
+  bell = false;
+  answer: number | LoopEnd = 60_000;
+
+  rung(): boolean {
+    return this.bell;
+  }
+
+  pass(): number | LoopEnd {
+    this.passes += 1;
+    this.bell = false;
+    return this.answer;
+  }
+}
+
+describe("what a recovery thread carries", () => {
+  const three = (): readonly [Load<Told>, readonly [Told, Told, Told], Told[]] => {
+    const load = new Load<Told>();
+    const all = [new Told(), new Told(), new Told()] as const;
+    for (const one of all) load.add(one);
+    return [load, all, []];
+  };
+
+  it("is passed once at first, then when it is rung or due", () => {
+    const [load, all] = three();
+    const never = (): void => expect.unreachable();
+    load.pass(never);
+    all[1].bell = true;
+    expect(load.rung()).toBe(true);
+    all[1].answer = 0; // at once again
+    load.pass(never);
+    load.pass(never);
+    expect(all.map(({ passes }) => passes)).toEqual([1, 3, 1]);
+    expect(load.rung()).toBe(false);
+  });
+
+  it("is waited for until the first of it is due, never longer than a second", () => {
+    const [load, all] = three();
+    expect(load.pass(() => {})).toBeLessThanOrEqual(1000);
+    all[2].bell = true;
+    all[2].answer = 5;
+    expect(load.pass(() => {})).toBeLessThanOrEqual(5);
+  });
+
+  it("leaves when it has ended, and the others stay", () => {
+    const [load, all, left] = three();
+    all[1].answer = "detached";
+    const ends: LoopEnd[] = [];
+    const ended = (one: Told, end: LoopEnd): void => {
+      left.push(one);
+      ends.push(end);
+    };
+    load.pass(ended);
+    expect([left, ends, load.size]).toEqual([[all[1]], ["detached"], 2]);
+    for (const one of all) one.bell = true;
+    load.pass(ended);
+    expect(all.map(({ passes }) => passes)).toEqual([2, 1, 2]);
+    expect(load.find((one) => one === all[1])).toBeUndefined();
   });
 });
