@@ -30,6 +30,7 @@ async function saved(file: string): Promise<void> {
     ramBytes: 16 * 1024 ** 2,
     cpuModel: "zmend",
     functions: [],
+    functionSlots: 8, // as the program leaves them free
     policy: loadPolicy("mediated"),
     epochMs: DETERMINISTIC_EPOCH_MS,
   };
