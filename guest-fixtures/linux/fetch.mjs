@@ -26,6 +26,8 @@ const cache = join(here, "..", "..", ".cache");
 const { kernels } = JSON.parse(readFileSync(join(here, "kernels.json"), "utf8"));
 const names = kernels.map((kernel) => kernel.name);
 const init = join(here, "init.sh");
+/** Folder of the kernel's modules in a cached fixture. */
+const MODULES = "modules";
 /** What the guest's command line may name with run=. */
 const programs = [{ name: "recovery", path: join(here, "recovery.sh") }];
 
@@ -62,15 +64,20 @@ function lookUp({ name }) {
 
 /** @param {string} name @returns {string | undefined} what is cached */
 function cached(name) {
+  const fixture = wholeFixture(name);
+  // A first root file system of other scripts is another fixture.
+  return fixture?.scripts === scriptsSum() ? `Linux ${fixture.version}, cached` : undefined;
+}
+
+/** What `fixture.json` says, if every file is as it says. */
+function wholeFixture(name) {
   try {
     const folder = join(cache, name);
     const fixture = JSON.parse(readFileSync(join(folder, "fixture.json"), "utf8"));
-    // A first root file system of other scripts is another fixture.
-    if (fixture.scripts !== scriptsSum()) return undefined;
     const whole = fixture.files.every(
       (entry) => sha256(readFileSync(join(folder, entry.file))) === entry.sha256,
     );
-    return whole ? `Linux ${fixture.version}, cached` : undefined;
+    return whole ? fixture : undefined;
   } catch {
     return undefined;
   }
@@ -86,6 +93,12 @@ function fetch(kernel) {
   const present = cached(kernel.name);
   if (present !== undefined) {
     say(`${kernel.name}: ${present}`);
+    return;
+  }
+  const older = wholeFixture(kernel.name);
+  if (older?.modules !== undefined) {
+    assemble(join(cache, kernel.name), older);
+    say(`${kernel.name}: Linux ${older.version}, its first root file system has today's scripts`);
     return;
   }
   const scratch = mkdtempSync(join(tmpdir(), "zmend-fixtures-"));
@@ -115,25 +128,42 @@ function build(kernel, scratch) {
   const version = readdirSync(moduleRoot)[0] ?? "";
   const folder = join(cache, `${kernel.name}.partial`);
   rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(folder, MODULES), { recursive: true });
   copyFileSync(join(root, kernel.kernel.replace("{version}", version)), join(folder, "kernel"));
-  const archive = initramfs({
-    busybox: join(root, kernel.busybox),
-    modules: modulesWith(join(moduleRoot, version), kernel.modules),
-    init,
-    programs,
-  });
-  writeFileSync(join(folder, "initramfs.cpio"), archive);
-  const files = ["kernel", "initramfs.cpio"].map((file) => ({
-    file,
-    sha256: sha256(readFileSync(join(folder, file))),
-  }));
-  const fixture = { name: kernel.name, version, scripts: scriptsSum(), packages, files };
-  writeFileSync(join(folder, "fixture.json"), `${JSON.stringify(fixture, undefined, 2)}\n`);
+  copyFileSync(join(root, kernel.busybox), join(folder, "busybox"));
+  const modules = modulesWith(join(moduleRoot, version), kernel.modules);
+  for (const { name, data } of modules) writeFileSync(join(folder, MODULES, name), data);
+  const order = modules.map(({ name }) => name);
+  assemble(folder, { name: kernel.name, version, packages, modules: order });
   const final = join(cache, kernel.name);
   rmSync(final, { recursive: true, force: true });
   renameSync(folder, final);
   say(`${kernel.name}: Linux ${version} in .cache/${kernel.name}`);
+}
+
+/**
+ * Builds the first root file system from the parts that are in the folder, and writes down what the fixture is.
+ * @param {string} folder
+ * @param {{ name: string, version: string, packages: object[], modules: string[] }} facts
+ */
+function assemble(folder, { name, version, packages, modules }) {
+  const archive = initramfs({
+    busybox: join(folder, "busybox"),
+    modules: modules.map((module) => ({
+      name: module,
+      data: readFileSync(join(folder, MODULES, module)),
+    })),
+    init,
+    programs,
+  });
+  writeFileSync(join(folder, "initramfs.cpio"), archive);
+  const parts = ["kernel", "busybox", ...modules.map((module) => join(MODULES, module))];
+  const files = [...parts, "initramfs.cpio"].map((file) => ({
+    file,
+    sha256: sha256(readFileSync(join(folder, file))),
+  }));
+  const fixture = { name, version, scripts: scriptsSum(), packages, modules, files };
+  writeFileSync(join(folder, "fixture.json"), `${JSON.stringify(fixture, undefined, 2)}\n`);
 }
 
 function updated(kernel, folder, release) {

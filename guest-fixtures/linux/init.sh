@@ -1,6 +1,8 @@
 #!/bin/sh
 # First program of the Linux fixtures: mounts what programs expect, loads the modules, and starts what the
 # kernel's command line names as run=PROGRAM (recovery), else a shell on the console.
+# Another home than the root, which newer shells would show as "~".
+export HOME=/root
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev

@@ -1,16 +1,20 @@
 #!/bin/sh
 # Work for a guest whose PCI functions break: a file system on each NVMe disk, and files that are written with
-# fsync, read back past the page cache and compared. What a disk has acknowledged is held against it until the end.
-# A shutdown signal (SCLP signal quiesce) ends it: every file is read again, one report per function is logged
-# ("report fid=... state=... rounds=... checked=... corrupt=..."), the machine is switched off.
+# fsync, read back past the page cache and compared. What a disk has acknowledged is held against it until the end;
+# what it refuses is tried again while the disk is there. A shutdown signal (SCLP signal quiesce) ends it: every file
+# is read again, one report per function is logged ("report fid=... state=... rounds=... checked=... corrupt=...
+# refused=..."), the machine is switched off.
 files=8
 bytes=65536
+# Refusals of one file in a row before its disk is given up: a kernel that recovers a function refuses what comes
+# meanwhile, and that takes it a second or two.
+tries=10
 
 say() { echo "<5>recovery: $*" >/dev/kmsg; }
 
 # Fails on an I/O error; else counts a comparison, and a difference.
 compare() { # fid, file, sum
-  found=$(dd if="$2" bs=64k iflag=direct 2>/dev/null | sha256sum) || return 1
+  found=$(set -o pipefail && dd if="$2" bs=64k iflag=direct 2>/dev/null | sha256sum) || return 1
   size=$(wc -c <"$2") || return 1
   [ "$size" = $bytes ] || return 1
   read -r checked corrupt <"/run/$1/counts"
@@ -28,8 +32,15 @@ let_go() { # fid, why
   say "fid=$1 $2; unmounted"
 }
 
-# One disk: rounds of write, fsync, read back, until the end or an I/O error.
-work() { # fid
+# Counts a refusal. Fails when there is no point in another try: the disk has gone, or has refused too often.
+again() { # fid, disk, failures in a row
+  read -r refused <"/run/$1/refused"
+  echo "$((refused + 1))" >"/run/$1/refused"
+  [ -b "$2" ] && [ "$3" -lt $tries ] && sleep 1
+}
+
+# One disk: rounds of write, fsync, read back, until the end or until the disk is given up.
+work() { # fid, disk
   round=0
   while [ ! -e /run/stop ]; do
     round=$((round + 1))
@@ -40,19 +51,33 @@ work() { # fid
     sum=$(sha256sum <"/run/$1/data")
     # Until it is acknowledged, a file may hold anything.
     rm -f "/run/$1/sums/$((round % files))"
-    if ! dd if="/run/$1/data" of="$file" bs=64k conv=fsync 2>"/run/$1/error"; then
+    failures=0
+    until dd if="/run/$1/data" of="$file" bs=64k conv=fsync 2>"/run/$1/error"; do
+      failures=$((failures + 1))
+      [ $failures = 1 ] && say "fid=$1 round $round write refused: $(tail -n 1 "/run/$1/error")"
+      again "$1" "$2" $failures && continue
       let_go "$1" "round $round write failed: $(tail -n 1 "/run/$1/error")"
       return
-    fi
+    done
     echo "$sum" >"/run/$1/sums/$((round % files))"
-    if ! compare "$1" "$file" "$sum"; then
+    failures=0
+    until compare "$1" "$file" "$sum"; do
+      failures=$((failures + 1))
+      again "$1" "$2" $failures && continue
       let_go "$1" "round $round read failed"
       return
-    fi
+    done
     [ $((round % 4)) = 0 ] && say "fid=$1 round $round"
   done
   for sum in "/run/$1/sums/"*; do
-    compare "$1" "/mnt/$1/${sum##*/}" "$(cat "$sum")" || echo failed >"/run/$1/state"
+    [ -e "$sum" ] || continue
+    failures=0
+    until compare "$1" "/mnt/$1/${sum##*/}" "$(cat "$sum")"; do
+      failures=$((failures + 1))
+      again "$1" "$2" $failures && continue
+      echo failed >"/run/$1/state"
+      break
+    done
   done
   : >"/run/$1/done"
 }
@@ -86,7 +111,7 @@ begin() { # fid, disk, "again" or nothing
   fi
   echo ok >"/run/$1/state"
   say "fid=$1 at work on $2${3:+ again}"
-  work "$1"
+  work "$1" "$2"
 }
 
 # NVMe disks: FID of the function, device, and the kernel's number of the disk, which tells a returned one apart.
@@ -117,61 +142,89 @@ recover() {
   done 2>/dev/null
 }
 
+# What an operator does with a function that its driver has given up for good: the kernel takes it out, and refuses what
+# still waits for it. Nothing else ends such requests: nvme holds them as long as the function is in error.
+take_out() {
+  # Each message once: numbers of controllers are given out again.
+  dmesg -c | grep -o 'nvme nvme[0-9]*: failure state error' >/run/failures || return
+  while read -r _ controller _; do
+    for function in /sys/bus/pci/devices/*; do
+      [ -e "$function/nvme/${controller%:}" ] || continue
+      read -r fid <"$function/function_id" || continue
+      say "fid=${fid#0x} failed for good: taken out"
+      echo 1 >"$function/remove"
+    done
+  done </run/failures 2>/dev/null
+}
+
 report() { # fid
   read -r checked corrupt <"/run/$1/counts"
   read -r round <"/run/$1/round"
   read -r state <"/run/$1/state"
+  read -r refused <"/run/$1/refused"
   # A worker that waits for its disk for ever: nothing was lost that was acknowledged, and nothing comes any more.
   [ "$state" = ok ] && [ ! -e "/run/$1/done" ] && state=stalled
-  say "report fid=$1 state=$state rounds=${round:-0} checked=$checked corrupt=$corrupt"
+  say "report fid=$1 state=$state rounds=${round:-0} checked=$checked corrupt=$corrupt refused=$refused"
+}
+
+# Looks after the disks until it is told to stop, and ends the machine.
+operate() {
+  while [ ! -e /run/stop ]; do
+    recover
+    take_out
+    disks >/run/disks
+    while read -r fid disk number; do
+      [ -e "/run/$fid/worker" ] && kill -0 "$(cat "/run/$fid/worker")" 2>/dev/null && continue
+      # One that failed is begun again on a new disk only.
+      [ "$(cat "/run/$fid/disk" 2>/dev/null)" = "$number" ] && continue
+      again=
+      [ -d "/run/$fid" ] && again=again
+      mkdir -p "/run/$fid/sums" "/mnt/$fid"
+      if [ -z "$again" ]; then
+        echo "0 0" >"/run/$fid/counts"
+        echo 0 >"/run/$fid/round"
+        echo 0 >"/run/$fid/refused"
+        echo ok >"/run/$fid/state"
+      fi
+      echo "$number" >"/run/$fid/disk"
+      begin "$fid" "$disk" "$again" </dev/null &
+      echo $! >"/run/$fid/worker"
+    done </run/disks
+    sleep 1
+  done
+  # Workers end by themselves; one that has not moved for many turns waits for a disk that never answers.
+  still=0
+  seen=
+  while [ $still -lt 15 ]; do
+    take_out
+    left=
+    for folder in /run/*/; do
+      [ -e "$folder/done" ] || [ "$(cat "$folder/state")" != ok ] || left=1
+    done
+    [ -z "$left" ] && break
+    now=$(cat /run/*/counts /run/*/round /run/*/refused)
+    [ "$now" = "$seen" ] && still=$((still + 1)) || still=0
+    seen=$now
+    sleep 1
+  done
+  for folder in /run/*/; do
+    [ -d "$folder" ] || continue
+    fid=${folder%/}
+    report "${fid##*/}"
+  done
+  # Without a last sync, which would wait for such a disk.
+  poweroff -nf
 }
 
 mkdir -p /run
 mount -t tmpfs tmpfs /run
 echo on >/proc/sys/kernel/printk_devkmsg
 echo 8 >/proc/sys/kernel/printk
-# Ctrl-Alt-Del, which a shutdown signal stands for, comes here as a signal.
+# Ctrl-Alt-Del, which a shutdown signal stands for, comes to the first process as a signal. That one does nothing else but
+# wait: a shell of busybox 1.38 that has run a trap spins for ever in its next `read`.
 echo 0 >/proc/sys/kernel/ctrl-alt-del
 trap ': >/run/stop' INT
-say "ready, $(disks | wc -l) disks"
-while [ ! -e /run/stop ]; do
-  recover
-  disks >/run/disks
-  while read -r fid disk number; do
-    [ -e "/run/$fid/worker" ] && kill -0 "$(cat "/run/$fid/worker")" 2>/dev/null && continue
-    # One that failed is begun again on a new disk only.
-    [ "$(cat "/run/$fid/disk" 2>/dev/null)" = "$number" ] && continue
-    again=
-    [ -d "/run/$fid" ] && again=again
-    mkdir -p "/run/$fid/sums" "/mnt/$fid"
-    if [ -z "$again" ]; then
-      echo "0 0" >"/run/$fid/counts"
-      echo 0 >"/run/$fid/round"
-      echo ok >"/run/$fid/state"
-    fi
-    echo "$number" >"/run/$fid/disk"
-    begin "$fid" "$disk" "$again" </dev/null &
-    echo $! >"/run/$fid/worker"
-  done </run/disks
-  sleep 1
-done
-# Workers end by themselves; one that stands still for some seconds waits for a disk that never answers.
-still=0
-seen=
-while [ $still -lt 3 ]; do
-  left=
-  for folder in /run/*/; do
-    [ -e "$folder/done" ] || [ "$(cat "$folder/state")" != ok ] || left=1
-  done
-  [ -z "$left" ] && break
-  now=$(cat /run/*/counts /run/*/round)
-  [ "$now" = "$seen" ] && still=$((still + 1)) || still=0
-  seen=$now
-  sleep 1
-done
-for folder in /run/*/; do
-  fid=${folder%/}
-  report "${fid##*/}"
-done
-# Without a last sync, which would wait for such a disk.
-poweroff -nf
+say "ready, $(disks | wc -l) disks, $(nproc) CPUs"
+operate &
+operator=$!
+while kill -0 $operator 2>/dev/null; do wait; done

@@ -5,8 +5,8 @@ import type { FaultAction } from "../../src/backend/sim/index.ts";
 import { packageRoot } from "../../src/base/version.ts";
 import { booksBalance } from "../../src/machine/books.ts";
 import { readLinuxFixture } from "../../src/machine/linux-fixture.ts";
-import { ControlledVm } from "./controlled-vm.ts";
-import type { ConfigStep } from "./demo-run.ts";
+import { ControlledVm, specOf } from "./controlled-vm.ts";
+import type { ConfigInput, ConfigStep } from "./demo-run.ts";
 
 const MIB = 1024 ** 2;
 
@@ -18,6 +18,7 @@ export function linuxMissing(name: string): string | undefined {
 
 export interface LinuxOptions {
   readonly functions?: number;
+  readonly vcpus?: number;
   readonly append?: string;
   readonly policy?: string;
   readonly sequence?: readonly ConfigStep[];
@@ -38,27 +39,26 @@ export class LinuxVm extends ControlledVm {
     const { functions = 1, append = "", policy = "mediated", sequence = [], files = {} } = options;
     const fixture = readLinuxFixture(kernel);
     const commandLine = `console=ttysclp0 quiet run=recovery ${append}`;
-    super(
-      {
-        vm: { memory: "256MiB" },
-        policy,
-        functions: Array.from({ length: functions }, (_, index) => ({
-          fid: index + 1,
-          device: "nvme",
-          nvme: {
-            serial: `zmend-${index + 1}`,
-            namespaces: [
-              files[index + 1] === undefined ? { sizeBytes: 16 * MIB } : { file: files[index + 1] },
-            ],
-          },
-        })),
-        sequence,
-      },
-      {
-        boot: { ...fixture.kernel, linux: { initrd: fixture.initrd, commandLine } },
-        onGuestReset: "shutdown",
-      },
-    );
+    const input: ConfigInput = {
+      vm: { memory: "256MiB" },
+      policy,
+      functions: Array.from({ length: functions }, (_, index) => ({
+        fid: index + 1,
+        device: "nvme",
+        nvme: {
+          serial: `zmend-${index + 1}`,
+          namespaces: [
+            files[index + 1] === undefined ? { sizeBytes: 16 * MIB } : { file: files[index + 1] },
+          ],
+        },
+      })),
+      sequence,
+    };
+    super(input, {
+      spec: { ...specOf(input), vcpus: options.vcpus ?? 1 },
+      boot: { ...fixture.kernel, linux: { initrd: fixture.initrd, commandLine } },
+      onGuestReset: "shutdown",
+    });
   }
 
   /** Lines of the console that hold `text`. */
