@@ -332,6 +332,12 @@ function changedPolicy(base: unknown, change: Readonly<Record<string, unknown>>)
   return result;
 }
 
+/** Whether `import` takes TypeScript here. Source: Node's documentation, process.features.typescript. */
+function stripsTypes(): boolean {
+  const features: Readonly<Record<string, unknown>> = { ...process.features };
+  return typeof features["typescript"] === "string";
+}
+
 function moduleOf(
   file: string,
   name: string | undefined,
@@ -342,6 +348,12 @@ function moduleOf(
   const path = resolve(folder, file);
   if (!existsSync(path)) {
     throw invalid(`Policy module ${file} does not exist; name an existing ES module (.mjs).`);
+  }
+  if (file.endsWith(".ts") && !stripsTypes()) {
+    throw invalid(
+      `Policy module ${file} needs a Node that strips types (22.18, 23.6 or newer), this is ${process.version}; ` +
+        "use a newer Node, or compile it to .mjs.",
+    );
   }
   const sha256 = createHash("sha256").update(readFileSync(path)).digest("hex");
   const label = name ?? basename(file).replace(/\.\w+$/, "");

@@ -147,6 +147,105 @@ describe("the same ledger", () => {
   });
 });
 
+/** Two hours with an error now and then, under a module and under a shipped policy. */
+function moduleExperiment(name: string, repetitions: number, source: string): string {
+  writeFileSync(at(`${name}.mjs`), source);
+  const text = readFileSync(file, "utf8")
+    .replace("repetitions: 30", `repetitions: ${repetitions}`)
+    .replace("hours: 24", "hours: 2")
+    .replace('  - { kernel: "7.3", driver: mlx5 }\n', "")
+    .replace("[mediated, reset-first, unplug]", `[{ module: ${name}.mjs }, mediated]`);
+  writeFileSync(at(`${name}.yaml`), text);
+  return at(`${name}.yaml`);
+}
+
+const rowsOf = (name: string): { policy: string; status: string; reason?: string }[] =>
+  readFileSync(ledger(name), "utf8")
+    .split("\n")
+    .slice(1)
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+
+describe("Ctrl-C", () => {
+  it("keeps what is done, and --resume comes to the same digest", async () => {
+    // Takes its time asleep, so that there is a middle to interrupt.
+    const slow = moduleExperiment(
+      "sleeper",
+      100,
+      `const pause = new Int32Array(new SharedArrayBuffer(4));
+       export default { onError: () => { Atomics.wait(pause, 0, 0, 15); return "inject"; } };`,
+    );
+    const whole = JSON.parse(ok("run", slow, "--out", at("whole"), "--json"));
+    expect(whole).toMatchObject({ trials: 200, failedTrials: 0 });
+    const child = spawn(
+      process.execPath,
+      [zmend, "experiment", "run", slow, "--out", at("cut"), "--json"],
+      { cwd: folder, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    let said = "";
+    child.stderr.on("data", (data: Buffer) => {
+      said += data.toString();
+    });
+    const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+    await expect
+      .poll(() => existsSync(ledger("cut")) && rowsOf("cut").length > 5, { timeout: 60_000 })
+      .toBe(true);
+    child.kill("SIGINT");
+    expect(await ended).toBe(130);
+    const kept = rowsOf("cut").length;
+    expect(said).toContain(
+      `Interrupted; ${kept} trials are kept in ${at("cut")}, --resume goes on.`,
+    );
+    expect(kept).toBeLessThan(200);
+    const resumed = JSON.parse(ok("run", slow, "--out", at("cut"), "--resume", "--json"));
+    expect(resumed).toMatchObject({ trials: 200, digest: whole.digest });
+    expect(sha256(ledger("cut"))).toBe(whole.digest);
+  });
+});
+
+describe("a policy module", () => {
+  it("that throws fails its own trials by name, and the run ends well", () => {
+    const source = 'export default { onError: () => { throw new Error("out of ideas"); } };';
+    const thrower = moduleExperiment("thrower", 10, source);
+    const result = JSON.parse(ok("run", thrower, "--out", at("thrown"), "--json"));
+    const failed = rowsOf("thrown").filter(({ status }) => status === "failed");
+    expect(result.failedTrials).toBe(failed.length);
+    expect(failed.length).toBeGreaterThan(0);
+    expect(new Set(failed.map(({ policy, reason }) => `${policy}: ${reason}`))).toEqual(
+      new Set(["thrower: policy 'thrower' threw in onError: out of ideas"]),
+    );
+  });
+
+  it("that loops is withdrawn after its first overrun; what it loses are rows with that reason", () => {
+    const source =
+      'let asked = 0; export default { onError: () => { while (asked > 2); asked += 1; return "inject"; } };';
+    const looper = moduleExperiment("looper", 20, source);
+    const words = ["--out", at("looped"), "--jobs", "1", "--json"];
+    expect(JSON.parse(ok("run", looper, ...words))).toMatchObject({ trials: 40 });
+    const rows = rowsOf("looped").filter(({ policy }) => policy === "looper");
+    const overrun = rows.findIndex(({ status }) => status === "failed");
+    expect(rows[overrun]?.reason).toBe("policy 'looper' gave no answer to onError within 1000 ms");
+    const withdrawn = `policy 'looper' was withdrawn after it overran its time in trial ${2 * overrun}`;
+    const after = rows.slice(overrun + 1).map(({ reason }) => reason);
+    expect(after.length).toBeGreaterThan(5);
+    expect(new Set(after)).toEqual(new Set([withdrawn]));
+    expect(rowsOf("looped").filter(({ policy }) => policy === "mediated")).toHaveLength(20);
+  });
+
+  it("in TypeScript is refused with a sentence where this Node does not strip types", () => {
+    writeFileSync(at("typed.ts"), 'export default { onError: (): string => "reset" };\n');
+    const { status, err, out } = run("run", file, "--policy", at("typed.ts"), "--out", at("typed"));
+    if ("typescript" in process.features && process.features.typescript !== false) {
+      expect(`${status} ${err}`).toBe("0 ");
+      expect(out).toContain("ledger sha256");
+      return;
+    }
+    expect(status).not.toBe(0);
+    expect(err).toContain("typed.ts needs a Node that strips types (22.18, 23.6 or newer)");
+    expect(existsSync(ledger("typed"))).toBe(false);
+  });
+});
+
 describe("a stopping rule", () => {
   it("ends at the same trial on one thread, on two, and after a merge", () => {
     const stopping = at("stopping.yaml");

@@ -317,6 +317,27 @@ export function paretoFront(
     .map((point) => point.policy);
 }
 
+/** Points closer than this, of the plot's width or of their height, would have their labels on one another. */
+const CLOSE = 0.04;
+
+/** One label for points in one place, at the first of them; "" at the others. */
+export function sharedLabels(
+  points: readonly { policy: string; at: number; resets: number }[],
+): string[] {
+  const resets = points.map((point) => point.resets);
+  const width = Math.max(...resets) - Math.min(...resets);
+  const close = (a: (typeof points)[number], b: (typeof points)[number]): boolean =>
+    Math.abs(a.resets - b.resets) <= CLOSE * width &&
+    Math.abs(a.at - b.at) <= CLOSE * Math.max(Math.abs(a.at), Math.abs(b.at));
+  const first = points.map((point) => points.findIndex((other) => close(point, other)));
+  return points.map((_, index) =>
+    points
+      .filter((_other, n) => first[n] === index)
+      .map(({ policy }) => policy)
+      .join(", "),
+  );
+}
+
 /** Availability against host resets. */
 export function paretoChart(analysis: Analysis): Chart | undefined {
   const rows = policiesOf(analysis).flatMap((policy) => {
@@ -338,7 +359,12 @@ export function paretoChart(analysis: Analysis): Chart | undefined {
   }));
   if (points.length < 2) return undefined;
   const front = paretoFront(points);
-  const values = points.map((point) => ({ ...point, front: front.includes(point.policy) }));
+  const labels = sharedLabels(points);
+  const values = points.map((point, index) => ({
+    ...point,
+    front: front.includes(point.policy),
+    label: labels[index] ?? "",
+  }));
   const x = {
     type: "quantitative",
     title: "Host resets per trial, mean",
@@ -393,7 +419,7 @@ export function paretoChart(analysis: Analysis): Chart | undefined {
           encoding: {
             x: { ...x, field: "resets" },
             y: { ...y, field: "at" },
-            text: { field: "policy" },
+            text: { field: "label" },
           },
         },
       ],

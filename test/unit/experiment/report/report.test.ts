@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { chartsOf, paretoFront } from "../../../../src/experiment/report/charts.ts";
+import { chartsOf, paretoFront, sharedLabels } from "../../../../src/experiment/report/charts.ts";
 import {
   countText,
   differenceText,
@@ -197,6 +197,16 @@ describe("the front of availability against resets", () => {
       { policy: "worse", availability: 0.98, resets: 10 },
     ];
     expect(paretoFront(points)).toEqual(["cheap", "best"]);
+  });
+
+  test("of points in one place gives them one label, which can be read", () => {
+    const points = [
+      { policy: "mediated", at: 2.05, resets: 121.7 },
+      { policy: "reset-first", at: 3.77, resets: 236 },
+      { policy: "patient", at: 1.02, resets: 123.1 },
+      { policy: "quarantine", at: 2.05, resets: 121.7 },
+    ];
+    expect(sharedLabels(points)).toEqual(["mediated, quarantine", "reset-first", "patient", ""]);
   });
 });
 
