@@ -38,6 +38,8 @@ const CR0_LOW_ADDRESS_PROTECTION = 0x10000000; //   bit 35
 const CR0_FETCH_OVERRIDE = 0x02000000; //           bit 38
 const CR0_STORAGE_OVERRIDE = 0x01000000; //         bit 39
 const CR0_EDAT = 0x00800000; //                     bit 40
+/** CR0 bit 20, in the high half. */
+export const CR0_NO_EXECUTE = 0x00000800;
 /** CR0 bits that change what a cached translation may do. */
 export const CR0_TRANSLATION_BITS =
   CR0_LOW_ADDRESS_PROTECTION | CR0_FETCH_OVERRIDE | CR0_STORAGE_OVERRIDE | CR0_EDAT;
@@ -46,7 +48,13 @@ const ASCE_PRIVATE = 0x100; //    bit 55
 const ASCE_REAL = 0x20; //        bit 58
 const ENTRY_INVALID = 0x20; //    region and segment entries, bit 58
 const ENTRY_PROTECT = 0x200; //   bit 54
-const SEGMENT_LARGE = 0x400; //   bit 53, format control
+/** Bit 53 of a segment- or region-third-table entry: the entry designates the frame itself. */
+const FORMAT_CONTROL = 0x400;
+/** Bit 47 of such an entry: bits 48-52 take the place of the storage key's. */
+const ACCESS_VALID = 0x10000;
+const ACCESS_BITS = 0xf800;
+/** Bit 55 of an entry that designates a frame: no instructions from there. */
+const NO_EXECUTE = 0x100;
 const SEGMENT_COMMON = 0x10; //   bit 59
 const PAGE_ZERO = 0x800; //       bit 52
 const PAGE_INVALID = 0x400; //    bit 53
@@ -69,6 +77,8 @@ const TEID_STORE = 0x400;
 const TEID_LOW_ADDRESS = 0x80;
 const TEID_KEY = 0x08;
 const TEID_DAT = 0x04;
+/** Bits 56 and 61: instruction-execution protection. */
+const TEID_NO_EXECUTE = 0x84;
 
 const TWO_32 = 0x1_0000_0000;
 const TAGS_MAX = 64;
@@ -77,8 +87,12 @@ const TAG_REAL = 0x10;
 const TAG_AR = 0x20;
 
 export interface DatFeatures {
-  /** Facility 8 announced: CR0 bit 40 enables 1 MiB segments and region protection. */
+  /** Facility 8 announced: CR0 bit 40 enables 1 MiB frames and region protection. */
   readonly edat1: boolean;
+  /** Facility 78 announced: frames of 2 GiB as well. */
+  readonly edat2: boolean;
+  /** Facility 130 announced: CR0 bit 20 enables instruction-execution protection. */
+  readonly noExecute: boolean;
 }
 
 export class Dat implements Translator {
@@ -104,7 +118,7 @@ export class Dat implements Translator {
   readonly #state: CpuState;
   readonly #ram: GuestRam;
   readonly #keys: StorageKeys;
-  readonly #edat1: boolean;
+  readonly #features: DatFeatures;
   readonly #purge: () => void;
   // Tag t stands for slot t - 1.
   readonly #tagUsed = new Uint8Array(TAGS_MAX);
@@ -115,6 +129,8 @@ export class Dat implements Translator {
   #instructionSlot = 0;
   // Result of #resolve besides its return value
   #entryLow = 0;
+  /** Access-control and fetch-protection bits of the table entry instead of the storage key, or -1. */
+  #entryKey = -1;
   #entryOrigin = 0;
   #entryInvalid = false;
   /** False while TPROT probes: reference and change bits stay as they are. */
@@ -131,7 +147,7 @@ export class Dat implements Translator {
     this.#state = state;
     this.#ram = ram;
     this.#keys = keys;
-    this.#edat1 = features.edat1;
+    this.#features = features;
     this.#purge = purge;
     this.accessLists = new AccessLists(state, ram, (real) => this.realToAbsolute(real));
   }
@@ -232,18 +248,23 @@ export class Dat implements Translator {
         this.teidLow |= TEID_DAT;
         return -PROTECTION;
       }
+      if (kind === INSTRUCTION && (this.#entryLow & NO_EXECUTE) !== 0) {
+        this.teidLow |= TEID_NO_EXECUTE;
+        return -PROTECTION;
+      }
     }
     const absolute = this.realToAbsolute(real);
     if (!this.#ram.contains(absolute - (absolute % 4096), 4096)) return -ADDRESSING;
     const storageKey = this.#keys.get(absolute);
     let mayStore = !protect;
     if (key !== 0) {
+      const ofEntry = space !== SPACE_REAL && this.#entryKey >= 0;
+      const access = ofEntry ? this.#entryKey : storageKey;
       const matches =
-        storageKey >>> 4 === key ||
-        ((control & CR0_STORAGE_OVERRIDE) !== 0 && storageKey >>> 4 === 9);
+        access >>> 4 === key || ((control & CR0_STORAGE_OVERRIDE) !== 0 && access >>> 4 === 9);
       const mayFetch =
         matches ||
-        (storageKey & KEY_FETCH_PROTECTION) === 0 ||
+        (access & KEY_FETCH_PROTECTION) === 0 ||
         ((control & CR0_FETCH_OVERRIDE) !== 0 && !privateSpace && high === 0 && low >>> 0 < 2048);
       if (store ? !matches : !mayFetch) {
         this.teidLow |= TEID_KEY;
@@ -405,12 +426,17 @@ export class Dat implements Translator {
   /** Walks the tables; real address or minus code. Leaves the protection bits met in #entryLow. */
   #walk(high: number, low: number, asceHigh: number, asceLow: number): number {
     this.#entryLow = 0;
+    this.#entryKey = -1;
     this.#entryInvalid = false;
     const offset = low & 0xfff;
     if ((asceLow & ASCE_REAL) !== 0) return (high >>> 0) * TWO_32 + (low >>> 0);
     const type = (asceLow >>> 2) & 3; // 3 region first, 2 region second, 1 region third, 0 segment
     if (beyondReach(high, low, type)) return -ASCE_TYPE;
-    const edat = this.#edat1 && (this.#state.low(Cpu.cr) & CR0_EDAT) !== 0;
+    const { edat1, edat2, noExecute } = this.#features;
+    const edat = edat1 && (this.#state.low(Cpu.cr) & CR0_EDAT) !== 0;
+    const frameFlags =
+      ENTRY_PROTECT |
+      (noExecute && (this.#state.high(Cpu.cr) & CR0_NO_EXECUTE) !== 0 ? NO_EXECUTE : 0);
     let index = indexOf(high, low, type);
     if (index >>> 9 > (asceLow & 3)) return -translationCode(type);
     let origin = (asceHigh >>> 0) * TWO_32 + ((asceLow & ~0xfff) >>> 0);
@@ -428,6 +454,11 @@ export class Dat implements Translator {
       if (((entryLow >>> 2) & 3) !== level) return -TRANSLATION_SPECIFICATION;
       if (level > 0) {
         if (edat) protect |= entryLow & ENTRY_PROTECT;
+        if (level === 1 && edat && edat2 && (entryLow & FORMAT_CONTROL) !== 0) {
+          if (isCommonInPrivate(entryLow, asceLow)) return -TRANSLATION_SPECIFICATION;
+          this.#frameEntry(protect | (entryLow & frameFlags), entryLow);
+          return entryHigh * TWO_32 + ((entryLow & 0x80000000) >>> 0) + (low & 0x7fffffff);
+        }
         index = indexOf(high, low, level - 1);
         const part = index >>> 9;
         if (part < ((entryLow >>> 6) & 3) || part > (entryLow & 3)) {
@@ -436,12 +467,10 @@ export class Dat implements Translator {
         origin = entryHigh * TWO_32 + ((entryLow & ~0xfff) >>> 0);
         continue;
       }
-      if ((entryLow & SEGMENT_COMMON) !== 0 && (asceLow & ASCE_PRIVATE) !== 0) {
-        return -TRANSLATION_SPECIFICATION;
-      }
+      if (isCommonInPrivate(entryLow, asceLow)) return -TRANSLATION_SPECIFICATION;
       protect |= entryLow & ENTRY_PROTECT;
-      if (edat && (entryLow & SEGMENT_LARGE) !== 0) {
-        this.#entryLow = protect;
+      if (edat && (entryLow & FORMAT_CONTROL) !== 0) {
+        this.#frameEntry(protect | (entryLow & frameFlags), entryLow);
         return entryHigh * TWO_32 + ((entryLow & ~0xfffff) >>> 0) + (low & 0xfffff);
       }
       origin = entryHigh * TWO_32 + ((entryLow & ~0x7ff) >>> 0);
@@ -453,9 +482,20 @@ export class Dat implements Translator {
     const pageLow = this.#ram.u32(address + 4) | 0;
     if ((pageLow & PAGE_INVALID) !== 0) return -PAGE_TRANSLATION;
     if ((pageLow & PAGE_ZERO) !== 0) return -TRANSLATION_SPECIFICATION;
-    this.#entryLow = protect | (pageLow & ENTRY_PROTECT);
+    this.#entryLow = protect | (pageLow & frameFlags);
     return pageHigh * TWO_32 + ((pageLow & ~0xfff) >>> 0) + offset;
   }
+
+  /** The walk ends at a large frame. */
+  #frameEntry(flags: number, entryLow: number): void {
+    this.#entryLow = flags;
+    if ((entryLow & ACCESS_VALID) !== 0) this.#entryKey = (entryLow & ACCESS_BITS) >>> 8;
+  }
+}
+
+/** A common segment or region in a private space is not allowed. */
+function isCommonInPrivate(entryLow: number, asceLow: number): boolean {
+  return (entryLow & SEGMENT_COMMON) !== 0 && (asceLow & ASCE_PRIVATE) !== 0;
 }
 
 /** Whether the address has bits to the left of the index of the ASCE's highest table. */

@@ -1,14 +1,16 @@
 /**
  * CPU models: which facilities a guest is told about, and how the machine names itself. A row announces
  * only what this CPU carries out and the oracle has compared, whatever the machine of that name has. No model has
- * EDAT (8, 78), the parsing enhancement (26), decimal floating point (42), the
- * enhanced monitor or program parameters (36, 40), transactions (50, 73), message security (17, 76, 77),
- * instruction-execution protection (130), vectors (129) or packed decimal in registers (134). Sources: s390x-machine.md 3.4
- * (facility decisions), 5.1 (STSI), design.md 5.1; machine types: Linux arch/s390/kernel/processor.c.
+ * the parsing enhancement (26), decimal floating point (42), the enhanced monitor or program parameters (36, 40),
+ * transactions (50, 73), message security (17, 76, 77), EDAT2 (78), instruction-execution protection (130), vectors (129)
+ * or packed decimal in registers (134). Sources: s390x-machine.md 3.4 (facility decisions), 5.1 (STSI), design.md 5.1;
+ * machine types: Linux arch/s390/kernel/processor.c.
  */
 
 /** Facilities by number (SA22-7832, "Facility Indications"). */
 const LEVEL_SET = [0, 1, 2, 3, 7, 18, 21, 25, 27, 32, 33, 34, 35];
+/** Frames of 1 MiB. */
+const EDAT1 = 8;
 /** Moves between registers, signs, rounding mode of decimal floating point. */
 const FLOATING_POINT_SUPPORT = 41;
 /** Rounding methods, unsigned conversions, control of inexact results. */
@@ -19,6 +21,7 @@ const EXTENDED_TRANSLATION = [16, 22, 24, 30];
 /** zEC12's load and trap group, z13's load/store on condition 2, miscellaneous extensions 2 (z14) and 3 (z15). */
 const Z196_GROUPS = [
   ...EXTENDED_TRANSLATION,
+  EDAT1,
   FLOATING_POINT_SUPPORT,
   FLOATING_POINT_EXTENSION,
   Z196_GROUP,
@@ -42,7 +45,7 @@ export const cpuModels = {
   z10: {
     machineType: 0x2097,
     description: "level set and extended translation, no PCI",
-    facilities: [...LEVEL_SET, ...EXTENDED_TRANSLATION, FLOATING_POINT_SUPPORT],
+    facilities: [...LEVEL_SET, ...EXTENDED_TRANSLATION, EDAT1, FLOATING_POINT_SUPPORT],
   },
   z196: {
     machineType: 0x2817,
@@ -72,7 +75,10 @@ export function isCpuModelName(name: string): name is CpuModelName {
   return Object.hasOwn(cpuModels, name);
 }
 
-export const FACILITY_EDAT1 = 8;
+export const FACILITY_EDAT1 = EDAT1;
+/** These two are carried out but announced by no model: nothing has judged them. */
+export const FACILITY_EDAT2 = 78;
+export const FACILITY_NO_EXECUTE = 130;
 export const FACILITY_SENSE_RUNNING = 9;
 export const FACILITY_VECTOR = 129;
 

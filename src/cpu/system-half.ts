@@ -7,7 +7,7 @@ import { Watchdog } from "../shm/watchdog.ts";
 import { Dat } from "./dat.ts";
 import type { StateGuestCpu } from "./guest-cpu.ts";
 import { Interrupts } from "./interrupts.ts";
-import { type CpuModel, FACILITY_EDAT1 } from "./model.ts";
+import { type CpuModel, FACILITY_EDAT1, FACILITY_EDAT2, FACILITY_NO_EXECUTE } from "./model.ts";
 import { Psw } from "./psw.ts";
 import type { CoreHooks } from "./seam.ts";
 import { Signals } from "./signals.ts";
@@ -50,7 +50,11 @@ export function buildSystemHalf(options: SystemHalfOptions): SystemHalf {
   const state = new CpuState(vm, vcpu);
   const ram = new GuestRam(vm);
   const keys = new StorageKeys(vm);
-  const features = { edat1: model.has(FACILITY_EDAT1) };
+  const features = {
+    edat1: model.has(FACILITY_EDAT1),
+    edat2: model.has(FACILITY_EDAT2),
+    noExecute: model.has(FACILITY_NO_EXECUTE),
+  };
   const dat = new Dat(state, ram, keys, features, () => hooks.purgeTlb());
   const psw = new Psw(state, () => hooks.pswChanged());
   const timing = new Timing(state, clock, epoch);

@@ -32,12 +32,17 @@ import { extendedTranslationStep, stringStep, translationStep } from "./steps-st
 import {
   faultStep,
   fetchFaultStep,
+  fetchLargeStep,
+  loadRealStep,
   modeStep,
   modifyStep,
   pswStep,
   spaceStep,
   tableStep,
 } from "./steps-system.ts";
+
+/** CR0: enhanced DAT. */
+const CR0_EDAT = 0x0080_0000n;
 
 export type Step = (g: Generator) => void;
 
@@ -418,6 +423,25 @@ export const families: readonly Family[] = [
       [1, branchSteps],
     ],
     external: External.logged,
+  },
+  {
+    name: "large-frames",
+    what: "enhanced DAT: frames of 1 MiB, protected ones too (judged by Hercules)",
+    setup: (g) => {
+      g.pswMask |= PSW_DAT;
+      g.cr0 |= CR0_EDAT;
+      g.faulting = true;
+      g.window = g.rng.pick([Window.large, Window.large, Window.largeProtected]);
+    },
+    steps: [
+      [2, arithmetic],
+      [6, loadsInSpaces],
+      [2, rows("ss")],
+      [1, loadRealStep],
+      [1, fetchLargeStep],
+    ],
+    judge: "hercules",
+    model: "max",
   },
   {
     name: "per",

@@ -8,7 +8,7 @@ import { Prng } from "../../src/base/prng.ts";
 import type { Fields } from "./formats.ts";
 import { CR0_DEFAULT, type RoundInput, type SequenceInput } from "./harness.ts";
 import { encode, type Insn, insn, type Row } from "./instructions.ts";
-import { PAGE, Slot, slotAddress, Window } from "./layout.ts";
+import { PAGE, Slot, slotAddress, WINDOW_BYTES } from "./layout.ts";
 import { randomData } from "./random-data.ts";
 
 export interface Placed extends Insn {
@@ -345,7 +345,7 @@ export class Generator {
     this.refresh();
     const candidates = [...this.#pointers];
     const [b, base] = this.rng.pick(candidates);
-    const window = Math.floor(base / Window.swapped) * Window.swapped;
+    const window = Math.floor(base / WINDOW_BYTES) * WINDOW_BYTES;
     const start = window + this.slot + Slot.data;
     const end = window + this.slot + Slot.dataEnd;
     const low = wide ? start : Math.max(start, base);
@@ -376,7 +376,7 @@ export class Generator {
 
   /** Do `length` bytes at `address` (in any window) lie in the slot's data pages? */
   fits(address: number, length: number): boolean {
-    const offset = (address % Window.swapped) - this.slot;
+    const offset = (address % WINDOW_BYTES) - this.slot;
     return offset >= Slot.data && offset + length <= Slot.dataEnd;
   }
 

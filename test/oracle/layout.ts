@@ -102,6 +102,9 @@ export const LogEntry = {
 export const END_SVC = 1;
 export const END_PROGRAM = 2;
 
+/** Windows begin at multiples of this. */
+export const WINDOW_BYTES = 0x0800_0000;
+
 /** Where the slots' storage also appears when DAT is on, see `tables.ts`. */
 export const Window = {
   /** The two data pages exchanged. */
@@ -116,6 +119,9 @@ export const Window = {
   protectedSegment: 0x5000_0000,
   /** Page-table entry with a reserved bit set. */
   badEntry: 0x6000_0000,
+  /** Frames of 1 MiB, where enhanced DAT is on; the next ones protected. */
+  large: 0x7000_0000,
+  largeProtected: 0x7800_0000,
 } as const;
 
 export function slotAddress(index: number): number {

@@ -139,8 +139,11 @@ async function runBatch(
   }
   counts.sequences += sequences.length;
   const shape = { slots: sequences.length, rounds: options.rounds };
+  const judge = options.expected.name;
   counts.instructions += await inSequences(got, shape, options.subject);
-  return indexes.filter((_, n) => firstDiffering(expected.memory, got.memory, shape, n) >= 0);
+  return indexes.filter(
+    (_, n) => firstDiffering(expected.memory, got.memory, shape, n, judge) >= 0,
+  );
 }
 
 /** What the harness executes: once, for each slot, round and program interruption. */
@@ -190,9 +193,17 @@ async function inSequences(dump: Dump, shape: Shape, peer: Peer): Promise<number
 }
 
 /** The first round whose end differs beyond what is tolerated, or -1. */
-function firstDiffering(expected: Uint8Array, got: Uint8Array, shape: Shape, slot: number): number {
+function firstDiffering(
+  expected: Uint8Array,
+  got: Uint8Array,
+  shape: Shape,
+  slot: number,
+  judge: string,
+): number {
   const rounds = differingRounds(expected, got, shape, slot);
-  return rounds.find((round) => differences(expected, got, shape, slot, round).length > 0) ?? -1;
+  return (
+    rounds.find((round) => differences(expected, got, shape, slot, round, judge).length > 0) ?? -1
+  );
 }
 
 function differences(
@@ -201,9 +212,10 @@ function differences(
   shape: Shape,
   slot: number,
   round: number,
+  judge: string,
 ): readonly Difference[] {
   const a = slotAfter(expected, shape, slot, round);
-  return tolerated(a, compareSlots(a, slotAfter(got, shape, slot, round)));
+  return tolerated(a, compareSlots(a, slotAfter(got, shape, slot, round)), judge);
 }
 
 /** One sequence after which an emulator does not come to its end: finds the shortest such prefix. */
@@ -289,7 +301,7 @@ async function explain(
     }
     const shape = { slots: cuts.length, rounds: options.rounds };
     for (const index of now) {
-      findings.push(blame(index, prefixes, expected.memory, got.memory, shape, options.seed));
+      findings.push(blame(index, prefixes, expected.memory, got.memory, shape, options));
     }
   }
   return findings;
@@ -301,7 +313,7 @@ function blame(
   expected: Uint8Array,
   got: Uint8Array,
   shape: Shape,
-  seed: number,
+  { seed, expected: { name: judge } }: Options,
 ): Finding {
   const first = prefixes.findIndex((prefix) => prefix.sequence.index === index);
   const common = {
@@ -311,7 +323,7 @@ function blame(
     index,
   };
   for (let slot = first; prefixes[slot]?.sequence.index === index; slot++) {
-    const round = firstDiffering(expected, got, shape, slot);
+    const round = firstDiffering(expected, got, shape, slot, judge);
     if (round < 0) continue;
     const count = slot - first;
     const moved = prefixes[slot]?.sequence;
@@ -326,7 +338,7 @@ function blame(
       address: `slot+0x${(culprit?.offset ?? 0).toString(16)}`,
       codes: programCodes(a),
       before: count > 0 ? describeState(slotAfter(expected, shape, slot - 1, round)) : "",
-      differences: differences(expected, got, shape, slot, round),
+      differences: differences(expected, got, shape, slot, round, judge),
       listing: listing(moved).slice(0, count),
     };
   }

@@ -5,7 +5,7 @@
 import { emitRow } from "./emit-row.ts";
 import { type Generator, PSW_EXTERNAL } from "./generator.ts";
 import { encode, insn, rowNamed, rowsOf } from "./instructions.ts";
-import { PAGE, Window } from "./layout.ts";
+import { PAGE, WINDOW_BYTES } from "./layout.ts";
 
 const KEY_INSTRUCTIONS = ["iske", "iske", "sske", "sske", "rrbe"].map(rowNamed);
 const ACCESSES = rowsOf("storageRxy", "storageImmediate", "ss").filter(
@@ -14,7 +14,7 @@ const ACCESSES = rowsOf("storageRxy", "storageImmediate", "ss").filter(
 
 /** A real address in a data page of this slot, as storage-key instructions and TPROT take it. */
 function frameAddress(g: Generator): bigint {
-  const page = (g.dataStart + (g.chance(50) ? 0 : PAGE)) % Window.swapped;
+  const page = (g.dataStart + (g.chance(50) ? 0 : PAGE)) % WINDOW_BYTES;
   return BigInt(page + g.below(PAGE));
 }
 

@@ -3,7 +3,7 @@ import { emitRow } from "./emit-row.ts";
 import type { Fields } from "./formats.ts";
 import type { Generator } from "./generator.ts";
 import { encode, insn, type Row, rowsOf } from "./instructions.ts";
-import { Window } from "./layout.ts";
+import { WINDOW_BYTES, Window } from "./layout.ts";
 import { generatedRows } from "./rows.ts";
 
 const divides = rowsOf("divide");
@@ -128,10 +128,9 @@ function compareAndSwapAndStore(g: Generator): void {
   const list = g.place(32, 16);
   const r3 = g.targetPair();
   // Operands that overlap one another or the list: the order of accesses is not defined.
-  const apart = [one.address, two.address, list % Window.swapped].every((address, n, all) =>
+  const apart = [one.address, two.address, list % WINDOW_BYTES].every((address, n, all) =>
     all.every(
-      (other, m) =>
-        m === n || Math.abs((other % Window.swapped) - (address % Window.swapped)) >= 32,
+      (other, m) => m === n || Math.abs((other % WINDOW_BYTES) - (address % Window.swapped)) >= 32,
     ),
   );
   if (one.b > 1 && two.b > 1 && apart) {

@@ -263,7 +263,7 @@ const unicode: Recipe = (g, row) => {
   if (plain) {
     const text = plainText(g, row.name);
     const at = g.literal(text, 2);
-    g.loadConstant(r2, g.disguised(at % 0x1000_0000));
+    g.loadConstant(r2, g.disguised(at % 0x0800_0000));
     g.loadConstant(r2 + 1, BigInt(text.length - g.below(3)));
   } else if (from < 0) {
     throw new Error("no source");

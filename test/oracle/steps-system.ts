@@ -2,7 +2,7 @@
 import { emitRow } from "./emit-row.ts";
 import { type Generator, PSW_24, PSW_31, PSW_64, PSW_PROBLEM } from "./generator.ts";
 import { encode, insn, rowNamed, rowsOf } from "./instructions.ts";
-import { PAGE, RAM_BYTES, Slot, Window } from "./layout.ts";
+import { PAGE, RAM_BYTES, Slot, WINDOW_BYTES, Window } from "./layout.ts";
 import { swappedEntry } from "./tables.ts";
 
 const fillers = rowsOf("registers", "immediate", "storageRxy").filter((row) => row.name !== "laey");
@@ -191,19 +191,34 @@ export function spaceStep(g: Generator): void {
     return;
   }
   if (kind < 7) {
-    const row = rowNamed(g.rng.pick(["lra", "lray", "lrag"]));
-    const operand = g.operand(1, 1, row.format === "RXY", true);
-    const r1 = g.target();
-    g.put(row, { r1, b2: operand.b, d2: operand.d, x: operand.x });
+    loadRealStep(g);
     return;
   }
   const row = rowNamed(g.rng.pick(["lura", "lurag", "stura", "sturg"]));
   const size = row.name.endsWith("g") ? 8 : 4;
   const r2 = g.freeNonzero();
-  const real = g.place(size, size) % 0x1000_0000;
+  const real = g.place(size, size) % WINDOW_BYTES;
   g.loadConstant(r2, BigInt(real));
   const r1 = row.writes1 ? g.target() : g.any();
   g.put(row, { r1, r2 });
+}
+
+/** LRA of an operand, also in large frames. */
+export function loadRealStep(g: Generator): void {
+  const row = rowNamed(g.rng.pick(["lra", "lray", "lrag"]));
+  const operand = g.operand(1, 1, row.format === "RXY", true);
+  g.put(row, { r1: g.target(), b2: operand.b, d2: operand.d, x: operand.x });
+}
+
+/** Branches to a supervisor call (stored through the identity mapping) in a data page, fetched through the window. */
+export function fetchLargeStep(g: Generator): void {
+  const page = g.chance(50) ? g.dataStart : g.pageBoundary;
+  const at = page + 2 * g.below(0x700);
+  const base = g.freeNonzero();
+  g.loadConstant(base, BigInt(at % WINDOW_BYTES));
+  g.emit(insn("mvhhi", { b1: base, d1: 0, i: 0x0a07 }));
+  g.loadConstant(base, BigInt(at));
+  g.emit(insn("bcr", { m: 15, r2: base }));
 }
 
 /** Branches into storage that cannot be fetched: at the target itself, or in its second half. */
@@ -219,7 +234,7 @@ export function fetchFaultStep(g: Generator): void {
     // The first halfword of LHI or LGFI at the end of the first page, written through the identity mapping.
     const first = g.chance(50) ? 0xa708 : 0xc001;
     const plain = g.freeNonzero();
-    g.loadConstant(plain, BigInt(second % Window.swapped) - 2n);
+    g.loadConstant(plain, BigInt(second % WINDOW_BYTES) - 2n);
     g.emit(insn("mvhhi", { b1: plain, d1: 0, i: first }));
     g.loadConstant(base, BigInt(second - 2));
   }

@@ -4,7 +4,7 @@
  * region-second tables, so that every level is walked. Each maps the first 16 MiB onto itself and the
  * windows of `layout.ts`; the secondary space has the slots' data pages exchanged where the others have not. Source: Principles of Operation, chapter 3, "Dynamic Address Translation".
  */
-import { MAX_SLOTS, PAGE, SLOT_BYTES, SLOTS, TABLES, Window } from "./layout.ts";
+import { MAX_SLOTS, PAGE, SLOT_BYTES, SLOTS, TABLES, WINDOW_BYTES, Window } from "./layout.ts";
 
 const SEGMENT = 1 << 20;
 const IDENTITY_SEGMENTS = 16;
@@ -12,7 +12,7 @@ const PAGE_TABLE_BYTES = 0x800;
 const TABLE_BYTES = 0x4000;
 
 const SEGMENT_TABLE = TABLES;
-const SECONDARY_SEGMENTS = TABLES + 0x40000;
+const SECONDARY_SEGMENTS = TABLES + 0x48000;
 const REGION_THIRD = TABLES + TABLE_BYTES;
 const REGION_SECOND = TABLES + 0x5000;
 const REGION_FIRST = TABLES + 0x6000;
@@ -21,6 +21,8 @@ const PAGE_TABLES = TABLES + 0x8000;
 
 const ENTRY_INVALID = 0x20n;
 const STE_PROTECTED = 0x200n;
+/** Of a segment-table entry: it designates the frame. */
+const FORMAT_CONTROL = 0x400n;
 const PTE_INVALID = 0x400n;
 const PTE_PROTECTED = 0x200n;
 /** Bit 52 of a page-table entry must be zero, else a translation-specification exception. */
@@ -74,7 +76,7 @@ const windows: readonly { readonly base: number; readonly entry: PageEntry }[] =
  * may change their own slot's entries.
  */
 export function swappedEntry(address: number): { readonly table: number; readonly entry: number } {
-  const offset = address % Window.swapped;
+  const offset = address % WINDOW_BYTES;
   const segment = Math.floor(offset / SEGMENT);
   const table = PAGE_TABLES + (IDENTITY_SEGMENTS + segment) * PAGE_TABLE_BYTES;
   return { table, entry: table + (Math.floor(offset / PAGE) % 256) * 8 };
@@ -99,6 +101,15 @@ export function writeTables(image: DataView): void {
   map(0, identity, 0n);
   for (const window of windows) {
     map(window.base, window.entry, window.base === Window.protectedSegment ? STE_PROTECTED : 0n);
+  }
+  for (const [base, flags] of [
+    [Window.large, FORMAT_CONTROL],
+    [Window.largeProtected, FORMAT_CONTROL | STE_PROTECTED],
+  ] as const) {
+    for (let segment = 0; segment < IDENTITY_SEGMENTS; segment++) {
+      const at = SEGMENT_TABLE + (base / SEGMENT + segment) * 8;
+      image.setBigUint64(at, BigInt(segment * SEGMENT) | flags);
+    }
   }
   for (let at = 0; at < TABLE_BYTES; at += 8) {
     const from = at / 8 < IDENTITY_SEGMENTS ? at + (Window.swapped / SEGMENT) * 8 : at;

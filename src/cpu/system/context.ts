@@ -6,7 +6,7 @@
 import { ProgramCode } from "../../abi/lowcore.ts";
 import type { GuestRam } from "../../shm/guest-ram.ts";
 import type { Watchdog } from "../../shm/watchdog.ts";
-import { CR0_TRANSLATION_BITS, type Dat } from "../dat.ts";
+import { CR0_NO_EXECUTE, CR0_TRANSLATION_BITS, type Dat } from "../dat.ts";
 import { StateGuestCpu } from "../guest-cpu.ts";
 import type { Interrupts } from "../interrupts.ts";
 import type { CpuModel } from "../model.ts";
@@ -169,9 +169,12 @@ export class SystemContext {
 
   // --- control registers
 
-  /** After CR0 changed from `before` (low half) and others maybe too. */
-  controlChanged(cr0Before: number): void {
-    if (((this.state.low(Cpu.cr) ^ cr0Before) & CR0_TRANSLATION_BITS) !== 0) this.dat.purge();
+  /** After CR0 changed from what it was before (both halves) and others maybe too. */
+  controlChanged(highBefore: number, lowBefore: number): void {
+    const { state } = this;
+    const high = (state.high(Cpu.cr) ^ highBefore) & CR0_NO_EXECUTE;
+    const low = (state.low(Cpu.cr) ^ lowBefore) & CR0_TRANSLATION_BITS;
+    if ((high | low) !== 0) this.dat.purge();
     this.hooks.pswChanged();
   }
 
@@ -191,4 +194,12 @@ export function extractionRefused(sys: SystemContext): boolean {
   if ((sys.state.low(Cpu.cr) & CR0_EXTRACTION_AUTHORITY) !== 0) return false;
   sys.guest.program(PRIVILEGED_OPERATION);
   return true;
+}
+
+/** An instruction that is undefined on models without the facility. */
+export function withFacility(facility: number, instruction: (sys: SystemContext) => void) {
+  return (sys: SystemContext): void => {
+    if (sys.model.has(facility)) instruction(sys);
+    else sys.guest.program(ProgramCode.operation);
+  };
 }

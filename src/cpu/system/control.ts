@@ -56,13 +56,13 @@ function loadControl(sys: SystemContext, size: 4 | 8): void {
   const first = sys.r8;
   const count = ((sys.r12 - first) & 15) + 1;
   if (!sys.guest.fetch(sys.buffer, count * size)) return;
-  const cr0 = sys.state.low(Cpu.cr);
+  const before = [sys.state.high(Cpu.cr), sys.state.low(Cpu.cr)] as const;
   for (let i = 0; i < count; i++) {
     const register = Cpu.cr + ((first + i) & 15) * 8;
     const high = size === 8 ? sys.view.getInt32(i * 8) : sys.state.high(register);
     sys.state.setHalves(register, high, sys.view.getInt32(i * size + size - 4));
   }
-  sys.controlChanged(cr0);
+  sys.controlChanged(...before);
 }
 
 function storeControl(sys: SystemContext, size: 4 | 8): void {

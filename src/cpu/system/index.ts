@@ -1,8 +1,11 @@
 /** The control instructions by opcode key (key forms: `src/cpu/seam.ts`). One row per instruction. */
+
+import { FACILITY_EDAT1 } from "../model.ts";
 import type { SystemInstruction } from "../seam.ts";
 import * as clock from "./clock.ts";
-import type { SystemContext } from "./context.ts";
+import { type SystemContext, withFacility } from "./context.ts";
 import * as control from "./control.ts";
+import * as frames from "./frames.ts";
 import * as machine from "./machine.ts";
 import * as move from "./move.ts";
 import * as translation from "./translation.ts";
@@ -52,6 +55,7 @@ const rows: readonly (readonly [number, string, SystemInstruction<SystemContext>
   [0xb246, "STURA", translation.stura],
   [0xb925, "STURG", translation.sturg],
   [0xe501, "TPROT", translation.tprot],
+  [0xb9af, "PFMF", withFacility(FACILITY_EDAT1, frames.pfmf)],
   [0xb229, "ISKE", translation.iske],
   [0xb223, "IVSK", translation.ivsk],
   [0xb22b, "SSKE", translation.sske],

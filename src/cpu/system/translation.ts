@@ -5,6 +5,7 @@
  */
 import { ProgramCode } from "../../abi/lowcore.ts";
 import { SPACE_REAL } from "../dat.ts";
+import { FACILITY_EDAT1 } from "../model.ts";
 import { FETCH, STORE } from "../seam.ts";
 import { Cpu, PswBit } from "../state.ts";
 import { KEY_REFERENCE } from "../storage-keys.ts";
@@ -214,10 +215,25 @@ export function iske(sys: SystemContext): void {
   );
 }
 
+/** With EDAT and bit 3 of M3: from R2 on to the end of its 1 MiB, with R2 going along. */
 export function sske(sys: SystemContext): void {
-  const frame = keyFrame(sys);
+  const { guest, keys } = sys;
+  const multiple = (sys.r16 & 1) !== 0 && sys.model.has(FACILITY_EDAT1);
+  let frame = keyFrame(sys);
   if (frame < 0) return;
-  sys.keys.set(frame, sys.guest.grLow(sys.r24) & 0xfe);
+  const key = guest.grLow(sys.r24) & 0xfe;
+  keys.set(frame, key);
+  const register = sys.r28;
+  const wide = (sys.psw.maskHigh & PswBit.ea64High) !== 0;
+  while (multiple) {
+    const low = ((guest.addressLow & ~0xfff) + 4096) | 0;
+    const high = low === 0 ? guest.addressHigh + 1 : guest.addressHigh;
+    guest.setGr(register, wide ? high | 0 : guest.grHigh(register), low);
+    if ((low & 0xfffff) === 0) break;
+    frame = keyFrame(sys);
+    if (frame < 0) break;
+    keys.set(frame, key);
+  }
   sys.purgeEverywhere();
 }
 

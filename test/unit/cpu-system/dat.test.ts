@@ -279,6 +279,48 @@ describe("1 MiB segments", () => {
   });
 });
 
+describe("what else enhanced DAT and instruction-execution protection bring", () => {
+  const machine = (entry: bigint, cr0: bigint) => {
+    const edat = createMachine({ edat1: true });
+    edat.setU64(SEGMENT + 32, entry);
+    edat.state.setCr(1, BigInt(SEGMENT) | 3n);
+    edat.state.setCr(0, cr0);
+    edat.setPsw(DAT_ON | MASK64, 0n);
+    return edat;
+  };
+
+  it("access-control bits of the entry take the place of the storage key's", () => {
+    // AV, access control 5, fetch protection; the frame's own key is 0.
+    const edat = machine(0x0010_0400n | 0x15800n, 0x00800000n);
+    const keyed = (key: bigint): number => {
+      edat.setPsw(DAT_ON | MASK64 | (key << 52n), 0n);
+      return edat.translate(0x405678n, FETCH);
+    };
+    expect([keyed(0n), keyed(5n), keyed(6n)]).toEqual([0x105678, 0x105678, -1]);
+  });
+
+  it("no instruction comes from a page or a frame that forbids it, while CR0 says so", () => {
+    const large = machine(0x0010_0400n | 0x100n, 0x0000_0800_0080_0000n);
+    expect(large.translate(0x405678n, FETCH)).toBe(0x105678);
+    expect(large.translate(0x405678n, INSTRUCTION)).toBe(-1);
+    expect(large.state.i32(Cpu.programCode)).toBe(0x04);
+    expect(large.state.u64(Cpu.teid) & 0xffn).toBe(0x84n);
+    large.state.setCr(0, 0x0080_0000n);
+    expect(large.translate(0x405678n, INSTRUCTION)).toBe(0x105678);
+    const page = machine(BigInt(PAGE), 0x0000_0800_0000_0000n);
+    page.setU64(PAGE + 40, FRAME | 0x100n);
+    expect(page.translate(0x405678n, INSTRUCTION)).toBe(-1);
+    expect(page.translate(0x405678n, STORE)).toBe(0x50678);
+  });
+
+  it("a region-third-table entry may designate 2 GiB", () => {
+    const edat = machine(0n, 0x0080_0000n);
+    edat.setU64(REGION_THIRD + 8, 0x404n); // frame 0, format control, TT 01
+    edat.state.setCr(1, BigInt(REGION_THIRD) | 0x7n);
+    expect(edat.translate(0x8012_3456n, STORE)).toBe(0x12_3456);
+  });
+});
+
 describe("address spaces", () => {
   beforeEach(() => {
     // Segment tables at 0x40000 (secondary) and 0x42000 (home) with their own page for address 0.

@@ -51,9 +51,9 @@ export function createMachine(options: MachineOptions = {}) {
     machineCheckTaken: () => void counts.machineChecks++,
   });
   const { state, ram, keys, psw, timing, interrupts, context: sys } = built;
-  // No model announces EDAT yet: a translation that knows it stands beside the built one.
+  // The default model does not announce EDAT: a translation that knows it stands beside the built one.
   const dat = options.edat1
-    ? new Dat(state, ram, keys, { edat1: true }, hooks.purgeTlb)
+    ? new Dat(state, ram, keys, { edat1: true, edat2: true, noExecute: true }, hooks.purgeTlb)
     : built.dat;
   initialCpuReset(state);
   timing.refresh();
