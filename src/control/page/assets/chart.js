@@ -51,7 +51,11 @@ function points(kind) {
 }
 
 /** Seconds: some room at both ends, and no less than a minute in all. */
-function withMargin(_plot, first, last) {
+function withMargin(plot) {
+  // Of the data: for a single point uPlot would suggest years.
+  const times = plot.data[0];
+  const first = times[0] ?? Date.now() / 1000;
+  const last = times[times.length - 1] ?? first;
   const margin = Math.max((last - first) * 0.02, (60 - (last - first)) / 2);
   return [first - margin, last + margin];
 }
