@@ -108,7 +108,9 @@ describe("a recovery worker that several functions share", () => {
       // Every death was mended for both of them, whichever the worker was at.
       expect(books.workerRestarts).toBe(run.functions[0]?.books.workerRestarts);
     }
-    expect(restartsOf(run.vm, 0)).toBeGreaterThanOrEqual(DRAIN_STEP_LAST);
+    // A guest that lost patience with a function raises no more errors on it.
+    const all = run.functions.every(({ state }) => state === "operational");
+    expect(restartsOf(run.vm, 0)).toBeGreaterThanOrEqual(all ? DRAIN_STEP_LAST : 1);
   });
 
   it("serves VMs that come and go; what happens to one is nothing to the other", async () => {
