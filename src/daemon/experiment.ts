@@ -3,9 +3,11 @@
  * is stands in `src/experiment`, loaded when a subcommand runs.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { ZmendError } from "../base/errors.ts";
 import type { Plan } from "../experiment/plan.ts";
 import type { RunResult, TrialSource } from "../experiment/runner/run.ts";
 import { driverNames } from "../guest-model/drivers.ts";
+import type { Instruction } from "../guest-model/instructions.ts";
 import { type KernelName, kernelNames } from "../guest-model/kernels.ts";
 import { ProgressLine } from "./experiment-progress.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
@@ -312,29 +314,54 @@ async function worker(options: WorkerOptions): Promise<number> {
 interface SequenceOptions {
   readonly kernel: KernelName;
   readonly driver: string;
+  readonly machine?: string;
   readonly pec: number;
+  readonly andPec?: number;
   readonly clearError?: boolean;
+  readonly resetFails?: boolean;
   readonly json?: boolean;
 }
 
 async function sequence(options: SequenceOptions): Promise<number> {
-  const { recoverySequence } = await import("../experiment/sequence.ts");
-  const list = recoverySequence(options);
-  if (options.json === true) {
-    print(JSON.stringify(list));
-    return EXIT_DONE;
+  const { recoverySequence, sequenceLine } = await import("../experiment/sequence.ts");
+  const list = options.machine === undefined ? recoverySequence(options) : await real(options);
+  if (options.json === true) print(JSON.stringify(list));
+  else for (const instruction of list) print(sequenceLine(instruction));
+  return EXIT_DONE;
+}
+
+async function real(options: SequenceOptions): Promise<readonly Instruction[]> {
+  const { realSequence } = await import("../experiment/machine/real-sequence.ts");
+  const found = await realSequence(options.machine ?? "", options, { booting: sayBooting });
+  return found.instructions;
+}
+
+interface FitOptions {
+  readonly guest?: string;
+  readonly policy?: string;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+async function fitTo(file: string, options: FitOptions): Promise<number> {
+  const { fitLedger, fitLines, timesFile } = await import("../experiment/fit/fit.ts");
+  const model = fitLedger(file, options);
+  if (options.json === true) print(JSON.stringify(model));
+  else for (const line of fitLines(model)) print(line);
+  if (options.out === undefined) return EXIT_DONE;
+  const { writeFileSync } = await import("node:fs");
+  try {
+    writeFileSync(options.out, timesFile(model), { flag: "wx" });
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code ?? "";
+    throw new ZmendError(
+      "USAGE",
+      `${options.out} cannot be written (${why}); name a new file in a writable folder.`,
+      {},
+      { cause },
+    );
   }
-  for (const { name, operation, space, offset, length, pec, response, cc, status } of list) {
-    const words: string[] = [name];
-    if (operation !== undefined) words.push(String(operation));
-    if (offset !== undefined) {
-      words.push(`${space === 15 ? "config" : `bar${space}`} 0x${offset.toString(16)}/${length}`);
-    }
-    if (pec !== undefined) words.push(`pec 0x${pec.toString(16).padStart(4, "0")}`);
-    if (response !== undefined) words.push(`-> 0x${response.toString(16).padStart(4, "0")}`);
-    else if (cc !== undefined) words.push(`-> cc ${cc}${status ? `, status ${status}` : ""}`);
-    print(words.join(" "));
-  }
+  if (options.json !== true) print(`written to ${options.out}: name it as a guest's timesFile`);
   return EXIT_DONE;
 }
 
@@ -429,12 +456,31 @@ export function registerExperiment(program: Command): void {
     .exitOverride()
     .action((options: WorkerOptions) => ending(worker(options)));
   experiment
+    .command("fit <ledger>")
+    .description("fit the model guest's times to measured recoveries, and say how well they fit")
+    .option("--guest <name>", "guest of an experiment's ledger (the only one by default)")
+    .option("--policy <name>", "trials under this policy (the baseline by default)")
+    .option("--out <file>", "write them, for a guest's timesFile")
+    .option("--json", "print JSON, times in microseconds")
+    .exitOverride()
+    .addHelpText(
+      "after",
+      "\nLEDGER is ledger.jsonl of an experiment with a machine as its guest, what 'journal export' wrote, or\n" +
+        "what 'demo --trace' wrote; of the latter two the driver's restart cannot be seen, and is not fitted.",
+    )
+    .action((file: string, options: FitOptions) => ending(fitTo(file, options)));
+  experiment
     .command("sequence")
-    .description("print the zPCI instructions of one recovery of the model guest, STCRW to STCRW")
+    .description(
+      "print the zPCI instructions of one recovery, of the model guest or a real one, STCRW to STCRW",
+    )
     .addOption(new Option("--kernel <version>", "flavour").choices([...kernelNames]).default("7.3"))
     .addOption(new Option("--driver <name>", "driver").choices([...driverNames]).default("nvme"))
     .option("--pec <code>", "the error's PEC", pec, 0x3a)
+    .option("--and-pec <code>", "PEC of a second event at the same moment", pec)
     .option("--clear-error", "the host can clear the error in place")
+    .option("--reset-fails", "the host's resets end with EIO")
+    .option("--machine <name>", "instead of the model: a Linux fixture, e.g. linux-6.1, on the CPU")
     .option("--json", "print JSON")
     .exitOverride()
     .action((options: SequenceOptions) => ending(sequence(options)));

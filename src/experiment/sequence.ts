@@ -3,6 +3,7 @@
  * more: `zmend experiment sequence`. The machine around the guest is a trial's: real devices, real recovery machine.
  */
 import { constant } from "../base/distribution.ts";
+import { hex } from "../base/hex.ts";
 import type { Instruction, KernelName } from "../guest-model/index.ts";
 import { loadPolicy } from "../recovery/index.ts";
 import type { Scenario } from "./scenario.ts";
@@ -12,15 +13,24 @@ const AT_US = 1_000_000;
 /** Longer than any recovery: the slowest driver gives up after a minute. */
 const HORIZON_US = 300_000_000;
 
-export interface SequenceRequest {
-  readonly kernel: KernelName;
-  readonly driver: string;
+/** What happens to the function. */
+export interface SequenceCase {
   readonly pec: number;
+  /** A second event at the same moment. */
+  readonly andPec?: number;
   /** The host can clear the error in place. */
   readonly clearError?: boolean;
+  /** The host's resets end with EIO. */
+  readonly resetFails?: boolean;
+}
+
+export interface SequenceRequest extends SequenceCase {
+  readonly kernel: KernelName;
+  readonly driver: string;
 }
 
 export function recoverySequence(request: SequenceRequest): Instruction[] {
+  const events = { stale: 0, lostSignal: 0 };
   const scenario: Scenario = {
     name: "one error",
     horizonUs: HORIZON_US,
@@ -33,14 +43,25 @@ export function recoverySequence(request: SequenceRequest): Instruction[] {
         share: 1,
         spreadUs: constant(0),
         pecs: [{ pec: request.pec, weight: 1 }],
-        stale: 0,
-        lostSignal: 0,
+        ...events,
       },
+      ...(request.andPec === undefined
+        ? []
+        : [
+            {
+              arrivals: { kind: "trace" as const, atUs: [AT_US] },
+              scope: "function" as const,
+              share: 1,
+              spreadUs: constant(0),
+              pecs: [{ pec: request.andPec, weight: 1 }],
+              ...events,
+            },
+          ]),
     ],
     host: {
       resetUs: constant(100_000),
       refused: 0,
-      failed: 0,
+      failed: request.resetFails === true ? 1 : 0,
       hangs: 0,
       broken: 0,
       clearError: request.clearError ?? false,
@@ -69,4 +90,25 @@ export function recoverySequence(request: SequenceRequest): Instruction[] {
     // until the guest has nothing more to read
   }
   return list;
+}
+
+/** One line of text per instruction: what the guest wants and what it is answered. */
+export function sequenceLine(instruction: Instruction): string {
+  const { name, operation, space, offset, length, pec, response, cc, status } = instruction;
+  const words: string[] = [name];
+  if (operation !== undefined) words.push(String(operation));
+  if (offset !== undefined) {
+    words.push(`${space === 15 ? "config" : `bar${space}`} 0x${offset.toString(16)}/${length}`);
+  }
+  if (pec !== undefined) words.push(`pec ${hex(pec, 4)}`);
+  if (response !== undefined) words.push(`-> ${hex(response, 4)}`);
+  else if (cc !== undefined) words.push(`-> cc ${cc}${status ? `, status ${status}` : ""}`);
+  return words.join(" ");
+}
+
+const POLLS = ["CLP disable -> 0x0108", "CLP enable -> 0x0108", "PCILG bar0 0x1c/4 -> cc 0"];
+
+/** Asking again counts once: how often a guest looks is a matter of time. */
+export function withoutPolls(lines: readonly string[]): string[] {
+  return lines.filter((line, index) => !(line === lines[index - 1] && POLLS.includes(line)));
 }

@@ -1,5 +1,12 @@
 /** The model of a Linux guest's zPCI error handling. */
 export {
+  type ComparedKernel,
+  comparedDriver,
+  comparedKernels,
+  type Difference,
+  differences,
+} from "./compared.ts";
+export {
   type DriverVariant,
   driverNames,
   drivers,

@@ -10,9 +10,11 @@ import { fileURLToPath } from "node:url";
 import { simFunctionConfig, workDone } from "../../backend/sim/index.ts";
 import { monotonicNowUs } from "../../base/clock.ts";
 import { ZmendError } from "../../base/errors.ts";
+import { suggestion } from "../../base/nearest.ts";
 import { packageRoot, zmendVersion } from "../../base/version.ts";
 import { boot } from "../../machine/boot.ts";
 import { DeterministicVm } from "../../machine/deterministic-vm.ts";
+import { linuxFixtureNames } from "../../machine/linux-fixture.ts";
 import { VCPU_RUNNING } from "../../machine/loops.ts";
 import { DETERMINISTIC_EPOCH_MS, type VmSpec } from "../../machine/vm-spec.ts";
 import { loadPolicy } from "../../recovery/index.ts";
@@ -25,7 +27,15 @@ import {
   openSnapshot,
   type PlannedMachine,
 } from "./machines.ts";
-import { COMMAND_LINE, isFile, machineDigest, OWN_FIXTURE, sha256, sourceOf } from "./sources.ts";
+import {
+  COMMAND_LINE,
+  IDLE_COMMAND_LINE,
+  isFile,
+  machineDigest,
+  OWN_FIXTURE,
+  sha256,
+  sourceOf,
+} from "./sources.ts";
 
 const MIB = 1024 * 1024;
 const OWN_RAM_BYTES = 64 * MIB;
@@ -92,9 +102,13 @@ function codeDigest(): string {
   return code;
 }
 
-function cachedFile(machine: PlannedMachine, functions: number): string {
-  const { machine: name, sha256: digest } = machine;
-  const recipe = JSON.stringify({ digest, spec: specOf(name, functions), COMMAND_LINE, SETTLE_US });
+function cachedFile(
+  name: string,
+  digest: string,
+  functions: number,
+  commandLine = COMMAND_LINE,
+): string {
+  const recipe = JSON.stringify({ digest, spec: specOf(name, functions), commandLine, SETTLE_US });
   const key = sha256(zmendVersion(), codeDigest(), recipe).slice(0, 24);
   return join(cacheFolder(), `${name}-${functions}-${key}.snap`);
 }
@@ -123,7 +137,7 @@ export async function prepareMachines(
     requireSame(machine, folder);
     for (const functions of functionCounts(plan)) {
       const given = isFile(name);
-      const file = given ? resolve(folder, name) : cachedFile(machine, functions);
+      const file = given ? resolve(folder, name) : cachedFile(name, machine.sha256, functions);
       files[keyOf(label, functions)] = file;
       // Said here, where it reaches the user with its status, and not by every thread.
       if (given) await openSnapshot(file, name, functions);
@@ -145,22 +159,47 @@ function requireSame({ machine, sha256: planned }: PlannedMachine, folder: strin
   );
 }
 
+/** Of busybox's shell, in its older and newer form. */
+const PROMPT = /[/~] # /;
+
+/**
+ * A Linux machine with one function, at its prompt: the snapshot's file.
+ * @throws ZmendError as `prepareMachines`
+ */
+export async function prepareIdle(name: string, options: PrepareOptions = {}): Promise<string> {
+  if (!linuxFixtureNames().includes(name)) {
+    const names = linuxFixtureNames();
+    throw new ZmendError(
+      "USAGE",
+      `Machine '${name}' has no instructions to record${suggestion(name, names)}; name one of ${names.join(", ")}.`,
+    );
+  }
+  const file = cachedFile(name, machineDigest(name, "."), 1, IDLE_COMMAND_LINE);
+  if (existsSync(file)) return file;
+  options.booting?.(name);
+  await bootInto(file, name, 1, options.signal, IDLE_COMMAND_LINE);
+  return file;
+}
+
 async function bootInto(
   file: string,
   name: string,
   functions: number,
   signal: AbortSignal | undefined,
+  commandLine = COMMAND_LINE,
 ): Promise<void> {
   let text = "";
   const decoder = new TextDecoder("latin1");
   const machine = new DeterministicVm(specOf(name, functions), (bytes) => {
     text += decoder.decode(bytes);
   });
-  boot(machine.vm, sourceOf(name));
+  boot(machine.vm, sourceOf(name, commandLine));
   const indices = Array.from({ length: functions }, (_, index) => index);
+  const idle = commandLine === IDLE_COMMAND_LINE;
   const works = (index: number): boolean =>
-    workDone(machine.vm, index) > 0 &&
-    (name === OWN_FIXTURE || text.includes(`fid=${hex8(index + 1)} at work`));
+    (idle && PROMPT.test(text)) ||
+    (workDone(machine.vm, index) > 0 &&
+      (name === OWN_FIXTURE || text.includes(`fid=${hex8(index + 1)} at work`)));
   try {
     let readyUs = Number.POSITIVE_INFINITY;
     let pauseUs = monotonicNowUs() + PAUSE_US;

@@ -12,6 +12,8 @@ import { linuxFixtureNames, readLinuxFixture } from "../../machine/linux-fixture
 export const OWN_FIXTURE = "zrecover";
 /** `guest-fixtures/linux/recovery.sh` writes, reads back and compares files on every disk. */
 export const COMMAND_LINE = "console=ttysclp0 quiet run=recovery";
+/** A shell on the console, and nothing else to do. */
+export const IDLE_COMMAND_LINE = "console=ttysclp0";
 
 /** What may stand as `machine:` beside a snapshot file's path. */
 export function machineNames(): string[] {
@@ -52,8 +54,8 @@ export function machineDigest(name: string, folder: string): string {
   return sha256(image, linux?.initrd?.bytes ?? "");
 }
 
-export function sourceOf(name: string): BootSource {
+export function sourceOf(name: string, commandLine = COMMAND_LINE): BootSource {
   if (name === OWN_FIXTURE) return readFixture(name);
   const { kernel, initrd } = readLinuxFixture(name);
-  return { ...kernel, linux: { initrd, commandLine: COMMAND_LINE } };
+  return { ...kernel, linux: { initrd, commandLine } };
 }

@@ -2,6 +2,12 @@
  * "What this does not show", derived from the plan: what the guests are a model of, which faults the scenarios cannot
  * produce, what the statistics assume. A limit is listed because the plan has it, never by habit.
  */
+import {
+  comparedDriver,
+  comparedKernels,
+  differences,
+  type KernelName,
+} from "../../guest-model/index.ts";
 import type { Plan } from "../plan.ts";
 import type { Scenario } from "../scenario.ts";
 import { listText, timeText } from "./format.ts";
@@ -25,6 +31,7 @@ function guestLimits(plan: Plan): string[] {
     const drivers = [...new Set(models.map((guest) => guest.driver))];
     limits.push(
       `Guests are a model of Linux's zPCI error handling, in the flavours of kernel ${listText(kernels)}, with drivers of the kind ${listText(drivers)}. No real kernel ran; other kernels, drivers and loads may do otherwise.`,
+      ...comparisonLimits(kernels, drivers),
       "The model's times are drawn from distributions; they are as good as the recoveries these were fitted to.",
     );
   }
@@ -36,6 +43,29 @@ function guestLimits(plan: Plan): string[] {
   limits.push(
     "The host kernel and the PCI functions are simulated. A fault of firmware, of the PCI fabric or of the host kernel itself is outside the simulation.",
   );
+  return limits;
+}
+
+/** What the model's instructions were held against, and how they differ; what was not compared at all. */
+function comparisonLimits(kernels: readonly KernelName[], drivers: readonly string[]): string[] {
+  const compared = comparedKernels.filter(({ flavour }) => kernels.includes(flavour));
+  const limits: string[] = [];
+  if (compared.length > 0 && drivers.includes(comparedDriver)) {
+    const names = compared.map((kernel) => `${kernel.package} ${kernel.version}`);
+    const listed = differences.filter((one) => one.kernels.some((name) => kernels.includes(name)));
+    limits.push(
+      `The zPCI instructions of the model's ${comparedDriver} driver were compared one by one with those of ${listText(names)} on zmend's CPU, one function, an idle guest. They differ in ${listText(listed.map(({ what }) => what))}.`,
+    );
+  }
+  const uncompared = [
+    ...kernels
+      .filter((kernel) => !compared.some(({ flavour }) => flavour === kernel))
+      .map((kernel) => `kernel ${kernel}`),
+    ...drivers.filter((driver) => driver !== comparedDriver).map((driver) => `driver ${driver}`),
+  ];
+  if (uncompared.length > 0) {
+    limits.push(`Not compared with a real one: ${listText(uncompared)}.`);
+  }
   return limits;
 }
 

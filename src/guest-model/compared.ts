@@ -1,0 +1,37 @@
+/**
+ * What the model was compared with, and the written list of differences: real kernels' zPCI instructions, one by one
+ * (test/conformance/data/sequences, held against this file by test/conformance/model-against-kernels.test.ts). Reports say
+ * it to their readers.
+ */
+import type { KernelName } from "./kernels.ts";
+
+export interface ComparedKernel {
+  readonly flavour: KernelName;
+  /** Debian's package. */
+  readonly package: string;
+  readonly version: string;
+}
+
+/** Each with an NVMe function and the kernel's own nvme driver. */
+export const comparedKernels: readonly ComparedKernel[] = [
+  { flavour: "6.1", package: "linux-image-6.1.0-50-s390x", version: "6.1.176-1" },
+];
+
+/** The driver of the model that stands for it. */
+export const comparedDriver = "nvme";
+
+export interface Difference {
+  readonly kernels: readonly KernelName[];
+  /** For a reader of a report. */
+  readonly what: string;
+  /** Lines of a sequence that are left out of the comparison. */
+  readonly lines: RegExp;
+}
+
+export const differences: readonly Difference[] = [
+  {
+    kernels: ["6.1", "6.12", "7.2", "7.3"],
+    what: "how many commands the driver gives its controller (doorbells, RPCIT, SIC), which the controller's features decide",
+    lines: /^(RPCIT|SIC) |^PCISTG bar0 0x10[0-9a-f]{2}\/4 /,
+  },
+];
