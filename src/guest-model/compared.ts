@@ -15,6 +15,9 @@ export interface ComparedKernel {
 /** Each with an NVMe function and the kernel's own nvme driver. */
 export const comparedKernels: readonly ComparedKernel[] = [
   { flavour: "6.1", package: "linux-image-6.1.0-50-s390x", version: "6.1.176-1" },
+  { flavour: "6.12", package: "linux-image-6.12.107+deb13-s390x", version: "6.12.107-1" },
+  { flavour: "7.2", package: "linux-binary-7.2.13+deb14-s390x", version: "7.2.13-1" },
+  { flavour: "7.3", package: "linux-binary-7.3-s390x", version: "7.3~rc7-1~exp1" },
 ];
 
 /** The driver of the model that stands for it. */

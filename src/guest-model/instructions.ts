@@ -126,10 +126,18 @@ const saveState: Block = [
   cfgLoad(PM, 2),
 ];
 
+/** A vector's interrupt is freed: masked, and from 7.x on its message is cleared and read back. */
+const freed = (vector: number, cleared: boolean): BlockRow[] => [
+  mask(vector),
+  flush,
+  ...(cleared ? [...vectorRows(vector), readBack(vector)] : []),
+];
+
 /** nvme: reaction to the frozen channel. Every access is refused: cc 1, status 12. */
-export const nvmeQuiesce: Block = [
+export const nvmeQuiesce = (cleared: boolean): Block => [
   cfgLoad(0, 4),
-  ...[1, 0, 0, 1].flatMap((vector) => [mask(vector), flush]),
+  ...[1, 0].flatMap((vector) => freed(vector, cleared)),
+  ...[0, 1].flatMap((vector) => [mask(vector), flush]),
   ...readModifyWrite(MSIX_CONTROL),
   ...readModifyWrite(COMMAND),
 ];
@@ -161,8 +169,8 @@ export const nvmeEnable: Block = [
   store(0, maskWord(0), 4),
   readBack(0),
 ];
-/** Controller off and on with its old admin queue (no RPCIT), then identify and feature commands. */
-export const nvmeStart: Block = [
+/** Controller off and configured with its old admin queue (no RPCIT). */
+export const nvmeConfigure: Block = [
   ...msixUnmask,
   load(0, CAP, 4),
   load(0, CAP + 4, 4),
@@ -179,7 +187,11 @@ export const nvmeStart: Block = [
   load(0, CAP, 4),
   load(0, CAP + 4, 4),
   store(0, CC, 4),
-  load(0, CC, 4),
+];
+/** 6.1 reads the configuration back before it switches the controller on. */
+export const nvmeReadBack: Block = [load(0, CC, 4)];
+/** Controller on, then identify and feature commands. */
+export const nvmeStart: Block = [
   load(0, CAP, 4),
   load(0, CAP + 4, 4),
   store(0, CC, 4),
@@ -193,9 +205,8 @@ export const nvmeStart: Block = [
   ...plainCommand,
 ];
 /** 6.1, 6.12: the single admin vector is given back before the vectors of the I/O queues are asked for. */
-export const nvmeGiveBackVector: Block = [
-  mask(0),
-  flush,
+export const nvmeGiveBackVector = (cleared: boolean): Block => [
+  ...freed(0, cleared),
   mask(0),
   flush,
   ...readModifyWrite(MSIX_CONTROL),

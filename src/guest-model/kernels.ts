@@ -16,6 +16,10 @@ export interface KernelFlavour {
   readonly report: boolean;
   /** nvme deregisters interrupts (MPCIFC 3) and registers them per allocation: 3, 2, 3, 2. */
   readonly interruptsPerAllocation: boolean;
+  /** The message of an MSI-X vector is cleared when its interrupt is freed. Source: recorded, data/sequences. */
+  readonly clearsVectors: boolean;
+  /** nvme reads CC back after it has written the controller's configuration. Source: recorded, data/sequences. */
+  readonly nvmeReadsBack: boolean;
 }
 
 export const kernelNames = ["6.1", "6.12", "7.2", "7.3"] as const;
@@ -27,6 +31,7 @@ const six = {
   allCallbacks: true,
   lateRegistration: false,
   report: false,
+  clearsVectors: false,
   interruptsPerAllocation: true,
 } as const;
 const seven = {
@@ -36,14 +41,15 @@ const seven = {
   allCallbacks: false,
   lateRegistration: true,
   report: true,
+  clearsVectors: true,
   interruptsPerAllocation: false,
 } as const;
 
 export const kernels: Readonly<Record<KernelName, KernelFlavour>> = {
-  "6.1": { name: "6.1", staleCheck: false, ...six },
-  "6.12": { name: "6.12", staleCheck: true, ...six },
-  "7.2": { name: "7.2", ...seven },
-  "7.3": { name: "7.3", ...seven },
+  "6.1": { name: "6.1", staleCheck: false, nvmeReadsBack: true, ...six },
+  "6.12": { name: "6.12", staleCheck: true, nvmeReadsBack: false, ...six },
+  "7.2": { name: "7.2", nvmeReadsBack: false, ...seven },
+  "7.3": { name: "7.3", nvmeReadsBack: false, ...seven },
 };
 
 /** CLP Set PCI function answered with 0x0108: tried again after this, so often (zpci-guest.md 2.5). */
