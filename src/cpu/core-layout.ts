@@ -27,6 +27,10 @@ export const Core = {
   scratch: 0x800, //            64 entries: execute targets, instructions that cross a page
   tlb: 0x1000, //               1,024 entries of 32 bytes
   instructionTlb: 0x9000, //    1,024 entries of 16 bytes
+  heat: 0xd000, //              4,096 x u16: arrivals by taken branches, by the entry's place (jit)
+  regionsOn: 0xf000, //         i32: 1 = neither PER nor access-register mode: regions may run
+  regionInstructions: 0xf008, // i64: instructions executed in generated code
+  regionStats: 0xf010, //       6 x i32, see RegionStats
   slots: 0x10000,
 } as const;
 
@@ -76,6 +80,17 @@ export const VCPU_AREA_BYTES = Math.ceil((Core.slots + SLOT_COUNT * SLOT_BYTES) 
 /** The first bytes of an area are the CPU's state; what follows are caches of guest storage. */
 export const VCPU_STATE_BYTES = Core.tlb;
 
+/** Words at `Core.regionStats`, for the report of `-d stats`. */
+export const RegionStats = {
+  regions: 0,
+  blocks: 4,
+  bytes: 8,
+  largest: 12,
+  compileUs: 16,
+  dropped: 20,
+} as const;
+export const HEAT_ENTRIES = 4096;
+
 /** What a cold row or an imported function tells the dispatch loop. */
 export const Status = {
   next: 0, //    go on behind the instruction
@@ -83,6 +98,7 @@ export const Status = {
   fault: 2, //   a program interruption is recorded: leave run()
   reload: 3, //  as jump, after addressing mode, space or tables changed
   leave: 4, //   leave run(); `nextAddress` is where to go on
+  onward: 5, //  go on at `nextAddress` in the same page, reached without a branch (regions only)
 } as const;
 
 /** Why run() returned. */

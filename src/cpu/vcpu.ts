@@ -24,6 +24,7 @@ import {
   HANDLER_DIRECT,
   HANDLER_SLOW,
 } from "./interpreter/module.ts";
+import { Translator } from "./jit/translator.ts";
 import { CpuModel, isCpuModelName } from "./model.ts";
 import { clearReset } from "./reset.ts";
 import { SlowContext, slowInstructions } from "./slow/index.ts";
@@ -87,7 +88,12 @@ export interface VcpuOptions {
   readonly model: CpuModel | string;
   /** Wall time at clock time 0 in milliseconds since 1970: where the TOD clock starts. */
   readonly epochMs?: number;
-  /** Compiled interpreter of this process; built here when absent. */
+  /**
+   * Translate instructions that taken branches have reached this often (at most 65,535) to WebAssembly; absent or 0:
+   * the interpreter alone.
+   */
+  readonly translateAfter?: number;
+  /** Interpreter of this process, compiled for the same `translateAfter`; made here when absent. */
   readonly module?: WebAssembly.Module;
   /** Told when the channel-report machine check has been taken. */
   readonly machineCheckTaken?: () => void;
@@ -110,12 +116,16 @@ const NOT_INSTALLED: SlowHandler = { handler: HANDLER_SLOW, index: 0 };
 /** Opcodes 00xx are no instructions: kernels use them for breakpoints and to mark what must not be reached. */
 const FIRST_OPCODE = 0x01;
 
-let compiled: WebAssembly.Module | undefined;
+const compiled = new Map<number, WebAssembly.Module>();
 
 /** The interpreter, compiled once per thread; vCPU workers are handed the main thread's. */
-export function interpreterModule(): WebAssembly.Module {
-  compiled ??= new WebAssembly.Module(buildInterpreterModule().bytes);
-  return compiled;
+export function interpreterModule(translateAfter = 0): WebAssembly.Module {
+  let module = compiled.get(translateAfter);
+  if (module === undefined) {
+    module = new WebAssembly.Module(buildInterpreterModule(translateAfter).bytes);
+    compiled.set(translateAfter, module);
+  }
+  return module;
 }
 
 export class Vcpu {
@@ -180,7 +190,7 @@ export class Vcpu {
       handlers: this.#handlers,
       flags: this.#flags,
     });
-    this.#run = this.#instantiate(options.module ?? interpreterModule(), options.intercepts);
+    this.#run = this.#instantiate(index, options);
     // A machine that goes on from a snapshot goes on counting.
     const { words } = vm;
     this.#executed =
@@ -411,17 +421,30 @@ export class Vcpu {
     poke(words, word, (peek(words, word) + 1) | 0);
   }
 
-  #instantiate(module: WebAssembly.Module, intercepts: InterceptTable): (budget: number) => number {
+  #instantiate(index: number, options: VcpuOptions): (budget: number) => number {
     const { guest } = this.system;
+    const { intercepts, translateAfter = 0 } = options;
     const direct = directInstructions.map(([name, key]) => [
       name,
       // One that nobody offers is never called: it is decoded as an instruction that this CPU does not have.
       intercepts.get(key)?.direct?.(guest) ?? (() => {}),
     ]);
-    const instance = new WebAssembly.Instance(module, {
+    let translator: Translator | undefined;
+    const hot = (entry: number): void => translator?.hot(entry >>> 0);
+    const instance = new WebAssembly.Instance(options.module ?? interpreterModule(translateAfter), {
       vm: { memory: this.#vm.memory, area: this.#area },
-      cpu: { ...this.#calls.imports(), ...Object.fromEntries(direct) },
+      cpu: { ...this.#calls.imports(), ...Object.fromEntries(direct), hot },
     });
+    if (translateAfter > 0) {
+      translator = new Translator({
+        vm: this.#vm,
+        vcpu: index,
+        cache: this.#cache,
+        has: (facility) => this.model.has(facility),
+        everything: translateAfter === 1,
+        core: instance.exports,
+      });
+    }
     return instance.exports["run"] as (budget: number) => number;
   }
 }

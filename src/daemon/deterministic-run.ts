@@ -56,7 +56,9 @@ export async function runDeterministic(
     lines.push(bytes, quietSinceUs);
     options.console(bytes);
   };
-  const spec = snapshot?.head.spec ?? options.spec;
+  const { accel } = options.spec;
+  const saved = snapshot?.head.spec;
+  const spec: VmSpec = saved ? { ...saved, ...(accel ? { accel } : {}) } : options.spec;
   const machine = new DeterministicVm(spec, write, snapshot);
   const entries = new EntryStream(machine.vm, (entry) => digest.add(ledgerLine(entry)));
   if (snapshot === undefined) boot(machine.vm, options.boot);

@@ -21,7 +21,11 @@ export const qemuOptions = [
   { name: "smp", value: "N", help: "number of CPUs (1), at most 8" },
   { name: "M", value: "MACHINE", help: "s390-ccw-virtio, or none; '-M help' lists them" },
   { name: "machine", value: "MACHINE", help: "the same as -M" },
-  { name: "accel", value: "NAME", help: "tcg or interp: the interpreter, which is all there is" },
+  {
+    name: "accel",
+    value: "NAME",
+    help: "interp or tcg: the interpreter (default); jit: hot code becomes WebAssembly",
+  },
   { name: "device", value: "MODEL,...", help: "add a device; '-device help' lists the models" },
   {
     name: "drive",

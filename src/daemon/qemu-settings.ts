@@ -23,6 +23,7 @@ export interface SystemSettings {
   readonly uuid: string | undefined;
   readonly ramBytes: number;
   readonly cpuModel: string;
+  readonly accel: Accel;
   readonly vcpus: number;
   readonly epochMs: number;
   readonly paused: boolean;
@@ -37,9 +38,14 @@ export interface SystemSettings {
 
 const DEFAULT_MEMORY = "128";
 
+export type Accel = "interp" | "jit";
+
+/** What `-accel` may name; QEMU's own means whatever runs without hardware's help. */
+export const accelerators = { tcg: "interp", interp: "interp", jit: "jit" } as const;
+
 export const logItems = {
   events: "each line of the ledger, as JSON",
-  stats: "instructions, time and errors of the run, at its end",
+  stats: "instructions, time, generated code and errors of the run, at its end",
   guest_errors: "accepted: nothing is written",
   unimp: "instructions that this CPU does not have, the first time each: bytes and address",
 } as const;
@@ -64,6 +70,7 @@ export function systemSettings(words: Words, program: string): SystemSettings {
     uuid: uuidOf(last("uuid")),
     ramBytes: memory,
     cpuModel: cpuOf(last("cpu") ?? "zmend"),
+    accel: accelOf(last("accel") ?? machines.map(([, text]) => accelOfMachine(text)).at(-1)),
     vcpus: cpusOption(last("smp") ?? "1"),
     epochMs: epochOf(last("rtc")),
     paused: given("S"),
@@ -89,7 +96,7 @@ function checkWithoutEffect(words: Words): void {
       );
     }
   };
-  only("accel", ["tcg", "interp"]);
+  only("accel", Object.keys(accelerators));
   for (const name of ["display", "net", "nic", "vga", "parallel"] as const) only(name, ["none"]);
   only("overcommit", ["mem-lock=off", "cpu-pm=off"]);
   only("icount", ["shift=auto", "auto"]);
@@ -160,8 +167,8 @@ function machineOption(option: string, text: string): { readonly none: boolean }
     reader.fail(`unknown machine; the ones there are: ${MACHINE_TYPE}, none`);
   }
   const accel = reader.text("accel");
-  if (accel !== undefined && !accel.split(":").some((name) => /^(tcg|interp)$/.test(name))) {
-    reader.fail(`accel=${accel}: not supported; known: tcg, interp`);
+  if (accel !== undefined && !accel.split(":").some((name) => Object.hasOwn(accelerators, name))) {
+    reader.fail(`accel=${accel}: not supported; known: ${Object.keys(accelerators).join(", ")}`);
   }
   const off = ["usb", "graphics", "dump-guest-core", "mem-merge", "suppress-vmdesc"];
   const wrap = ["aes-key-wrap", "dea-key-wrap"];
@@ -171,6 +178,17 @@ function machineOption(option: string, text: string): { readonly none: boolean }
   reader.text("loadparm");
   reader.end(["accel", ...off, ...wrap, "memory-backend", "loadparm"], `machine '${type}'`);
   return { none };
+}
+
+/** The first that there is of `a:b:c`, behind which `-accel` has properties of no effect. */
+function accelOf(text: string | undefined): Accel {
+  const names = (text ?? "interp").split(",")[0]?.split(":") ?? [];
+  const name = names.find((candidate) => Object.hasOwn(accelerators, candidate)) ?? "interp";
+  return accelerators[name as keyof typeof accelerators];
+}
+
+function accelOfMachine(text: string): string | undefined {
+  return /(?:^|,)accel=([^,]*)/.exec(text)?.[1];
 }
 
 /** `-m`: "512" is MiB; "64M", "1G", "size=512". @returns bytes or undefined */

@@ -186,6 +186,7 @@ export function specOf(plan: SystemPlan): VmSpec {
     name: settings.name,
     ramBytes: settings.ramBytes,
     cpuModel: settings.cpuModel,
+    accel: settings.accel,
     vcpus: settings.vcpus,
     functions,
     functionIds,

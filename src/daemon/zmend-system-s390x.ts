@@ -23,7 +23,7 @@ import {
   qemuWords,
   valuesOf,
 } from "./qemu-options.ts";
-import { logHelp, systemSettings } from "./qemu-settings.ts";
+import { accelerators, logHelp, systemSettings } from "./qemu-settings.ts";
 import { runSystem, type SystemPlan } from "./system-run.ts";
 import { runInVirtualTime } from "./system-virtual-time.ts";
 
@@ -75,7 +75,11 @@ function helpText(options: Options): string | undefined {
   if (options.M === "help" || options.machine === "help") {
     return `Supported machines are:\n  ${MACHINE_TYPE} (default)\n  none\n`;
   }
-  if (options.accel === "help") return "Accelerators supported:\n  tcg\n  interp\n";
+  if (options.accel === "help") {
+    return `Accelerators supported:\n${Object.keys(accelerators)
+      .map((name) => `  ${name}\n`)
+      .join("")}`;
+  }
   return options.d === "help" ? logHelp() : undefined;
 }
 

@@ -6,7 +6,7 @@ import {
   SimHostFunction,
   SimHostRegions,
 } from "../backend/sim/index.ts";
-import { Cpu, CpuState, clearReset, PswBit, Signals, Vcpu } from "../cpu/index.ts";
+import { Cpu, CpuState, clearReset, HEAT_AFTER, PswBit, Signals, Vcpu } from "../cpu/index.ts";
 import {
   createDevices,
   type Devices,
@@ -100,6 +100,11 @@ export interface Processor {
   readonly plug: (index: number, config: SimFunctionConfig) => void;
 }
 
+/** After how many arrivals the CPUs of a machine translate an instruction; 0 = never. */
+export function translateAfter(spec: VmSpec): number {
+  return spec.accel === "jit" ? HEAT_AFTER : 0;
+}
+
 /**
  * @param guestClock time as the guest's clock and timers see it
  * @param module the interpreter, where the process has it compiled
@@ -123,6 +128,7 @@ export function buildProcessor(
     floating: new FloatingInterrupts(vm),
     clock: guestClock,
     model: spec.cpuModel,
+    translateAfter: translateAfter(spec),
     epochMs: spec.epochMs,
     ...(module === undefined ? {} : { module }),
     machineCheckTaken: () => trace.write(TraceKind.machineCheck, -1, 0, 0, 0, 0, 0, 0),

@@ -32,7 +32,7 @@ import {
 } from "./hold.ts";
 import { COMMAND_STOP, type PlatformOrder, stoppedOf } from "./loops.ts";
 import type { PlatformAnswer, PlatformRequest } from "./orders.ts";
-import { placeFunction, prepareVm } from "./parts.ts";
+import { placeFunction, prepareVm, translateAfter } from "./parts.ts";
 import { forgetThreads } from "./restore.ts";
 import type { Snapshot } from "./snapshot.ts";
 import {
@@ -167,7 +167,7 @@ export class ThreadedVm {
     port1.unref();
     const name = cpu === 0 ? "vcpu" : `vcpu-${cpu}`;
     // One for all vCPUs of the process: what one of them has V8 optimise, all run.
-    const interpreter = interpreterModule();
+    const interpreter = interpreterModule(translateAfter(this.spec));
     const task = this.#task({ index: cpu, console: port2, interpreter });
     const life = this.#startActor(name, "vcpu", vcpuActor(cpu), task, port2);
     void life.then(() => port1.close());

@@ -12,6 +12,8 @@ export interface VmSpec {
   readonly name: string;
   readonly ramBytes: number;
   readonly cpuModel: string;
+  /** How the CPUs execute: by the interpreter alone (the default), or hot code as generated WebAssembly. */
+  readonly accel?: "interp" | "jit";
   /** Number of CPUs; 1 by default. */
   readonly vcpus?: number;
   readonly functions: readonly SimFunctionConfig[];

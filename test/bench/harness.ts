@@ -47,6 +47,8 @@ export interface Comparison {
 
 export interface Options {
   readonly quick: boolean;
+  /** Guests run with generated code. */
+  readonly jit: boolean;
 }
 
 /** Everything a group prints; a group may stop early, results go out as they come. */

@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- GROUP [--quick]`: one JSON line per comparison, see `harness.ts`. Standard output has
+ * `npm run bench -- GROUP [--quick] [--jit]`: one JSON line per comparison, see `harness.ts`. Standard output has
  * nothing else. Exit status 0 when the group ran (a refused verdict is an answer), 2 for wrong usage.
  */
 import { spawnSync } from "node:child_process";
@@ -21,10 +21,11 @@ const groups: Readonly<Record<string, () => Promise<Group>>> = {
 tuneEngine();
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const flags = process.argv.slice(2).filter((word) => word.startsWith("--"));
-const unknownFlag = flags.find((flag) => flag !== "--quick");
+const known = ["--quick", "--jit"];
+const unknownFlag = flags.find((flag) => !known.includes(flag));
 const load = groups[words[0] ?? ""];
 if (unknownFlag !== undefined) {
-  usage(`unknown option '${unknownFlag}'${suggestion(unknownFlag, ["--quick"])}`);
+  usage(`unknown option '${unknownFlag}'${suggestion(unknownFlag, known)}`);
 } else if (load === undefined || words.length > 1) {
   const word = words[0];
   usage(
@@ -35,14 +36,14 @@ if (unknownFlag !== undefined) {
 } else {
   const group = await load();
   const commit = spawnSync("git", ["rev-parse", "--short=12", "HEAD"]).stdout?.toString().trim();
-  await group({ quick: flags.includes("--quick") }, (line) => {
+  await group({ quick: flags.includes("--quick"), jit: flags.includes("--jit") }, (line) => {
     process.stdout.write(`${JSON.stringify(commit ? { ...line, commit } : line)}\n`);
   });
 }
 
 function usage(problem: string): void {
   process.stderr.write(
-    `bench: ${problem}; usage: npm run bench -- ${Object.keys(groups).join("|")} [--quick]\n`,
+    `bench: ${problem}; usage: npm run bench -- ${Object.keys(groups).join("|")} [--quick] [--jit]\n`,
   );
   process.exitCode = 2;
 }

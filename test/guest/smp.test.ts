@@ -11,11 +11,12 @@ import { loadPolicy } from "../../src/recovery/index.ts";
 
 const { image, file } = readFixture("zsmp");
 
-function spec(vcpus: number): VmSpec {
+function spec(vcpus: number, accel: "interp" | "jit" = "interp"): VmSpec {
   return {
     name: "zsmp",
     ramBytes: 4 * 1024 ** 2,
     cpuModel: "zmend",
+    accel,
     vcpus,
     functions: [],
     policy: loadPolicy("mediated"),
@@ -36,10 +37,13 @@ function expected(cpus: number): string[] {
 }
 
 /** Runs until the guest has ended. @returns its lines, its instructions and the time it took */
-function runDeterministic(cpus: number): { lines: string[]; instructions: number; timeUs: number } {
+function runDeterministic(
+  cpus: number,
+  accel: "interp" | "jit" = "interp",
+): { lines: string[]; instructions: number; timeUs: number } {
   const lines: string[] = [];
   const console = new ConsoleLines((line) => lines.push(line));
-  const machine = new DeterministicVm(spec(cpus), (bytes) => console.push(bytes, 0));
+  const machine = new DeterministicVm(spec(cpus, accel), (bytes) => console.push(bytes, 0));
   bootVm(machine.vm, image, file);
   while (machine.stopped() === VCPU_RUNNING) machine.step();
   return { lines, instructions: machine.instructions(), timeUs: machine.clock.nowUs() };
@@ -49,12 +53,16 @@ describe("several CPUs", () => {
   let vm: VmController | undefined;
   afterEach(() => vm?.stop());
 
-  it.each([2, 4])(
-    "%i on threads lose no update, no signal, and use no old mapping",
-    async (cpus) => {
+  it.each([
+    [2, "interp"],
+    [4, "interp"],
+    [2, "jit"],
+  ] as const)(
+    "%i on threads (%s) lose no update, no signal, and use no old mapping",
+    async (cpus, accel) => {
       const lines: string[] = [];
       const console = new ConsoleLines((line) => lines.push(line));
-      const controller = new VmController({ spec: spec(cpus), boot: { image, file } });
+      const controller = new VmController({ spec: spec(cpus, accel), boot: { image, file } });
       vm = controller;
       const ended = new Promise<string>((resolve) => {
         controller.on((event) => {
@@ -73,6 +81,10 @@ describe("several CPUs", () => {
     const first = runDeterministic(3);
     expect(first.lines).toEqual(expected(3));
     expect(runDeterministic(3)).toEqual(first);
+  });
+
+  it("end at the same instruction and time in generated code", () => {
+    expect(runDeterministic(3, "jit")).toEqual(runDeterministic(3));
   });
 
   it("are not waited for where there is one", () => {

@@ -25,6 +25,7 @@ const usage = `Usage: npm run oracle -- [options]
   --quick          100 sequences, 2 rounds
   --seed N         seed (default 1)
   --first N        first sequence of each family (default 0)
+  --accel NAME     interp (default), or jit: generated code from the first execution on
   --zpci           instead: a program of zPCI instructions, QEMU's function against zmend's
   --json           one JSON object instead of text
   --list           list the families and QEMU's known faults`;
@@ -43,6 +44,7 @@ interface Arguments {
   readonly json: boolean;
   readonly list: boolean;
   readonly zpci: boolean;
+  readonly accel: string;
 }
 
 function parse(): Arguments {
@@ -58,6 +60,7 @@ function parse(): Arguments {
         json: { type: "boolean", default: false },
         list: { type: "boolean", default: false },
         zpci: { type: "boolean", default: false },
+        accel: { type: "string", default: "interp" },
       },
     });
     const number = (
@@ -80,6 +83,9 @@ function parse(): Arguments {
       json: values.json,
       list: values.list,
       zpci: values.zpci,
+      accel: ["interp", "jit"].includes(values.accel)
+        ? values.accel
+        : usageError(`--accel is '${values.accel}', expected interp or jit.`),
     };
   } catch (error) {
     return usageError(error instanceof Error ? error.message : String(error));
@@ -172,7 +178,7 @@ async function main(): Promise<number> {
     const counts: Counts = { sequences: 0, instructions: 0, differing: 0 };
     const found = await runFamily(
       family,
-      { ...run, expected, subject: zmendPeer(family.model) },
+      { ...run, expected, subject: zmendPeer(family.model, options.accel === "jit" ? 1 : 0) },
       counts,
     );
     findings.push(...found);

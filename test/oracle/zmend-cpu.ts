@@ -47,9 +47,12 @@ export function runUnderZmend(rig: CpuRig, image: Image, slices = SLICES): Dump 
   return { failure: `no disabled wait within ${slices} million instructions` };
 }
 
-/** @param model the CPU model, where it matters which facilities there are */
-export function zmendPeer(model: CpuModelName = "zmend"): Peer {
-  const rig = cpuRig({ ramBytes: RAM_BYTES, model });
+/**
+ * @param model the CPU model, where it matters which facilities there are
+ * @param translateAfter 1 for generated code from the first branch to an instruction on
+ */
+export function zmendPeer(model: CpuModelName = "zmend", translateAfter = 0): Peer {
+  const rig = cpuRig({ ramBytes: RAM_BYTES, model, translateAfter });
   return {
     name: "zmend",
     run: (image) => Promise.resolve(runUnderZmend(rig, image)),

@@ -33,6 +33,7 @@ export interface RigOptions {
   readonly model?: CpuModelName;
   readonly intercepts?: InterceptTable;
   readonly notImplemented?: VcpuOptions["notImplemented"];
+  readonly translateAfter?: number;
 }
 
 export const MASK_64_HIGH = 0x00000001;
@@ -55,6 +56,7 @@ export function cpuRig(options: RigOptions = {}): CpuRig {
     floating,
     clock,
     model: options.model ?? "zmend",
+    translateAfter: options.translateAfter ?? 0,
     ...(options.notImplemented === undefined ? {} : { notImplemented: options.notImplemented }),
   });
   vcpu.reset();

@@ -32,13 +32,13 @@ export interface SlowHandler {
   readonly index: number;
 }
 
-interface Decoded {
+export interface Decoded {
   readonly row: Row;
   readonly handler: number;
   readonly relative: boolean;
 }
 
-const rowsByKey: ReadonlyMap<number, Decoded> = new Map(
+export const rowsByKey: ReadonlyMap<number, Decoded> = new Map(
   handlerRows.map((row, index) => [
     row.key,
     { row, handler: FIRST_ROW_HANDLER + index, relative: isRelative(row.format) },
@@ -60,6 +60,8 @@ export class DecodeCache {
   /** Page of each slot, absolute address; -1 = unused. */
   readonly #pageOfSlot = new Float64Array(SLOT_COUNT).fill(-1);
   #nextSlot = 0;
+  /** Told the page (absolute address) whose slot is given to another one. */
+  evicted: ((page: number) => void) | undefined;
   // The instruction that `#fetch` read last
   #high = 0;
   #low = 0;
@@ -128,6 +130,7 @@ export class DecodeCache {
     const before = at(this.#pageOfSlot, slot);
     if (before >= 0) {
       this.#forget(before / PAGE_BYTES, slot + 1);
+      this.evicted?.(before);
       this.purgeTranslations();
     }
     this.#pageOfSlot[slot] = page;

@@ -9,7 +9,15 @@
  * An entry that was never decoded has zeros, which either fail the comparison or are handler 0: both decode.
  */
 
-import { Core, Entry, InstructionTlbEntry, RunEnd, Status, TLB_ENTRIES } from "../core-layout.ts";
+import {
+  Core,
+  Entry,
+  HEAT_ENTRIES,
+  InstructionTlbEntry,
+  RunEnd,
+  Status,
+  TLB_ENTRIES,
+} from "../core-layout.ts";
 import { Cpu } from "../state.ts";
 import type { Row } from "../table/row.ts";
 import { instructionLength } from "../table/row.ts";
@@ -39,7 +47,15 @@ interface Frame extends Omit<HotFrame, "next" | "jump" | "relative" | "fault"> {
   readonly end: HotFrame["area"];
 }
 
-export function dispatchFunction(hotRows: readonly Row[], context: ColdContext): FunctionBuilder {
+/**
+ * @param heatAfter how often an instruction is reached by a taken branch before `hot` is told, again and again;
+ *   0 = nobody is told, and no row is a region
+ */
+export function dispatchFunction(
+  hotRows: readonly Row[],
+  context: ColdContext,
+  heatAfter: number,
+): FunctionBuilder {
   const fn = new FunctionBuilder([VALUE_I32]);
   const frame: Frame = {
     budget: fn.parameter32(0),
@@ -72,8 +88,9 @@ export function dispatchFunction(hotRows: readonly Row[], context: ColdContext):
           emitLookup(fn, frame, context, exit);
           fn.loop((near) => {
             emitPendingTest(fn, frame, exit);
+            if (heatAfter > 0) emitHeat(fn, frame, context, heatAfter);
             fn.loop((next) => {
-              const loop = { hotRows, context, reload, exit, frame };
+              const loop = { hotRows, context, reload, exit, frame, heatAfter };
               fn.block((relative) =>
                 emitInstruction(fn, { ...frame, next, jump, relative, fault }, loop),
               );
@@ -146,6 +163,18 @@ function emitPendingTest(fn: FunctionBuilder, frame: Frame, exit: Label): void {
   });
 }
 
+/** Counts the arrival at the entry; entries that share a count are hot a little earlier. */
+function emitHeat(fn: FunctionBuilder, frame: Frame, context: ColdContext, after: number): void {
+  const { area, entry } = frame;
+  const place = i32.and(i32.shrU(entry.get, i32.const(4)), i32.const(2 * (HEAT_ENTRIES - 1)));
+  const at = fn.let32(i32.add(area.get, place));
+  const count = fn.let32(i32.add(i32.load16U(at, Core.heat), i32.const(1)));
+  const cold = fn.let32(i32.ltU(count, i32.const(after)));
+  fn.emit(i32.store16(at, i32.select(count, i32.const(0), cold), Core.heat));
+  fn.if(i32.eqz(cold), () => fn.emit(call32(context.imports.hot, entry.get)));
+  fn.release();
+}
+
 function emitStopHere(fn: FunctionBuilder, frame: Frame, end: number): void {
   const address = addressOfEntry(frame);
   fn.emit(i64.store(frame.area.get, address, Core.nextAddress));
@@ -158,6 +187,8 @@ interface Loop {
   readonly reload: Label;
   readonly exit: Label;
   readonly frame: Frame;
+  /** Not 0: rows may be regions, which execute more than one instruction. */
+  readonly heatAfter: number;
 }
 
 /** Head, br_table, hot bodies, then the ways out that are not bodies. */
@@ -236,6 +267,17 @@ function emitColdCall(fn: FunctionBuilder, hot: HotFrame, loop: Loop): void {
   const handler = i32.load16U(entry.get, Entry.handler);
   fn.set(frame.end, callIndirect32(context.rowType, handler, entry.get));
   fn.set(frame.cc, i32.load(area.get, Cpu.cc));
+  if (loop.heatAfter > 0) {
+    fn.set(frame.budget, i32.load(area.get, Core.budgetLeft));
+    fn.if(i32.eq(frame.end.get, i32.const(Status.onward)), () => {
+      // Up to 4096: the entry behind the page's last.
+      const offset = i32.wrap(i64.sub(i64.load(area.get, Core.nextAddress), frame.page.get));
+      fn.set(entry, i32.add(frame.slot.get, i32.shl(offset, i32.const(4))));
+      // Where a region ends, another may be worth its while.
+      emitHeat(fn, frame, context, loop.heatAfter);
+      fn.br(hot.next);
+    });
+  }
   fn.if(i32.eqz(frame.end.get), () => {
     fn.set(entry, i32.add(entry.get, entryBytes(frame)));
     fn.br(hot.next);

@@ -47,6 +47,8 @@ export interface Imports {
   readonly watched: number;
   /** (bytes 0-3) of each instruction that has an import of its own. */
   readonly direct: readonly { readonly index: number; readonly kind: ExitKind }[];
+  /** (entry): the instruction was reached by taken branches often enough to be translated. */
+  readonly hot: number;
 }
 
 export interface Helpers {

@@ -19,6 +19,8 @@ const NO_DATA_TAG = 0xfff;
 const NO_INSTRUCTION_TAG = 0xffe;
 
 const CC_MASK = 3;
+/** PSW bits 16-17 of the access-register mode. */
+const SPACE_AR_HIGH = 0x4000;
 
 /** Raised by the system half, looked at by the core. */
 export class CoreFlags {
@@ -67,7 +69,7 @@ export class HostCalls {
     });
   }
 
-  imports(): InterpreterImports {
+  imports(): Omit<InterpreterImports, "hot"> {
     return {
       fill: (high, low, kind) => this.#fill(high, low, kind),
       lookup: (high, low) => this.#lookup(high, low),
@@ -102,6 +104,9 @@ export class HostCalls {
     state.setI32(Cpu.cc, state.i32(Cpu.cc) & CC_MASK);
     this.#cache.watch(mustWatch(state));
     dat.watchStores(mustWatchStores(state));
+    const high = state.high(Cpu.pswMask);
+    const plain = (high & PswBit.perHigh) === 0 && (high & PswBit.spaceHigh) !== SPACE_AR_HIGH;
+    state.setI32(Core.regionsOn, plain ? 1 : 0);
     this.#flags.changed = false;
   }
 

@@ -9,10 +9,17 @@ import { assert } from "../../base/assert.ts";
 import type { ExitKind } from "../../shm/blocks.ts";
 import { hotMnemonics, instructionTable } from "../table/index.ts";
 import type { Row } from "../table/row.ts";
-import { FunctionBuilder, ModuleBuilder, VALUE_I32 } from "../wasm/index.ts";
+import {
+  callIndirect32,
+  FunctionBuilder,
+  ModuleBuilder,
+  VALUE_I32,
+  VALUE_I64,
+  type ValueType,
+} from "../wasm/index.ts";
 import { ColdBody, type ColdContext } from "./cold-body.ts";
 import { dispatchFunction, FIRST_ROW_HANDLER } from "./dispatch.ts";
-import { defineHelpers, type Imports } from "./helpers.ts";
+import { defineHelpers, type Helpers, type Imports } from "./helpers.ts";
 
 /** Rows in the order of their handler numbers; the hot ones first. */
 export const handlerRows: readonly Row[] = orderRows();
@@ -50,9 +57,31 @@ export interface InterpreterImports {
   cross(entry: number): number;
   watch(entry: number): number;
   watched(status: number): number;
+  hot(entry: number): void;
 }
 
-export function buildInterpreterModule(): InterpreterModule {
+/** Places in the function table for regions. */
+export const REGION_SLOTS = 16384;
+export const FIRST_REGION_HANDLER = HANDLER_DIRECT + directInstructions.length;
+
+/** Parameters and results of the helpers that regions import; `original` runs a row on an entry. */
+export const regionImports = {
+  read: [VALUE_I64, VALUE_I32],
+  write: [VALUE_I64, VALUE_I32],
+  commit: [],
+  store: [VALUE_I64, VALUE_I64, VALUE_I32],
+  inPlaceRead: [VALUE_I64, VALUE_I32],
+  inPlaceWrite: [VALUE_I64, VALUE_I32],
+  probe: [VALUE_I64, VALUE_I32],
+  copy: [VALUE_I32, VALUE_I32, VALUE_I32],
+  move: [VALUE_I64, VALUE_I64, VALUE_I32],
+  raise: [VALUE_I32, VALUE_I32],
+} as const satisfies Record<keyof Helpers, readonly ValueType[]>;
+/** Helpers without a result. */
+export const quietHelpers: ReadonlySet<keyof Helpers> = new Set(["commit", "copy", "raise"]);
+
+/** @param heatAfter 0 for the interpreter alone; else see `dispatchFunction`, and exports for regions */
+export function buildInterpreterModule(heatAfter = 0): InterpreterModule {
   const module = new ModuleBuilder();
   // Any shared memory fits these limits.
   module.importMemory("vm", "memory", 1, 65536);
@@ -81,12 +110,24 @@ export function buildInterpreterModule(): InterpreterModule {
     define((body) => body.direct(index, kind), "slow"),
   );
   // Handlers 0 and 1 belong to the dispatch function and are never called.
-  module.setTable([slow, slow, ...rows, slow, cross, watched, ...direct]);
+  module.setTable(
+    [slow, slow, ...rows, slow, cross, watched, ...direct],
+    heatAfter > 0 ? REGION_SLOTS : 0,
+  );
 
   const run = module.declare(signature);
   const hotRows = handlerRows.slice(0, hotMnemonics.length);
-  const dispatchBytes = module.define(run, dispatchFunction(hotRows, context));
+  const dispatchBytes = module.define(run, dispatchFunction(hotRows, context, heatAfter));
   module.exportFunction("run", run);
+  if (heatAfter > 0) {
+    module.exportTable("table");
+    for (const [name, index] of Object.entries(helpers)) module.exportFunction(name, index);
+    const original = module.declare({ parameters: [VALUE_I32, VALUE_I32], results: [VALUE_I32] });
+    const fn = new FunctionBuilder([VALUE_I32, VALUE_I32]);
+    fn.emit(callIndirect32(rowType, fn.parameter32(0).get, fn.parameter32(1).get));
+    module.define(original, fn);
+    module.exportFunction("original", original);
+  }
   return { bytes: module.finish(), dispatchBytes, largestRowBytes };
 }
 
@@ -106,6 +147,7 @@ function declareImports(module: ModuleBuilder): Imports {
     watch: declare("watch", 1, true),
     watched: declare("watched", 1, true),
     direct: directInstructions.map(([name]) => ({ index: declare(name, 1, false), kind: name })),
+    hot: declare("hot", 1, false),
   };
 }
 

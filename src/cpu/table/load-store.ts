@@ -167,11 +167,10 @@ function insertUnderMask(offset: 0 | 4) {
     const host = b.variable32(b.readable(address, b.let32(length)));
     const any = b.variable32(ZERO32);
     const first = b.variable32(ZERO32);
-    const register = b.let32(b.pointer("r1"));
     for (let i = 0; i < 4; i++) {
       b.if(i32.and(mask, i32.const(8 >> i)), () => {
         const byte = b.let32(i32.load8U(host.get));
-        b.fn.emit(i32.store8(register, byte, offset + 3 - i));
+        b.insert("r1", byte, 1, 8 * (offset + 3 - i));
         b.set(any, i32.or(any.get, byte));
         // The leftmost inserted byte decides the sign: keep it when it is the first one seen.
         b.set(
@@ -186,6 +185,11 @@ function insertUnderMask(offset: 0 | 4) {
   };
 }
 
+/** Byte of r1, counted from its right end. */
+function registerByte(b: Body, n: number): I32 {
+  return i32.and(i32.wrap(i64.shrU(b.gr("r1"), i64.const(8 * n))), i32.const(0xff));
+}
+
 function storeUnderMask(offset: 0 | 4) {
   return (b: Body): void => {
     const mask = b.let32(b.extra);
@@ -193,10 +197,9 @@ function storeUnderMask(offset: 0 | 4) {
     b.if(i32.ne(mask, ZERO32), () =>
       b.change(address, b.let32(i32.popcnt(mask)), (start) => {
         const host = b.variable32(start);
-        const register = b.let32(b.pointer("r1"));
         for (let i = 0; i < 4; i++) {
           b.if(i32.and(mask, i32.const(8 >> i)), () => {
-            b.fn.emit(i32.store8(host.get, i32.load8U(register, offset + 3 - i)));
+            b.fn.emit(i32.store8(host.get, registerByte(b, offset + 3 - i)));
             b.set(host, i32.add(host.get, i32.const(1)));
           });
         }
@@ -212,11 +215,10 @@ function compareUnderMask(offset: 0 | 4) {
     const host = b.variable32(b.readable(b.address(), b.let32(length)));
     const x = b.variable32(ZERO32);
     const y = b.variable32(ZERO32);
-    const register = b.let32(b.pointer("r1"));
     for (let i = 0; i < 4; i++) {
       b.if(i32.and(mask, i32.const(8 >> i)), () => {
         const shift = (value: I32, next: I32): I32 => i32.or(i32.shl(value, i32.const(8)), next);
-        b.set(x, shift(x.get, i32.load8U(register, offset + 3 - i)));
+        b.set(x, shift(x.get, registerByte(b, offset + 3 - i)));
         b.set(y, shift(y.get, i32.load8U(host.get)));
         b.set(host, i32.add(host.get, i32.const(1)));
       });

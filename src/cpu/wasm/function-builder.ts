@@ -39,6 +39,7 @@ export class FunctionBuilder {
   };
   #taken: { index: number; type: ValueType }[] = [];
   #depth = 0;
+  #structures = 0;
 
   constructor(parameters: readonly ValueType[]) {
     this.#parameters = parameters;
@@ -46,6 +47,21 @@ export class FunctionBuilder {
 
   get codeBytes(): number {
     return this.#code.length;
+  }
+
+  /** Code so far; for `prepend` of another builder with the same locals. */
+  get code(): Code {
+    return this.#code;
+  }
+
+  /** How many blocks and loops there have been. */
+  get structures(): number {
+    return this.#structures;
+  }
+
+  /** Puts straight-line code before everything else: what only the whole function's code can tell. */
+  prepend(code: Code): void {
+    this.#code.unshift(...code);
   }
 
   parameter32(index: number): Local<I32> {
@@ -171,6 +187,7 @@ export class FunctionBuilder {
   }
 
   #structured(opening: Code, body: (label: Label) => void): void {
+    this.#structures++;
     this.emit(opening);
     this.#depth++;
     body({ depth: this.#depth });

@@ -21,6 +21,7 @@ export class ModuleBuilder {
   readonly #bodies: (number[] | undefined)[] = [];
   readonly #exports: number[][] = [];
   #table: readonly number[] = [];
+  #spare = 0;
 
   type(signature: Signature): number {
     const key = JSON.stringify(signature);
@@ -82,9 +83,14 @@ export class ModuleBuilder {
     this.#exports.push([...text(name), 0x00, ...unsigned(index)]);
   }
 
-  /** Function indices of table 0. */
-  setTable(functions: readonly number[]): void {
+  /** Function indices of table 0; `spare` entries behind them are for others to fill. */
+  setTable(functions: readonly number[], spare = 0): void {
     this.#table = functions;
+    this.#spare = spare;
+  }
+
+  exportTable(name: string): void {
+    this.#exports.push([...text(name), 0x01, 0]);
   }
 
   finish(): Uint8Array {
@@ -99,7 +105,7 @@ export class ModuleBuilder {
       section(3, this.#functionTypes.map(unsigned)),
     ];
     if (this.#table.length > 0) {
-      const size = unsigned(this.#table.length);
+      const size = unsigned(this.#table.length + this.#spare);
       sections.push(section(4, [[0x70, 0x01, ...size, ...size]]));
     }
     sections.push(section(7, this.#exports));

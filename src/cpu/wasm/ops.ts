@@ -22,22 +22,64 @@ function join(first: Code, ...rest: readonly Code[]): number[] {
 const as32 = (code: number[]): I32 => code as unknown as I32;
 const as64 = (code: number[]): I64 => code as unknown as I64;
 
+/** The number that `i32.const` pushes, when the code is that and nothing else. */
+export function constant32(code: Code): number | undefined {
+  return code[0] === 0x41 && code.length <= 6 ? wholeLeb(code, 32) : undefined;
+}
+
+/** The same for `i64.const`; numbers that need more than six bytes stay as they are. */
+function constant64(code: Code): number | undefined {
+  return code[0] === 0x42 && code.length <= 7 ? wholeLeb(code, 64) : undefined;
+}
+
+/** Whether the code is an `i64.const` and nothing else. */
+export function isConstant64(code: Code): boolean {
+  return code[0] === 0x42 && code.findIndex((byte, i) => i > 0 && byte < 0x80) === code.length - 1;
+}
+
+/** Signed LEB128 from byte 1 on, if it ends where the code ends. */
+function wholeLeb(code: Code, bits: 32 | 64): number | undefined {
+  let value = 0;
+  let unit = 1;
+  for (let i = 1; i < code.length; i++) {
+    const byte = code[i] as number;
+    value += (byte & 0x7f) * unit;
+    unit *= 128;
+    if (byte >= 0x80) continue;
+    if (i !== code.length - 1) return undefined;
+    if ((byte & 0x40) !== 0) value -= unit;
+    return bits === 32 ? value | 0 : value;
+  }
+  return undefined;
+}
+
 const un32 =
   (op: number) =>
   (a: I32): I32 =>
     as32(join(a, [op]));
+/** With `fold`, two constants become one: V8's wasm pipeline leaves that to whoever writes the code. */
 const bin32 =
-  (op: number) =>
-  (a: I32, b: I32): I32 =>
-    as32(join(a, b, [op]));
+  (op: number, fold?: (x: number, y: number) => number, neutral?: number) =>
+  (a: I32, b: I32): I32 => {
+    if (fold !== undefined && b[0] === 0x41) {
+      const y = constant32(b);
+      if (y !== undefined && y === neutral) return a;
+      const x = y === undefined ? undefined : constant32(a);
+      if (x !== undefined && y !== undefined) return i32.const(fold(x, y));
+    }
+    return as32(join(a, b, [op]));
+  };
 const un64 =
   (op: number) =>
   (a: I64): I64 =>
     as64(join(a, [op]));
+/** `neutral` on the right leaves the left operand as it is. */
 const bin64 =
-  (op: number) =>
+  (op: number, neutral?: number) =>
   (a: I64, b: I64): I64 =>
-    as64(join(a, b, [op]));
+    neutral !== undefined && b[0] === 0x42 && constant64(b) === neutral
+      ? a
+      : as64(join(a, b, [op]));
 const test64 =
   (op: number) =>
   (a: I64, b: I64): I32 =>
@@ -73,9 +115,12 @@ const rmw64 =
 
 export const i32 = {
   const: (value: number): I32 => as32([0x41, ...signed32(value)]),
-  eqz: un32(0x45),
-  eq: bin32(0x46),
-  ne: bin32(0x47),
+  eqz: (a: I32): I32 => {
+    const x = a[0] === 0x41 ? constant32(a) : undefined;
+    return x === undefined ? as32(join(a, [0x45])) : i32.const(x === 0 ? 1 : 0);
+  },
+  eq: bin32(0x46, (x, y) => (x === y ? 1 : 0)),
+  ne: bin32(0x47, (x, y) => (x !== y ? 1 : 0)),
   ltS: bin32(0x48),
   ltU: bin32(0x49),
   gtS: bin32(0x4a),
@@ -86,17 +131,17 @@ export const i32 = {
   geU: bin32(0x4f),
   clz: un32(0x67),
   popcnt: un32(0x69),
-  add: bin32(0x6a),
-  sub: bin32(0x6b),
+  add: bin32(0x6a, (x, y) => (x + y) | 0, 0),
+  sub: bin32(0x6b, (x, y) => (x - y) | 0, 0),
   mul: bin32(0x6c),
   divS: bin32(0x6d),
   remS: bin32(0x6f),
-  and: bin32(0x71),
-  or: bin32(0x72),
-  xor: bin32(0x73),
-  shl: bin32(0x74),
-  shrS: bin32(0x75),
-  shrU: bin32(0x76),
+  and: bin32(0x71, (x, y) => x & y, -1),
+  or: bin32(0x72, (x, y) => x | y, 0),
+  xor: bin32(0x73, (x, y) => x ^ y, 0),
+  shl: bin32(0x74, (x, y) => x << y, 0),
+  shrS: bin32(0x75, (x, y) => x >> y, 0),
+  shrU: bin32(0x76, (x, y) => x >>> y, 0),
   rotl: bin32(0x77),
   rotr: bin32(0x78),
   extend8S: un32(0xc0),
@@ -110,7 +155,11 @@ export const i32 = {
   store: store32(0x36),
   store8: store32(0x3a),
   store16: store32(0x3b),
-  select: (yes: I32, no: I32, condition: I32): I32 => as32(join(yes, no, condition, [0x1b])),
+  select: (yes: I32, no: I32, condition: I32): I32 => {
+    const known = condition[0] === 0x41 ? constant32(condition) : undefined;
+    if (known !== undefined) return known === 0 ? no : yes;
+    return as32(join(yes, no, condition, [0x1b]));
+  },
   atomicLoad: (address: I32, offset = 0): I32 =>
     as32(join(address, [0xfe, 0x10, 2], unsigned(offset))),
   atomicStore: (address: I32, value: I32): Code => join(address, value, [0xfe, 0x17, 2, 0]),
@@ -138,25 +187,31 @@ export const i64 = {
   geU: test64(0x5a),
   clz: un64(0x79),
   popcnt: un64(0x7b),
-  add: bin64(0x7c),
-  sub: bin64(0x7d),
+  add: bin64(0x7c, 0),
+  sub: bin64(0x7d, 0),
   mul: bin64(0x7e),
   divS: bin64(0x7f),
   divU: bin64(0x80),
   remS: bin64(0x81),
   remU: bin64(0x82),
-  and: bin64(0x83),
-  or: bin64(0x84),
-  xor: bin64(0x85),
-  shl: bin64(0x86),
-  shrS: bin64(0x87),
-  shrU: bin64(0x88),
-  rotl: bin64(0x89),
+  and: bin64(0x83, -1),
+  or: bin64(0x84, 0),
+  xor: bin64(0x85, 0),
+  shl: bin64(0x86, 0),
+  shrS: bin64(0x87, 0),
+  shrU: bin64(0x88, 0),
+  rotl: bin64(0x89, 0),
   extend8S: un64(0xc2),
   extend16S: un64(0xc3),
   extend32S: un64(0xc4),
-  fromS: (a: I32): I64 => as64(join(a, [0xac])),
-  fromU: (a: I32): I64 => as64(join(a, [0xad])),
+  fromS: (a: I32): I64 => {
+    const x = a[0] === 0x41 ? constant32(a) : undefined;
+    return x === undefined ? as64(join(a, [0xac])) : i64.const(x);
+  },
+  fromU: (a: I32): I64 => {
+    const x = a[0] === 0x41 ? constant32(a) : undefined;
+    return x === undefined ? as64(join(a, [0xad])) : i64.const(x >>> 0);
+  },
   load: load64(0x29),
   load8S: load64(0x30),
   load8U: load64(0x31),
@@ -168,7 +223,11 @@ export const i64 = {
   store8: store64(0x3c),
   store16: store64(0x3d),
   store32: store64(0x3e),
-  select: (yes: I64, no: I64, condition: I32): I64 => as64(join(yes, no, condition, [0x1b])),
+  select: (yes: I64, no: I64, condition: I32): I64 => {
+    const known = condition[0] === 0x41 ? constant32(condition) : undefined;
+    if (known !== undefined) return known === 0 ? no : yes;
+    return as64(join(yes, no, condition, [0x1b]));
+  },
   atomicAnd: rmw64(0x2d),
   atomicOr: rmw64(0x34),
   atomicXor: rmw64(0x3b),

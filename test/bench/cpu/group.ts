@@ -11,7 +11,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VCPU_SLICE_INSTRUCTIONS } from "../../../src/base/limits.ts";
-import { Cpu, CpuState, VCPU_AREA_BYTES, Vcpu, VcpuExit } from "../../../src/cpu/index.ts";
+import {
+  Cpu,
+  CpuState,
+  HEAT_AFTER,
+  VCPU_AREA_BYTES,
+  Vcpu,
+  VcpuExit,
+} from "../../../src/cpu/index.ts";
 import { FloatingInterrupts } from "../../../src/shm/floating.ts";
 import { GuestRam } from "../../../src/shm/guest-ram.ts";
 import { planMemory } from "../../../src/shm/memory-map.ts";
@@ -46,7 +53,7 @@ async function onQemu(image: Image): Promise<Timed> {
   return { seconds, checksum: mixedChecksum(dump.memory), instructions: 0 };
 }
 
-function onZmend(image: Image): Timed {
+function onZmend(image: Image, jit: boolean): Timed {
   const map = planMemory({
     vcpuCount: 1,
     functionCount: 0,
@@ -58,7 +65,13 @@ function onZmend(image: Image): Timed {
   const ram = new GuestRam(vm);
   const floating = new FloatingInterrupts(vm);
   const clock = { nowUs: () => 0 };
-  const vcpu = new Vcpu(vm, 0, { intercepts: new Map(), floating, clock, model: "zmend" });
+  const vcpu = new Vcpu(vm, 0, {
+    intercepts: new Map(),
+    floating,
+    clock,
+    model: "zmend",
+    translateAfter: jit ? HEAT_AFTER : 0,
+  });
   vcpu.reset();
   ram.write(0, image.bytes);
   const state = new CpuState(vm, 0);
@@ -80,12 +93,12 @@ function onZmend(image: Image): Timed {
 }
 
 async function measure(guest: Guest, peer: string, options: Options): Promise<Result | Refusal> {
-  const name = `cpu.${guest.name}`;
+  const name = `cpu.${guest.name}${options.jit ? ".jit" : ""}`;
   const rounds = options.quick ? guest.rounds : guest.rounds * 4;
   const [once, all] = [guest.image(1), guest.image(rounds)];
   const starts = [await onQemu(once), await onQemu(once), await onQemu(once)];
   const startSeconds = Math.min(...starts.map((run) => run.seconds));
-  const counts = [onZmend(once), onZmend(all)] as const;
+  const counts = [onZmend(once, options.jit), onZmend(all, options.jit)] as const;
   const theirs = await onQemu(all);
   if (starts[0]?.checksum !== counts[0].checksum || theirs.checksum !== counts[1].checksum) {
     return { name, refused: "the two emulators ended with different checksums" };
@@ -98,7 +111,7 @@ async function measure(guest: Guest, peer: string, options: Options): Promise<Re
       unit: "M instructions/s",
       better: "higher",
       peer,
-      ours: () => instructions / onZmend(all).seconds / 1e6,
+      ours: () => instructions / onZmend(all, options.jit).seconds / 1e6,
       theirs: async () => behindStart / ((await onQemu(all)).seconds - startSeconds) / 1e6,
     },
     options,

@@ -58,7 +58,7 @@ describe("a comparison", () => {
           return peerRounds[round++] ?? 100;
         },
       },
-      { quick },
+      { quick, jit: false },
     );
     return [verdict, order.join("")];
   }

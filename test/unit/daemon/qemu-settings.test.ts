@@ -37,7 +37,7 @@ describe("options that say what is so anyway", () => {
   });
 
   it.each([
-    ["-accel kvm", "-accel kvm: not supported; known: tcg, interp"],
+    ["-accel kvm", "-accel kvm: not supported; known: tcg, interp, jit"],
     ["-display gtk", "-display gtk: not supported; known: none"],
     ["-smp 9", "-smp 9: the machine has at most 8 CPUs"],
     [
@@ -54,7 +54,7 @@ describe("options that say what is so anyway", () => {
     ],
     ["-M q35", "-M q35: unknown machine; the ones there are: s390-ccw-virtio, none"],
     ["-machine s390-ccw-virtio,mem=1", "machine 's390-ccw-virtio' has no property 'mem'"],
-    ["-machine s390-ccw-virtio,accel=kvm", "accel=kvm: not supported; known: tcg, interp"],
+    ["-machine s390-ccw-virtio,accel=kvm", "accel=kvm: not supported; known: tcg, interp, jit"],
     ["-m 0", "-m 0: expected 1M to 3584M, for example 512 or 1G"],
     ["-cpu z19", "-cpu z19: unknown model"],
     ["-cpu z13,vx=off", "'vx=off' cannot be changed; leave it out"],
