@@ -9,6 +9,7 @@ import type { FunctionReport } from "../../src/control/daemon/status.ts";
 import { loadExperiment } from "../../src/experiment/experiment-file.ts";
 import { injectionsOf } from "../../src/experiment/injections.ts";
 import { TrialRunner } from "../../src/experiment/trial/runner.ts";
+import { readLinuxFixture } from "../../src/machine/linux-fixture.ts";
 import { daemonConfig, TestDaemon } from "../support/daemon.ts";
 import { linuxMissing } from "../support/linux-vm.ts";
 
@@ -117,14 +118,23 @@ describe("a scenario found in simulation", () => {
         (fid) =>
           `      - { fid: ${fid}, uid: ${fid}, device: nvme, nvme: { serial: zmend-${fid}, namespaces: [{ sizeBytes: 16777216 }] } }\n`,
       );
-      daemon = new TestDaemon(
-        `version: 1\nvms:\n  - name: debian\n    linux: ${kernel}\n    append: console=ttysclp0 quiet run=recovery\n    memory: 256MiB\n    functions:\n${functions.join("")}`,
-      );
+      const fixture = readLinuxFixture(kernel);
+      daemon = new TestDaemon(`version: 1
+vms:
+  - name: debian
+    kernel: ${fixture.kernel.file}
+    initrd: ${fixture.initrd.file}
+    append: console=ttysclp0 quiet run=recovery
+    memory: 256MiB
+    functions:
+${functions.join("")}`);
       await daemon.start();
-      // The guest's driver has brought its controllers up when their first loads are long past.
-      await daemon.untilAsked<FunctionReport[]>(["function", "list", "debian"], (rows) =>
-        rows.every(({ guestState }) => guestState === "enabled"),
-      );
+      // A guest gives up a function that breaks while its driver probes it.
+      const console = async (): Promise<string> =>
+        (await daemon.zmend("vm", "console", "debian", "--no-follow")).stdout;
+      while (((await console()).match(/fid=0000000[12] at work/g) ?? []).length < 2) {
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
       const said = await play("debian");
       const rows = await settled("debian", said);
       for (const { fid, notDelivered } of rows) {
