@@ -1,5 +1,5 @@
 /** Doorway of a policy module's thread: loads the module, then answers one question at a time. */
-import { workerData } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { PolicyCall, type Question } from "../src/experiment/trial/policy-calls.ts";
 
 interface PolicyWorkerData {
@@ -20,6 +20,7 @@ try {
 } catch (error) {
   refused = error;
 }
+parentPort?.postMessage("loaded");
 for (;;) {
   const { question, facts } = call.next();
   try {

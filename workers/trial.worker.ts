@@ -13,8 +13,9 @@ soleThread();
 
 const { plan, folder } = workerData as TrialWorkerData;
 const runner = new TrialRunner(plan, folder);
-// All modules are there before anybody may end this thread.
+// All modules are there, those of policies' threads too, before anybody may end this thread.
 if (runner.hasMachines) await import("../src/experiment/machine/index.ts");
+await runner.loadModules();
 parentPort?.postMessage(TRIAL_WORKER_LOADED);
 
 export default async function runTrials({ trials, machines }: TrialTask): Promise<string[]> {

@@ -47,6 +47,8 @@ export class PolicyModule implements Decider {
   readonly #step: number[];
   readonly #call = new PolicyCall();
   readonly #worker: Worker;
+  /** The thread has loaded the module, has failed to, or takes longer than a first decision may. */
+  readonly loaded: Promise<void>;
   #asked = false;
 
   /** @throws PolicyModuleFault when the module is not the one that was planned */
@@ -72,6 +74,14 @@ export class PolicyModule implements Decider {
     });
     this.#worker.on("error", () => {}); // said by the call that it leaves unanswered
     this.#worker.unref();
+    this.loaded = new Promise((resolve) => {
+      const timer = setTimeout(resolve, FIRST_LIMIT_MS);
+      const over = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#worker.once("message", over).once("error", over).once("exit", over);
+    });
   }
 
   /** Before a recovery machine is stepped: decides what it may be about to decide. */
@@ -117,8 +127,10 @@ export class PolicyModule implements Decider {
     return this.#call.ask(question, facts, this.#label, limit);
   }
 
-  close(): Promise<unknown> {
-    return this.#worker.terminate();
+  /** Not while the thread loads: Node 20 aborts the whole process when that is cut short. */
+  async close(): Promise<void> {
+    await this.loaded;
+    await this.#worker.terminate();
   }
 }
 

@@ -4,6 +4,7 @@ import { type FailedTrial, ledgerText, type TrialRow } from "../ledger.ts";
 import type { MachineTrials } from "../machine/trial.ts";
 import { coordinatesOf, type Plan, type PlannedPolicy } from "../plan.ts";
 import type { MachineFiles } from "../runner/pool-data.ts";
+import { PolicyModuleFault } from "./policy-calls.ts";
 import { PolicyModule, PolicyModuleOverrun } from "./policy-module.ts";
 import { identityOf, runModelTrial, TrialMemories } from "./trial.ts";
 
@@ -29,6 +30,19 @@ export class TrialRunner {
     if (this.#machines !== undefined || !this.hasMachines) return;
     const { Machines, MachineTrials } = await import("../machine/index.ts");
     this.#machines = new MachineTrials(await Machines.open(this.#plan, files));
+  }
+
+  /** Starts the threads of all policy modules; one that is not there is said by the trials that need it. */
+  async loadModules(): Promise<void> {
+    for (const { policies } of this.#plan.points) {
+      for (const planned of policies) {
+        try {
+          await this.#module(planned)?.loaded;
+        } catch (error) {
+          if (!(error instanceof PolicyModuleFault)) throw error;
+        }
+      }
+    }
   }
 
   get hasMachines(): boolean {
