@@ -103,7 +103,15 @@ begin() { # fid, disk, "again" or nothing
     # know any more which of its blocks are taken, and there is no e2fsck here.
     for sum in "/run/$1/sums/"*; do
       [ -e "$sum" ] || continue
-      compare "$1" "/mnt/$1/${sum##*/}" "$(cat "$sum")" || say "fid=$1 ${sum##*/} is lost"
+      failures=0
+      until compare "$1" "/mnt/$1/${sum##*/}" "$(cat "$sum")"; do
+        failures=$((failures + 1))
+        again "$1" "$2" $failures && continue
+        # Nothing can be told of what a disk holds that does not answer.
+        dd if="$2" of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null || break 2
+        say "fid=$1 ${sum##*/} is lost"
+        break
+      done
       rm -f "$sum"
     done
     umount "/mnt/$1"

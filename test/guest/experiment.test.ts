@@ -186,7 +186,7 @@ describe("Ctrl-C", () => {
     writeFileSync(at("slowly"), "");
     const child = spawn(
       process.execPath,
-      [zmend, "experiment", "run", slow, "--out", at("cut"), "--json"],
+      [zmend, "experiment", "run", slow, "--out", at("interrupted"), "--json"],
       { cwd: folder, stdio: ["ignore", "ignore", "pipe"] },
     );
     let said = "";
@@ -197,19 +197,21 @@ describe("Ctrl-C", () => {
       child.once("close", (status, signal) => resolve(`${status ?? signal}: ${said}`)),
     );
     await expect
-      .poll(() => existsSync(ledger("cut")) && rowsOf("cut").length > 5, { timeout: 60_000 })
+      .poll(() => existsSync(ledger("interrupted")) && rowsOf("interrupted").length > 5, {
+        timeout: 60_000,
+      })
       .toBe(true);
     child.kill("SIGINT");
     const end = await ended;
-    const kept = rowsOf("cut").length;
+    const kept = rowsOf("interrupted").length;
     expect(end).toBe(
-      `130: zmend: Interrupted; ${kept} trials are kept in ${at("cut")}, --resume goes on.\n`,
+      `130: zmend: Interrupted; ${kept} trials are kept in ${at("interrupted")}, --resume goes on.\n`,
     );
     rmSync(at("slowly"));
     expect(kept).toBeLessThan(200);
-    const resumed = JSON.parse(ok("run", slow, "--out", at("cut"), "--resume", "--json"));
+    const resumed = JSON.parse(ok("run", slow, "--out", at("interrupted"), "--resume", "--json"));
     expect(resumed).toMatchObject({ trials: 200, digest: whole.digest });
-    expect(sha256(ledger("cut"))).toBe(whole.digest);
+    expect(sha256(ledger("interrupted"))).toBe(whole.digest);
   });
 });
 
