@@ -1,16 +1,20 @@
 /**
  * The function measurement block: counters of what a guest did with a function, written to the address that it gave
  * with MPCIFC 10, every `mui` milliseconds. Thread: the platform's; everything stands in the function's words, so a
- * snapshot continues. Source: zpci-guest.md 11, 3.2 (MPCIFC 10), 7.2 (event 0x002a).
+ * snapshot continues. A function that answers MPCIFC 10 with cc 3 measures no more: Linux frees the block then
+ * (arch/s390/pci/pci.c, zpci_fmb_disable_device). Source: zpci-guest.md 11, 3.2 (MPCIFC 10), 7.2 (event 0x002a).
  */
 import { Pec } from "../../abi/ccdf.ts";
 import { FMB_DMA_VALID, FMB_UPDATING, Fmb } from "../../abi/fmb.ts";
 import { encode } from "../../abi/layout.ts";
 import type { GuestMemory } from "../../ports/guest-memory.ts";
 import { load, store } from "../../shm/atomics.ts";
-import { FunctionBlock } from "../../shm/blocks.ts";
+import { FunctionBlock, stateOf } from "../../shm/blocks.ts";
+import { beginAccess, endAccess } from "../../shm/dma-activity.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
+import { GO } from "../outcome.ts";
 import type { ZpciFunction } from "./function.ts";
+import { cellOf, stateTable } from "./state-table.ts";
 
 /** TOD clock at 1970-01-01, in microseconds since 1900. */
 const UNIX_EPOCH_US = 2_208_988_800_000_000n;
@@ -55,12 +59,23 @@ export class Measurement {
 
   /** Writes the block if it is due. @returns 0, or the PEC of an event for the guest: updates have stopped then */
   step(nowUs: number): number {
-    const address = this.#address();
-    if (address === 0) return 0;
+    if (this.#address() === 0) return 0;
     if (this.#word(FunctionBlock.fmbSeen) !== this.#word(FunctionBlock.fmbEpoch))
       this.#begin(nowUs);
     if (nowUs < this.nextEventUs()) return 0;
     this.#setDue(nowUs + this.#intervalUs());
+    // Marked as a DMA is: who takes the block or the function away waits until it is over.
+    beginAccess(this.#words, this.#base);
+    const pec = this.#update(nowUs);
+    endAccess(this.#words, this.#base);
+    return pec;
+  }
+
+  #update(nowUs: number): number {
+    const state = stateOf(this.#word(FunctionBlock.stateWord));
+    if (cellOf(stateTable.setMeasurement, state) !== GO) return 0;
+    const address = this.#address();
+    if (address === 0) return 0;
     if (!this.#ram.contains(address, Fmb.size)) {
       store(this.#words, this.#base + FunctionBlock.fmbLow, 0);
       store(this.#words, this.#base + FunctionBlock.fmbHigh, 0);

@@ -193,6 +193,8 @@ export class ModifyFunctionControls implements InterceptHandler {
     const was = target.get(FunctionBlock.fmbHigh) | target.get(FunctionBlock.fmbLow);
     target.set(FunctionBlock.fmbHigh, high);
     target.set(FunctionBlock.fmbLow, low);
+    // The guest may free the block it gave before; the last update of that one must be over.
+    if (was !== 0) target.dmaQuiet();
     if ((high | low) === 0) return CC0;
     target.set(FunctionBlock.fmbIntervalMs, updateIntervalMs(target.facts));
     if (was === 0) startMeasurement(target);

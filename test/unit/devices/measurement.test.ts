@@ -1,7 +1,7 @@
 /** Offsets and meanings: zpci-guest.md 11. The interval is the default group's, 4000 ms (zpci-guest.md 2.4). */
 import { describe, expect, it } from "vitest";
 import { Measurement } from "../../../src/devices/index.ts";
-import { FunctionBlock } from "../../../src/shm/blocks.ts";
+import { FunctionBlock, FunctionState } from "../../../src/shm/blocks.ts";
 import { type DeviceMachine, DMA_START, deviceMachine } from "../../support/device-machine.ts";
 
 const FMB = 0xa000;
@@ -120,4 +120,19 @@ describe("the function measurement block", () => {
     measurement.step(4 * SECOND_US);
     expect(machine.ram.u32(FMB + 4)).toBe(0);
   });
+
+  it.each(["PERMANENT_ERROR", "RESERVED"] as const)(
+    "is not written in %s: MPCIFC 10 has cc 3 there, and the guest frees the block",
+    (state) => {
+      const { machine, measurement } = measured();
+      setMeasurement(machine, FMB);
+      measurement.step(0);
+      machine.setState(0, FunctionState[state]);
+      machine.fillFib();
+      machine.mpcifc(0, 10);
+      expect(machine.cpu.cc).toBe(3);
+      measurement.step(4 * SECOND_US);
+      expect(machine.ram.u32(FMB + 4)).toBe(0);
+    },
+  );
 });
