@@ -108,6 +108,7 @@ function test(parameters) {
     ...bin("vitest/vitest.mjs", [
       "run",
       "--reporter=default",
+      `--reporter=${join(root, "config/tools/second-tries.mjs")}`,
       "--reporter=json",
       `--outputFile.json=${report}`,
       ...parameters,

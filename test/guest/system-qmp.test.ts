@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -40,6 +41,32 @@ afterEach(() => {
 const appears = async (path: string): Promise<void> => {
   while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 10));
 };
+
+/** An ELF file for s390x that counts in R2 and never rests: its registers are never twice the same. */
+function countingGuest(): Uint8Array {
+  const at = 0x10000;
+  const code = [0xa7, 0x2b, 0x00, 0x01, 0xa7, 0xf4, 0xff, 0xfe]; // 0: aghi %r2,1; j 0b
+  const file = new Uint8Array(64 + 56 + code.length);
+  const view = new DataView(file.buffer);
+  file.set([0x7f, 0x45, 0x4c, 0x46, 2, 2, 1]); // 64 bits, big-endian
+  view.setUint16(16, 2); // ET_EXEC
+  view.setUint16(18, 22); // EM_S390
+  view.setUint32(20, 1);
+  view.setBigUint64(24, BigInt(at)); // e_entry
+  view.setBigUint64(32, 64n); // e_phoff
+  view.setUint16(52, 64);
+  view.setUint16(54, 56);
+  view.setUint16(56, 1); // e_phnum
+  view.setUint32(64, 1); // PT_LOAD
+  view.setUint32(68, 5);
+  view.setBigUint64(72, 120n); // p_offset
+  view.setBigUint64(80, BigInt(at));
+  view.setBigUint64(88, BigInt(at));
+  view.setBigUint64(96, BigInt(code.length));
+  view.setBigUint64(104, BigInt(code.length));
+  file.set(code, 120);
+  return file;
+}
 
 /** Started with a QMP socket; `ended` is its result. */
 async function started(...words: string[]): Promise<{
@@ -142,7 +169,9 @@ describe("zmend-system-s390x with a monitor", () => {
   });
 
   it("goes back with loadvm to what savevm kept, while it runs, and refuses what is no snapshot", async () => {
-    const { client, ended } = await started("-kernel", zrecover, "-serial", "null");
+    const counter = join(folder, "counter.elf");
+    writeFileSync(counter, countingGuest());
+    const { client, ended } = await started("-kernel", counter, "-serial", "null");
     const monitor = (line: string): Promise<unknown> =>
       client.execute("human-monitor-command", { "command-line": line });
     const registers = async (): Promise<string> => String(await monitor("info registers"));

@@ -11,6 +11,8 @@ export interface QmpMessage {
   readonly data?: Readonly<Record<string, unknown>>;
 }
 
+const REFUSED_MAX = 200;
+
 export class QmpClient {
   readonly socket: Socket;
   /** Every message so far, greeting first. */
@@ -41,14 +43,19 @@ export class QmpClient {
     });
   }
 
+  /** A path is there from bind(2) on, and takes connections from listen(2) on. */
   static async connect(path: string): Promise<QmpClient> {
-    const socket = connect({ path });
-    const client = new QmpClient(socket);
-    await new Promise<void>((resolve, reject) => {
-      socket.once("connect", () => resolve());
-      socket.once("error", reject);
-    });
-    return client;
+    for (let left = REFUSED_MAX; ; left--) {
+      const socket = connect({ path });
+      const client = new QmpClient(socket);
+      const error = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
+        socket.once("connect", () => resolve(undefined));
+        socket.once("error", resolve);
+      });
+      if (error === undefined) return client;
+      if (error.code !== "ECONNREFUSED" || left === 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   /** Connected and past the negotiation. */
