@@ -5,7 +5,6 @@ import type { Logger } from "pino";
 import { checkDisks } from "../backend/sim/index.ts";
 import { monotonicNowUs, wallClockMs } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
-import { hex } from "../base/hex.ts";
 import { suggestion } from "../base/nearest.ts";
 import { packageRoot } from "../base/version.ts";
 import { type DemoConfig, readDemoConfig } from "../config/demo-config.ts";
@@ -16,28 +15,30 @@ import {
   journalExists,
   openJournal,
 } from "../control/journal/index.ts";
-import { booksBalance, readBooks } from "../machine/books.ts";
+import { readBooks } from "../machine/books.ts";
 import { closeBooks } from "../machine/closing.ts";
 import { ConsoleLines } from "../machine/console-lines.ts";
 import { DeterministicVm } from "../machine/deterministic-vm.ts";
 import { EntryStream } from "../machine/entry-stream.ts";
 import { requireMemory } from "../machine/host-memory.ts";
-import { type Latencies, LatencyMeter } from "../machine/latency.ts";
+import { LatencyMeter } from "../machine/latency.ts";
 import { LedgerDigest, type LedgerEntry, ledgerLine } from "../machine/ledger-entry.ts";
 import { bootVm } from "../machine/parts.ts";
 import type { VmEvent } from "../machine/vm-control.ts";
 import { type BootSource, VmController } from "../machine/vm-controller.ts";
 import { DETERMINISTIC_EPOCH_MS, mapOf, type VmSpec } from "../machine/vm-spec.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
-import { DemoMonitor, type DemoPhase, WALL_FACTOR } from "./demo-monitor.ts";
+import { DemoMonitor } from "./demo-monitor.ts";
 import { demoGuest, planDemo } from "./demo-plan.ts";
+import { timelineHeader, timelineLine } from "./demo-report.ts";
 import {
-  type FunctionOutcome,
-  functionTable,
-  latencyText,
-  timelineHeader,
-  timelineLine,
-} from "./demo-report.ts";
+  type DemoResult,
+  type Ending,
+  GuestWords,
+  problemsOf,
+  resultJson,
+  resultText,
+} from "./demo-result.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
 import { GuestTime } from "./guest-time.ts";
 import { createLog } from "./log.ts";
@@ -60,9 +61,6 @@ export interface DemoOptions {
   readonly logLevel: string;
 }
 
-/** How a run was left: the monitor's last word, or what interrupted it. */
-type Ending = DemoPhase | "interrupted" | "crashed";
-
 /** Who ended the VM, for the ledger. */
 const endedBy: Readonly<Record<Ending, string>> = {
   running: "nobody",
@@ -77,8 +75,6 @@ const endedBy: Readonly<Record<Ending, string>> = {
   crashed: "death of a thread",
 };
 
-/** Console lines that `--json` keeps: some boots and recoveries, whatever a guest prints. */
-const CONSOLE_LINES_MAX = 10_000;
 const PUMP_INTERVAL_MS = 5;
 /** Real time of a deterministic run between looks at signals; the VM's virtual time knows nothing of it. */
 const PAUSE_INTERVAL_US = 20_000;
@@ -179,16 +175,6 @@ interface Watched {
   readonly monitor: DemoMonitor;
 }
 
-/** What the fixture says of a function in its final report. */
-interface GuestReport {
-  /** `ok`, or why its driver does not work with the function. */
-  readonly state: string;
-  readonly checked: number;
-  readonly corrupt: number;
-}
-
-const reportPattern = /\breport fid=([0-9a-f]+) state=([a-z]+) .*\bchecked=(\d+) corrupt=(\d+)/;
-
 class DemoRun {
   readonly #config: DemoConfig;
   readonly #spec: VmSpec;
@@ -196,9 +182,8 @@ class DemoRun {
   readonly #log: Logger;
   readonly #digest = new LedgerDigest();
   readonly #meter = new LatencyMeter();
-  readonly #reports = new Map<number, GuestReport>();
   readonly #trace: TraceFile | undefined;
-  readonly #console: string[] = [];
+  readonly #said = new GuestWords();
   readonly #journal: Journal | undefined;
   #printed = 0;
   #interrupted = false;
@@ -231,7 +216,7 @@ class DemoRun {
   async threaded(boot: BootSource): Promise<number> {
     const vm = new VmController({ spec: this.#spec, boot, onGuestReset: "shutdown" });
     const lines = new ConsoleLines((line, timeUs) =>
-      vm.note("guest", "console", this.#consoleLine(line), timeUs),
+      vm.note("guest", "console", this.#said.line(line), timeUs),
     );
     vm.on((event) => {
       if (event.type === "entry") this.#emit(event.entry);
@@ -259,7 +244,7 @@ class DemoRun {
   /** One thread and virtual time: the same ledger on every run. */
   async deterministic({ image, file, linux }: BootSource): Promise<number> {
     const lines = new ConsoleLines((line, timeUs) =>
-      entries.note(timeUs, "guest", "console", this.#consoleLine(line)),
+      entries.note(timeUs, "guest", "console", this.#said.line(line)),
     );
     const machine = new DeterministicVm(this.#spec, (bytes) =>
       lines.push(bytes, machine.guestClock.nowUs()),
@@ -324,20 +309,6 @@ class DemoRun {
     return { ending, monitor };
   }
 
-  /** Remembers what the guest reports; returns the entry's detail. */
-  #consoleLine(text: string): LedgerEntry["detail"] {
-    const report = reportPattern.exec(text);
-    if (report !== null) {
-      this.#reports.set(Number.parseInt(report[1] ?? "", 16), {
-        state: report[2] ?? "",
-        checked: Number(report[3]),
-        corrupt: Number(report[4]),
-      });
-    }
-    if (this.#console.length < CONSOLE_LINES_MAX) this.#console.push(text);
-    return { text };
-  }
-
   #workerDied({ fid, cause, deaths }: Extract<VmEvent, { type: "worker-died" }>): void {
     this.#log.warn({ fid, cause, deaths }, "a recovery worker died");
   }
@@ -354,126 +325,37 @@ class DemoRun {
 
   #finish({ ending, monitor }: Watched, machine: DemoMachine): number {
     const { vm } = machine;
-    const instructions = machine.instructions();
-    const vmState = ending === "ended" ? "running" : "stopped";
     closeBooks(vm, this.#spec);
-    const outcomes = this.#outcomes(vm, monitor);
-    const problems = this.#problems(ending, outcomes, machine.failure(), monitor.halt());
+    const outcomes = this.#config.functions.map((entry, index) => ({
+      fid: entry.fid,
+      state: monitor.stateName(index),
+      expected: entry.expect,
+      books: readBooks(vm, index),
+      ...this.#said.report(entry.fid),
+    }));
+    const result: DemoResult = {
+      ending,
+      outcomes,
+      instructions: machine.instructions(),
+      latencies: this.#meter.result(),
+      policy: this.#spec.policy.name,
+      deadlineMs: this.#config.deadlineMs,
+      failure: machine.failure(),
+      halt: monitor.halt(),
+      ...(this.#options.deterministic ? { digest: this.#digest.hex() } : {}),
+    };
+    const problems = problemsOf(result);
     const lost = machine.recordsLost();
     if (lost > 0) this.#log.warn({ records: lost }, "trace records were lost");
-    const verdict = problems.length === 0 ? "recovered" : "failed";
-    if (this.#options.json === true) {
-      this.#print(JSON.stringify(this.#json(verdict, vmState, instructions, outcomes)));
-    } else {
-      this.#print(`\n${functionTable(outcomes)}\n\n${latencyText(this.#meter.result())}\n`);
-      this.#print(
-        `${instructions.toLocaleString("en")} guest instructions; policy ${this.#spec.policy.name}`,
-      );
-      if (this.#options.deterministic) this.#print(`ledger digest ${this.#digest.hex()}`);
-      this.#print(
-        verdict === "recovered" ? "recovered: every function ended as expected" : verdict,
-      );
-    }
+    const recovered = problems.length === 0;
+    this.#print(
+      this.#options.json === true
+        ? JSON.stringify(resultJson(result, recovered, this.#config.vm, this.#said.lines))
+        : resultText(result, recovered),
+    );
     for (const problem of problems) process.stderr.write(`zmend: ${problem}\n`);
     if (ending === "interrupted") return EXIT_INTERRUPTED;
-    return verdict === "recovered" ? EXIT_DONE : EXIT_FAILED;
-  }
-
-  #outcomes(vm: VmMemory, monitor: DemoMonitor): FunctionOutcome[] {
-    return this.#config.functions.map((entry, index) => {
-      const report = this.#reports.get(entry.fid);
-      return {
-        fid: entry.fid,
-        state: monitor.stateName(index),
-        expected: entry.expect,
-        books: readBooks(vm, index),
-        dmaChecked: report?.checked ?? 0,
-        dmaCorrupt: report?.corrupt ?? 0,
-      };
-    });
-  }
-
-  /** Why the run is not a success, one sentence each; empty when it is one. */
-  #problems(
-    ending: Ending,
-    outcomes: readonly FunctionOutcome[],
-    failure: Error | undefined,
-    halt: string,
-  ): string[] {
-    const problems: string[] = [];
-    const seconds = this.#config.deadlineMs / 1000;
-    if (ending === "interrupted")
-      return ["Interrupted; what had happened until then stands above."];
-    if (ending === "stopped") problems.push(`The policy ${this.#spec.policy.name} stopped the VM.`);
-    if (ending === "crashed") problems.push(`${failure?.message ?? "A thread of the VM died"}.`);
-    if (ending === "halted") problems.push(`The guest stopped before the run was over: ${halt}.`);
-    if (ending === "deadline") {
-      problems.push(
-        `The guest did not finish within ${seconds} s (deadlineMs): it hangs, loops, or a function did not settle.`,
-      );
-    }
-    if (ending === "starved") {
-      problems.push(
-        `The guest had less than ${seconds} s (deadlineMs) of ${seconds * WALL_FACTOR} s and did not finish: this machine is too busy for it.`,
-      );
-    }
-    for (const outcome of outcomes) {
-      const fid = hex(outcome.fid, 8);
-      if (outcome.state !== outcome.expected) {
-        problems.push(
-          `Function ${fid} ended ${outcome.state}, the config expects ${outcome.expected}.`,
-        );
-      }
-      const open = booksBalance(outcome.books);
-      if (open !== 0)
-        problems.push(`The books of function ${fid} do not close: ${open} errors unaccounted for.`);
-      if (outcome.dmaCorrupt > 0) {
-        problems.push(`Function ${fid} moved ${outcome.dmaCorrupt} corrupt DMA blocks.`);
-      }
-      if (outcome.state !== "operational" || outcome.expected !== "operational") continue;
-      const report = this.#reports.get(outcome.fid);
-      if (report !== undefined && report.state !== "ok") {
-        problems.push(
-          `Function ${fid} is operational, the guest's driver says it is ${report.state}.`,
-        );
-      } else if (ending === "ended" && outcome.dmaChecked === 0) {
-        problems.push(`The guest reported no checked DMA on function ${fid}.`);
-      }
-    }
-    return problems;
-  }
-
-  #json(
-    verdict: string,
-    vmState: string,
-    instructions: number,
-    outcomes: readonly FunctionOutcome[],
-  ): object {
-    return {
-      verdict,
-      policy: this.#spec.policy.name,
-      vm: vmState,
-      ...(this.#options.deterministic ? { digest: this.#digest.hex() } : {}),
-      guest: {
-        ...guestName(this.#config.vm),
-        instructions,
-        console: this.#console,
-      },
-      functions: outcomes.map((outcome) => {
-        const { hostResets, workerRestarts, ...books } = outcome.books;
-        return {
-          fid: hex(outcome.fid),
-          state: outcome.state,
-          expected: outcome.expected,
-          ...books,
-          dmaChecked: outcome.dmaChecked,
-          dmaCorrupt: outcome.dmaCorrupt,
-          hostResets,
-          workerRestarts,
-        };
-      }),
-      latencyUs: latencyJson(this.#meter.result()),
-    };
+    return recovered ? EXIT_DONE : EXIT_FAILED;
   }
 
   #print(text: string): void {
@@ -492,16 +374,4 @@ function onThreads(vm: VmController): DemoMachine {
     recordsLost: () => vm.recordsLost(),
     powerdown: () => vm.powerdown(),
   };
-}
-
-function guestName({ fixture, linux, kernel }: DemoConfig["vm"]): object {
-  if (fixture !== undefined) return { fixture };
-  return linux === undefined ? { kernel } : { linux };
-}
-
-function latencyJson(latencies: Latencies): object {
-  const entries = Object.entries(latencies) as [string, Latencies[keyof Latencies]][];
-  return Object.fromEntries(
-    entries.map(([name, { p50, p99, count }]) => [name, { p50, p99, count }]),
-  );
 }
