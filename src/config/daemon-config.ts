@@ -11,6 +11,7 @@ import { logLevels } from "./log-levels.ts";
 import {
   type ConfigChecks,
   checkNvme,
+  cpuAccel,
   demandName,
   duplicates,
   faultCheck,
@@ -83,6 +84,7 @@ const vmSchema = z
     append: z.string().optional().describe("command line for the kernel"),
     memory: guestMemory.default(16 * 1024 ** 2).describe("guest memory, 1MiB to 3584MiB"),
     cpu: z.string().default("zmend").describe("CPU model"),
+    accel: cpuAccel,
     cpus: z
       .number()
       .int()

@@ -8,6 +8,7 @@ import { parseYaml } from "../base/yaml-file.ts";
 import {
   type ConfigChecks,
   checkNvme,
+  cpuAccel,
   demandName,
   duplicates,
   faultCheck,
@@ -45,6 +46,7 @@ const demoSchema = z
       append: z.string().optional(),
       memory: guestMemory.default(16 * 1024 ** 2),
       cpu: z.string().default("zmend"),
+      accel: cpuAccel,
       /** Whether the guest is told that UIDs are unique, and may name functions by them. */
       uidChecking: z.boolean().default(true),
     }),

@@ -35,6 +35,11 @@ export function sizeBetween(least: number, most: number, range: string) {
 
 export const guestMemory = sizeBetween(GUEST_RAM_MIN_BYTES, GUEST_RAM_MAX_BYTES, "1MiB..3584MiB");
 
+export const cpuAccel = z
+  .enum(["interp", "jit"])
+  .default("interp")
+  .describe("how the CPUs execute: interp, or jit: hot code as generated WebAssembly");
+
 export const id32 = z
   .number({ error: (issue) => `expected 0..0xffffffff, got ${JSON.stringify(issue.input)}` })
   .int({ error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` })

@@ -105,6 +105,7 @@ function specOf(vm: DaemonVm, all: readonly PlannedFunction[], folder: string): 
     name: vm.name,
     ramBytes: vm.memory,
     cpuModel: vm.cpu,
+    accel: vm.accel,
     vcpus: vm.cpus,
     functions: placed.map(({ planned }) => planned.config),
     functionIds: placed.map(({ planned }) => planned.id),

@@ -46,6 +46,7 @@ export function planDemo(config: DemoConfig, options: DemoPlanOptions): VmSpec {
     name: config.vm.name,
     ramBytes: config.vm.memory,
     cpuModel: config.vm.cpu,
+    accel: config.vm.accel,
     functions: config.functions.map((entry, index) => {
       const faults = config.sequence.filter((step) => step.function === entry.fid);
       const resetUs = entry.resetMs * 1000 * (chance === undefined ? 1 : 0.5 + chance.unit());

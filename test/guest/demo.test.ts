@@ -66,15 +66,25 @@ afterAll(() => rmSync(folder, { recursive: true }));
 describe("a deterministic demo", () => {
   it("gives one digest per seed in every process, and the pinned one for seed 0", async () => {
     // One process after the other on purpose: nothing but the arguments is common to them.
-    const run = async (seed: string): Promise<string> => {
-      const words = ["demo", "--deterministic", "--json", "--seed", seed];
+    const run = async (seed: string, ...more: string[]): Promise<string> => {
+      const words = ["demo", "--deterministic", "--json", "--seed", seed, ...more];
       const { status, stdout } = await inProcess(...words);
       expect(status).toBe(0);
       return (JSON.parse(stdout) as { digest: string }).digest;
     };
-    const [first, again, other] = await Promise.all([run("0"), run("0"), run("1")]);
+    const generated = join(folder, "jit.yaml");
+    const shipped = readFileSync("config/demo.yaml", "utf8");
+    writeFileSync(generated, shipped.replace(/^vm:$/m, "vm:\n  accel: jit"));
+    expect(readFileSync(generated, "utf8")).not.toBe(shipped);
+    const [first, again, other, translated] = await Promise.all([
+      run("0"),
+      run("0"),
+      run("1"),
+      run("0", "--config", generated),
+    ]);
     expect(first).toMatch(/^[0-9a-f]{64}$/);
     expect(again).toBe(first);
+    expect(translated).toBe(first); // generated code is the interpreter's equal, to the instruction
     expect(other).not.toBe(first);
     // The ledger of the shipped demo is meant to be stable. If a change of the guest, of the demo's config, of
     // zmend's timing or of the ledger's words was intended, look at the new timeline (zmend demo --deterministic)
