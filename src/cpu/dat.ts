@@ -38,11 +38,14 @@ const CR0_LOW_ADDRESS_PROTECTION = 0x10000000; //   bit 35
 const CR0_FETCH_OVERRIDE = 0x02000000; //           bit 38
 const CR0_STORAGE_OVERRIDE = 0x01000000; //         bit 39
 const CR0_EDAT = 0x00800000; //                     bit 40
-/** CR0 bit 20, in the high half. */
-export const CR0_NO_EXECUTE = 0x00000800;
+const CR0_NO_EXECUTE = 0x00100000; //               bit 43
 /** CR0 bits that change what a cached translation may do. */
 export const CR0_TRANSLATION_BITS =
-  CR0_LOW_ADDRESS_PROTECTION | CR0_FETCH_OVERRIDE | CR0_STORAGE_OVERRIDE | CR0_EDAT;
+  CR0_LOW_ADDRESS_PROTECTION |
+  CR0_FETCH_OVERRIDE |
+  CR0_STORAGE_OVERRIDE |
+  CR0_EDAT |
+  CR0_NO_EXECUTE;
 
 const ASCE_PRIVATE = 0x100; //    bit 55
 const ASCE_REAL = 0x20; //        bit 58
@@ -91,7 +94,7 @@ export interface DatFeatures {
   readonly edat1: boolean;
   /** Facility 78 announced: frames of 2 GiB as well. */
   readonly edat2: boolean;
-  /** Facility 130 announced: CR0 bit 20 enables instruction-execution protection. */
+  /** Facility 130 announced: CR0 bit 43 enables instruction-execution protection. */
   readonly noExecute: boolean;
 }
 
@@ -436,7 +439,7 @@ export class Dat implements Translator {
     const edat = edat1 && (this.#state.low(Cpu.cr) & CR0_EDAT) !== 0;
     const frameFlags =
       ENTRY_PROTECT |
-      (noExecute && (this.#state.high(Cpu.cr) & CR0_NO_EXECUTE) !== 0 ? NO_EXECUTE : 0);
+      (noExecute && (this.#state.low(Cpu.cr) & CR0_NO_EXECUTE) !== 0 ? NO_EXECUTE : 0);
     let index = indexOf(high, low, type);
     if (index >>> 9 > (asceLow & 3)) return -translationCode(type);
     let origin = (asceHigh >>> 0) * TWO_32 + ((asceLow & ~0xfff) >>> 0);

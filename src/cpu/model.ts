@@ -1,16 +1,29 @@
 /**
  * CPU models: which facilities a guest is told about, and how the machine names itself. A row announces
- * only what this CPU carries out and the oracle has compared, whatever the machine of that name has. No model has
- * the parsing enhancement (26), decimal floating point (42), the enhanced monitor or program parameters (36, 40),
- * transactions (50, 73), message security (17, 76, 77), EDAT2 (78), instruction-execution protection (130), vectors (129)
- * or packed decimal in registers (134). Sources: s390x-machine.md 3.4 (facility decisions), 5.1 (STSI), design.md 5.1;
- * machine types: Linux arch/s390/kernel/processor.c.
+ * only what this CPU carries out, all of it, whatever the machine of that name has: the list of all instructions
+ * with their facilities is `test/conformance/data/instructions.txt`, and a test holds the models against it. No model has
+ * decimal floating point (42), the enhanced monitor (36), transactions (50, 73), message security (17, 76, 77), vectors
+ * (129) or packed decimal in registers (134). Sources: s390x-machine.md 3.4 (facility decisions), 5.1 (STSI), design.md
+ * 5.1; machine types: Linux arch/s390/kernel/processor.c.
  */
 
 /** Facilities by number (SA22-7832, "Facility Indications"). */
 const LEVEL_SET = [0, 1, 2, 3, 7, 18, 21, 25, 27, 32, 33, 34, 35];
 /** Frames of 1 MiB. */
 const EDAT1 = 8;
+/** SET STORAGE KEY that leaves keys that are alike alone. */
+const CONDITIONAL_KEY = 10;
+/** TRTE, TRTRE. */
+const PARSING = 26;
+/** PTFF, here its queries. */
+const CLOCK_STEERING = 28;
+const EXTRACT_TIME = 31;
+const PROGRAM_PARAMETER = 40;
+/** RRBM. */
+const REFERENCE_BITS = 66;
+/** Frames of 2 GiB, CRDTE. */
+const EDAT2 = 78;
+const NO_EXECUTE = 130;
 /** Moves between registers, signs, rounding mode of decimal floating point. */
 const FLOATING_POINT_SUPPORT = 41;
 /** Rounding methods, unsigned conversions, control of inexact results. */
@@ -18,16 +31,20 @@ const FLOATING_POINT_EXTENSION = 37;
 const Z196_GROUP = 45;
 /** Extended-translation facilities 2 and 3 with their enhancements. */
 const EXTENDED_TRANSLATION = [16, 22, 24, 30];
-/** zEC12's load and trap group, z13's load/store on condition 2, miscellaneous extensions 2 (z14) and 3 (z15). */
-const Z196_GROUPS = [
+const Z10_GROUPS = [
   ...EXTENDED_TRANSLATION,
   EDAT1,
+  CONDITIONAL_KEY,
+  PARSING,
+  CLOCK_STEERING,
+  EXTRACT_TIME,
+  PROGRAM_PARAMETER,
   FLOATING_POINT_SUPPORT,
-  FLOATING_POINT_EXTENSION,
-  Z196_GROUP,
 ];
-const Z13_GROUPS = [...Z196_GROUPS, 49, 53];
-const Z14_GROUPS = [...Z13_GROUPS, 58];
+const Z196_GROUPS = [...Z10_GROUPS, FLOATING_POINT_EXTENSION, Z196_GROUP, REFERENCE_BITS];
+/** zEC12's load and trap group, z13's load/store on condition 2, miscellaneous extensions 2 (z14) and 3 (z15). */
+const Z13_GROUPS = [...Z196_GROUPS, 49, 53, EDAT2];
+const Z14_GROUPS = [...Z13_GROUPS, 58, NO_EXECUTE];
 const Z15_GROUPS = [...Z14_GROUPS, 61];
 /** zPCI, adapter event notification, adapter interruption suppression. */
 const PCI = [69, 71, 72];
@@ -44,8 +61,8 @@ export const cpuModels = {
   zmend: { machineType: 0x8561, description: "default", facilities: everything },
   z10: {
     machineType: 0x2097,
-    description: "level set and extended translation, no PCI",
-    facilities: [...LEVEL_SET, ...EXTENDED_TRANSLATION, EDAT1, FLOATING_POINT_SUPPORT],
+    description: "level set, EDAT1, extended translation, parsing, no PCI",
+    facilities: [...LEVEL_SET, ...Z10_GROUPS],
   },
   z196: {
     machineType: 0x2817,
@@ -54,12 +71,12 @@ export const cpuModels = {
   },
   z13: {
     machineType: 0x2964,
-    description: "z196, PCI, facilities 49 and 53; no vector",
+    description: "z196, PCI, EDAT2, facilities 49 and 53; no vector",
     facilities: [...everything, ...Z13_GROUPS],
   },
   z14: {
     machineType: 0x3906,
-    description: "z13 and facility 58; no vector",
+    description: "z13, instruction-execution protection and facility 58; no vector",
     facilities: [...everything, ...Z14_GROUPS],
   },
   max: {
@@ -76,9 +93,13 @@ export function isCpuModelName(name: string): name is CpuModelName {
 }
 
 export const FACILITY_EDAT1 = EDAT1;
-/** These two are carried out but announced by no model: nothing has judged them. */
-export const FACILITY_EDAT2 = 78;
-export const FACILITY_NO_EXECUTE = 130;
+export const FACILITY_CONDITIONAL_KEY = CONDITIONAL_KEY;
+export const FACILITY_CLOCK_STEERING = CLOCK_STEERING;
+export const FACILITY_EXTRACT_TIME = EXTRACT_TIME;
+export const FACILITY_PROGRAM_PARAMETER = PROGRAM_PARAMETER;
+export const FACILITY_REFERENCE_BITS = REFERENCE_BITS;
+export const FACILITY_EDAT2 = EDAT2;
+export const FACILITY_NO_EXECUTE = NO_EXECUTE;
 export const FACILITY_SENSE_RUNNING = 9;
 export const FACILITY_VECTOR = 129;
 

@@ -74,6 +74,13 @@ export class Timing {
     this.#state.setHalves(Cpu.lastTod, this.high, this.low);
   }
 
+  /** The clock that the TOD clock is an offset from, into `high` / `low`. */
+  readPhysicalClock(): void {
+    this.high = this.#epoch.high;
+    this.low = this.#epoch.low;
+    this.#addUnits(this.#elapsedUnits());
+  }
+
   /** SET CLOCK. */
   setTod(high: number, low: number): void {
     // offset = value - epoch - elapsed

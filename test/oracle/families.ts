@@ -28,11 +28,12 @@ import {
 import { decimalStep } from "./steps-decimal.ts";
 import { fpcStep } from "./steps-fpc.ts";
 import { atomicStep, divideStep, executeStep, multipleStep, trapStep } from "./steps-general.ts";
+import { lockedStep, parsingStep } from "./steps-locked.ts";
 import { extendedTranslationStep, stringStep, translationStep } from "./steps-string.ts";
 import {
   faultStep,
   fetchFaultStep,
-  fetchLargeStep,
+  fetchFrameStep,
   loadRealStep,
   modeStep,
   modifyStep,
@@ -43,6 +44,8 @@ import {
 
 /** CR0: enhanced DAT. */
 const CR0_EDAT = 0x0080_0000n;
+/** CR0: instruction-execution protection. */
+const CR0_NO_EXECUTE = 0x0010_0000n;
 
 export type Step = (g: Generator) => void;
 
@@ -438,9 +441,27 @@ export const families: readonly Family[] = [
       [6, loadsInSpaces],
       [2, rows("ss")],
       [1, loadRealStep],
-      [1, fetchLargeStep],
+      [1, fetchFrameStep],
     ],
     judge: "hercules",
+    model: "max",
+  },
+  {
+    name: "no-execute",
+    what: "instruction-execution protection: branches into pages that allow data accesses only",
+    setup: (g) => {
+      g.pswMask |= PSW_DAT;
+      if (g.chance(70)) g.cr0 |= CR0_NO_EXECUTE;
+      g.faulting = true;
+      g.window = Window.noExecute;
+    },
+    steps: [
+      [2, arithmetic],
+      [5, loadsInSpaces],
+      [2, rows("ss")],
+      [2, fetchFrameStep],
+    ],
+    length: 8,
     model: "max",
   },
   {
@@ -491,6 +512,27 @@ export const families: readonly Family[] = [
     ],
     length: 8,
     model: "max",
+  },
+  {
+    name: "parsing",
+    what: "TRTE and TRTRE (judged by Hercules)",
+    steps: [
+      [4, parsingStep],
+      [1, arithmetic],
+    ],
+    length: 6,
+    judge: "hercules",
+    model: "max",
+  },
+  {
+    name: "locked",
+    what: "PERFORM LOCKED OPERATION, all functions (judged by Hercules)",
+    steps: [
+      [4, lockedStep],
+      [1, arithmetic],
+    ],
+    length: 10,
+    judge: "hercules",
   },
   {
     name: "high-word",

@@ -44,7 +44,9 @@ async function runUnderHercules(image: Image, timeoutMs: number): Promise<Dump |
   ];
   writeFileSync(file("start"), `${start.join("\n")}\n`);
   const last = (dumpBytesOf(image) - 1).toString(16);
-  writeFileSync(file("end"), `savecore ${file("memory")} 0 ${last}\nquit\n`);
+  // The message comes a little before the CPU counts as stopped, and only then is storage saved.
+  const save = `savecore ${file("memory")} 0 ${last}\n`;
+  writeFileSync(file("end"), `pause 0.1\n${save}pause 1\n${save}quit\n`);
   const child = spawn(HERCULES, ["-d", "-f", file("configuration")], {
     env: { ...process.env, HERCULES_RC: file("start") },
     stdio: ["ignore", "pipe", "pipe"],

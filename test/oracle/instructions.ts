@@ -178,9 +178,11 @@ const groups = {
   translationSs: `trtr d0 SSa`,
   extendedTranslation: `
     srstu b9be RRE w w2; troo b993 RRFc W w2; trot b992 RRFc W w2; trto b991 RRFc W w2
-    trtt b990 RRFc W w2; trte b9bf RRFc W w2; trtre b9bd RRFc W w2; mvclu eb8e RSY W; clclu eb8f RSY W`,
+    trtt b990 RRFc W w2; mvclu eb8e RSY W; clclu eb8f RSY W`,
   extendedTranslationSs: `
     pka e9 SSa st; pku e1 SSa st; unpka ea SSa st; unpku e2 SSa st; tp ebc0 RSL`,
+  parsing: `trte b9bf RRFc W w2; trtre b9bd RRFc W w2`,
+  locked: `plo ee SSd st`,
   compareSwap: `
     cs ba RS w s4 a4 st; csy eb14 RSY w s4 a4 st; csg eb30 RSY w s8 a8 st; cds bb RS W E3 s8 a8 st
     cdsy eb31 RSY W E3 s8 a8 st; cdsg eb3e RSY W E3 s16 a16 st; ts 93 S1 s1 st`,

@@ -119,6 +119,8 @@ export const Window = {
   protectedSegment: 0x5000_0000,
   /** Page-table entry with a reserved bit set. */
   badEntry: 0x6000_0000,
+  /** Second data page protected from instruction fetches. */
+  noExecute: 0x6800_0000,
   /** Frames of 1 MiB, where enhanced DAT is on; the next ones protected. */
   large: 0x7000_0000,
   largeProtected: 0x7800_0000,

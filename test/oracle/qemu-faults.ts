@@ -38,10 +38,13 @@ export const notGenerated: readonly NotGenerated[] = [
       "mvck",
       "mvcsk",
       "sac",
-      "trte",
-      "trtre",
     ],
     reason: "not implemented: operation exception",
+  },
+  {
+    instructions: ["trte", "trtre", "plo"],
+    reason:
+      "not implemented (PLO: its test form only): Hercules judges them (families parsing, locked)",
   },
   {
     instructions: ["pka", "pku", "unpka", "unpku"],

@@ -45,7 +45,7 @@ type Recipe = (g: Generator, row: Row) => void;
  * @param lost registers that the last execution leaves alone while earlier ones may have advanced them:
  * their content depends on how often cc 3 came, so it is dropped
  */
-function untilDone(g: Generator, one: Insn, lost: readonly number[] = []): void {
+export function untilDone(g: Generator, one: Insn, lost: readonly number[] = []): void {
   const loop = insn("brc", { m: 1, i: -one.bytes.length / 2 });
   g.emitFused(one, loop, ...lost.map((r1) => insn("llilf", { r1, i: 0 })));
 }
@@ -62,7 +62,7 @@ function loadPair(g: Generator, pair: number, length: number): number {
   return address;
 }
 
-function pairOf(g: Generator, ...avoid: readonly number[]): number {
+export function pairOf(g: Generator, ...avoid: readonly number[]): number {
   for (;;) {
     const pair = g.targetPair() & 14;
     if (!avoid.includes(pair)) return pair;
@@ -230,23 +230,21 @@ const translateExtended: Recipe = (g, row) => {
   untilDone(g, encode(row, { r1, r2 }));
 };
 
-/** TROO, TROT, TRTE, TRTRE: table at GR1, test character or function code in GR0 or R2. */
+/** TROO, TROT: table at GR1, test character in GR0. */
 const translateTable: Recipe = (g, row) => {
   g.lock(0, 1);
   const r1 = pairOf(g);
   g.lock(r1, r1 + 1);
   const r2 = distinct(g, 1);
   g.lock(r2);
-  const test = row.name.startsWith("trt");
-  const count = 2 + (g.below(0x200) & (test ? -2 : -1)); // 0: a fault, see qemu-faults.ts
+  const count = 2 + g.below(0x200); // 0: a fault, see qemu-faults.ts
   // TROT makes two bytes of each one.
   g.loadConstant(r1, g.disguised(g.place(Math.max(1, 2 * count))));
   g.loadConstant(r1 + 1, BigInt(count));
   g.loadConstant(r2, g.disguised(g.place(Math.max(1, count))));
   g.loadConstant(1, g.disguised(g.place(512, 8)));
   g.loadConstant(0, BigInt(g.below(256)));
-  // TRTE, TRTRE: one-byte arguments (the table of two-byte ones has 64 KiB), function codes of 1 or 2.
-  const m = test ? g.rng.pick([0, 2, 4]) : g.below(2);
+  const m = g.below(2);
   g.unlock(0, 1, r1, r1 + 1, r2);
   g.wrote(r1, r1 + 1, r2);
   untilDone(g, encode(row, { r1, r2, m }));

@@ -211,7 +211,7 @@ export function loadRealStep(g: Generator): void {
 }
 
 /** Branches to a supervisor call (stored through the identity mapping) in a data page, fetched through the window. */
-export function fetchLargeStep(g: Generator): void {
+export function fetchFrameStep(g: Generator): void {
   const page = g.chance(50) ? g.dataStart : g.pageBoundary;
   const at = page + 2 * g.below(0x700);
   const base = g.freeNonzero();

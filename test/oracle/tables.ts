@@ -25,6 +25,8 @@ const STE_PROTECTED = 0x200n;
 const FORMAT_CONTROL = 0x400n;
 const PTE_INVALID = 0x400n;
 const PTE_PROTECTED = 0x200n;
+/** No instruction fetches, where CR0 says that this counts. */
+const PTE_NO_EXECUTE = 0x100n;
 /** Bit 52 of a page-table entry must be zero, else a translation-specification exception. */
 const PTE_RESERVED = 0x800n;
 const TYPE_THIRD = 0x4n;
@@ -68,6 +70,10 @@ const windows: readonly { readonly base: number; readonly entry: PageEntry }[] =
   {
     base: Window.badEntry,
     entry: (page) => identity(page) | (slotPage(page) === 2 ? PTE_RESERVED : 0n),
+  },
+  {
+    base: Window.noExecute,
+    entry: (page) => identity(page) | (slotPage(page) === 2 ? PTE_NO_EXECUTE : 0n),
   },
 ];
 

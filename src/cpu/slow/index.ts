@@ -6,9 +6,11 @@ import { cuse } from "./compare-until-substring.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 import * as decimal from "./decimal.ts";
 import { extendedTranslationRows } from "./extended-translation.ts";
+import { plo } from "./locked-operation.ts";
 import * as long from "./long-operands.ts";
 import * as page from "./move-page.ts";
 import { packedRows } from "./packed.ts";
+import { parsingRows } from "./parsing.ts";
 import * as unicode from "./unicode.ts";
 
 export { SlowContext, type SlowInstruction, type SlowParts } from "./context.ts";
@@ -42,6 +44,8 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0xf1, "MVO", decimal.mvo],
   [0xf2, "PACK", decimal.pack],
   [0xf3, "UNPK", decimal.unpk],
+  [0xee, "PLO", plo],
+  ...parsingRows,
   ...packedRows,
   ...extendedTranslationRows,
   ...bfpRows,

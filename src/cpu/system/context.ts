@@ -6,7 +6,7 @@
 import { ProgramCode } from "../../abi/lowcore.ts";
 import type { GuestRam } from "../../shm/guest-ram.ts";
 import type { Watchdog } from "../../shm/watchdog.ts";
-import { CR0_NO_EXECUTE, CR0_TRANSLATION_BITS, type Dat } from "../dat.ts";
+import { CR0_TRANSLATION_BITS, type Dat } from "../dat.ts";
 import { StateGuestCpu } from "../guest-cpu.ts";
 import type { Interrupts } from "../interrupts.ts";
 import type { CpuModel } from "../model.ts";
@@ -169,12 +169,9 @@ export class SystemContext {
 
   // --- control registers
 
-  /** After CR0 changed from what it was before (both halves) and others maybe too. */
-  controlChanged(highBefore: number, lowBefore: number): void {
-    const { state } = this;
-    const high = (state.high(Cpu.cr) ^ highBefore) & CR0_NO_EXECUTE;
-    const low = (state.low(Cpu.cr) ^ lowBefore) & CR0_TRANSLATION_BITS;
-    if ((high | low) !== 0) this.dat.purge();
+  /** After bits 32-63 of CR0 changed from what they were before, and other registers maybe too. */
+  controlChanged(lowBefore: number): void {
+    if (((this.state.low(Cpu.cr) ^ lowBefore) & CR0_TRANSLATION_BITS) !== 0) this.dat.purge();
     this.hooks.pswChanged();
   }
 

@@ -1,6 +1,6 @@
 /**
  * Control instructions over PSW and control registers: LPSW(E), LCTL(G), STCT(G), SSM, STNSM, STOSM, SPKA,
- * IPK, EPSW, SAC, SACF, IAC, SPX, STPX, STAP, STIDP, MC. Source: SA22-7832 chapter 10.
+ * IPK, EPSW, SAC, SACF, IAC, SPX, STPX, STAP, STIDP, MC, LPP, EPAR, ESAR. Source: SA22-7832 chapter 10.
  */
 import { ProgramCode } from "../../abi/lowcore.ts";
 import { SPACE_HOME } from "../dat.ts";
@@ -56,13 +56,13 @@ function loadControl(sys: SystemContext, size: 4 | 8): void {
   const first = sys.r8;
   const count = ((sys.r12 - first) & 15) + 1;
   if (!sys.guest.fetch(sys.buffer, count * size)) return;
-  const before = [sys.state.high(Cpu.cr), sys.state.low(Cpu.cr)] as const;
+  const before = sys.state.low(Cpu.cr);
   for (let i = 0; i < count; i++) {
     const register = Cpu.cr + ((first + i) & 15) * 8;
     const high = size === 8 ? sys.view.getInt32(i * 8) : sys.state.high(register);
     sys.state.setHalves(register, high, sys.view.getInt32(i * size + size - 4));
   }
-  sys.controlChanged(...before);
+  sys.controlChanged(before);
 }
 
 function storeControl(sys: SystemContext, size: 4 | 8): void {
@@ -172,6 +172,21 @@ export function iac(sys: SystemContext): void {
   sys.state.setI32(Cpu.cc, code);
 }
 
+export const epar = (sys: SystemContext): void => extractAddressSpaceNumber(sys, 4);
+export const esar = (sys: SystemContext): void => extractAddressSpaceNumber(sys, 3);
+
+/** EXTRACT PRIMARY or SECONDARY ASN: bits 48-63 of the control register. */
+function extractAddressSpaceNumber(sys: SystemContext, control: 3 | 4): void {
+  if (extractionRefused(sys)) return;
+  if ((sys.psw.maskHigh & PswBit.datHigh) === 0) {
+    sys.guest.program(SPECIAL_OPERATION);
+    return;
+  }
+  const register = sys.r24;
+  const number = sys.state.low(Cpu.cr + control * 8) & 0xffff;
+  sys.guest.setGr(register, sys.guest.grHigh(register), number);
+}
+
 export function spx(sys: SystemContext): void {
   if (sys.problem() || sys.misaligned(4) || !sys.guest.fetch(sys.buffer, 4)) return;
   if (!sys.setPrefix(sys.view.getInt32(0) & 0x7fffe000)) sys.guest.program(ADDRESSING);
@@ -210,4 +225,11 @@ export function mc(sys: SystemContext): void {
   sys.state.setI32(Cpu.monitorClass, monitorClass);
   sys.state.setHalves(Cpu.monitorCode, sys.guest.addressHigh, sys.guest.addressLow);
   sys.guest.program(MONITOR_EVENT);
+}
+
+/** LOAD PROGRAM PARAMETER: nothing here takes samples, so nothing ever shows it. */
+export function lpp(sys: SystemContext): void {
+  if (sys.problem()) return;
+  sys.guest.formOperandAddress();
+  sys.guest.fetch(sys.buffer, 8);
 }

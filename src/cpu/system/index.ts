@@ -1,11 +1,20 @@
 /** The control instructions by opcode key (key forms: `src/cpu/seam.ts`). One row per instruction. */
 
-import { FACILITY_EDAT1 } from "../model.ts";
+import {
+  FACILITY_CLOCK_STEERING,
+  FACILITY_EDAT1,
+  FACILITY_EDAT2,
+  FACILITY_EXTRACT_TIME,
+  FACILITY_PROGRAM_PARAMETER,
+  FACILITY_REFERENCE_BITS,
+} from "../model.ts";
 import type { SystemInstruction } from "../seam.ts";
 import * as clock from "./clock.ts";
+import { crdte } from "./compare-entry.ts";
 import { type SystemContext, withFacility } from "./context.ts";
 import * as control from "./control.ts";
 import * as frames from "./frames.ts";
+import * as keys from "./keys.ts";
 import * as machine from "./machine.ts";
 import * as move from "./move.ts";
 import * as translation from "./translation.ts";
@@ -28,6 +37,8 @@ const rows: readonly (readonly [number, string, SystemInstruction<SystemContext>
   [0xb219, "SAC", control.setAddressSpace],
   [0xb279, "SACF", control.setAddressSpace],
   [0xb224, "IAC", control.iac],
+  [0xb226, "EPAR", control.epar],
+  [0xb227, "ESAR", control.esar],
   [0xb210, "SPX", control.spx],
   [0xb211, "STPX", control.stpx],
   [0xb212, "STAP", control.stap],
@@ -42,11 +53,16 @@ const rows: readonly (readonly [number, string, SystemInstruction<SystemContext>
   [0xb207, "STCKC", clock.stckc],
   [0xb208, "SPT", clock.spt],
   [0xb209, "STPT", clock.stpt],
+  [0x0104, "PTFF", withFacility(FACILITY_CLOCK_STEERING, clock.ptff)],
+  [0xc81, "ECTG", withFacility(FACILITY_EXTRACT_TIME, clock.ectg)],
+  [0xb280, "LPP", withFacility(FACILITY_PROGRAM_PARAMETER, control.lpp)],
   [0xb221, "IPTE", translation.ipte],
   [0xb98e, "IDTE", translation.idte],
+  [0xb98f, "CRDTE", withFacility(FACILITY_EDAT2, crdte)],
   [0xb250, "CSP", translation.csp],
   [0xb98a, "CSPG", translation.cspg],
   [0xb20d, "PTLB", translation.ptlb],
+  [0xb248, "PALB", translation.palb],
   [0xb1, "LRA", translation.lra],
   [0xe313, "LRAY", translation.lra],
   [0xe303, "LRAG", translation.lrag],
@@ -56,10 +72,11 @@ const rows: readonly (readonly [number, string, SystemInstruction<SystemContext>
   [0xb925, "STURG", translation.sturg],
   [0xe501, "TPROT", translation.tprot],
   [0xb9af, "PFMF", withFacility(FACILITY_EDAT1, frames.pfmf)],
-  [0xb229, "ISKE", translation.iske],
-  [0xb223, "IVSK", translation.ivsk],
-  [0xb22b, "SSKE", translation.sske],
-  [0xb22a, "RRBE", translation.rrbe],
+  [0xb229, "ISKE", keys.iske],
+  [0xb223, "IVSK", keys.ivsk],
+  [0xb22b, "SSKE", keys.sske],
+  [0xb22a, "RRBE", keys.rrbe],
+  [0xb9ae, "RRBM", withFacility(FACILITY_REFERENCE_BITS, keys.rrbm)],
   [0xb22c, "TB", translation.tb],
   [0xb24c, "TAR", translation.tar],
   [0xc80, "MVCOS", move.mvcos],

@@ -1,21 +1,13 @@
 /**
- * Instructions over address translation and storage keys: IPTE, IDTE, CSP, CSPG, PTLB, LRA, LRAG, LRAY, LURA,
- * LURAG, STURA, STURG, TPROT, ISKE, IVSK, SSKE, RRBE, TAR, TB. Source: SA22-7832 chapter 10. Invalidation instructions
+ * Instructions over address translation: IPTE, IDTE, CSP, CSPG, PTLB, PALB, LRA, LRAG, LRAY, LURA,
+ * LURAG, STURA, STURG, TPROT, TAR, TB. Source: SA22-7832 chapter 10. Invalidation instructions
  * may clear more of the TLB than they must; they clear all of it.
  */
 import { ProgramCode } from "../../abi/lowcore.ts";
 import { SPACE_REAL } from "../dat.ts";
-import { FACILITY_EDAT1 } from "../model.ts";
 import { FETCH, STORE } from "../seam.ts";
 import { Cpu, PswBit } from "../state.ts";
-import { KEY_REFERENCE } from "../storage-keys.ts";
-import {
-  ADDRESSING,
-  extractionRefused,
-  SPECIAL_OPERATION,
-  SPECIFICATION,
-  type SystemContext,
-} from "./context.ts";
+import { ADDRESSING, SPECIAL_OPERATION, SPECIFICATION, type SystemContext } from "./context.ts";
 
 const TWO_32 = 0x1_0000_0000;
 const ALET_PRIMARY_LIST = 0x01000000;
@@ -104,6 +96,11 @@ function compareAndSwapAndPurge(sys: SystemContext, size: 4 | 8): void {
 
 export function ptlb(sys: SystemContext): void {
   if (!sys.problem()) sys.dat.purge();
+}
+
+/** PURGE ALB: access lists are looked up anew each time. */
+export function palb(sys: SystemContext): void {
+  sys.problem();
 }
 
 /** LRA and LRAY: 32-bit result below the 64-bit mode. */
@@ -203,50 +200,6 @@ export function tprot(sys: SystemContext): void {
   else guest.setCc(3);
 }
 
-export function iske(sys: SystemContext): void {
-  const frame = keyFrame(sys);
-  if (frame < 0) return;
-  const { guest } = sys;
-  const register = sys.r24;
-  guest.setGr(
-    register,
-    guest.grHigh(register),
-    (guest.grLow(register) & ~0xff) | sys.keys.get(frame),
-  );
-}
-
-/** With EDAT and bit 3 of M3: from R2 on to the end of its 1 MiB, with R2 going along. */
-export function sske(sys: SystemContext): void {
-  const { guest, keys } = sys;
-  const multiple = (sys.r16 & 1) !== 0 && sys.model.has(FACILITY_EDAT1);
-  let frame = keyFrame(sys);
-  if (frame < 0) return;
-  const key = guest.grLow(sys.r24) & 0xfe;
-  keys.set(frame, key);
-  const register = sys.r28;
-  const wide = (sys.psw.maskHigh & PswBit.ea64High) !== 0;
-  while (multiple) {
-    const low = ((guest.addressLow & ~0xfff) + 4096) | 0;
-    const high = low === 0 ? guest.addressHigh + 1 : guest.addressHigh;
-    guest.setGr(register, wide ? high | 0 : guest.grHigh(register), low);
-    if ((low & 0xfffff) === 0) break;
-    frame = keyFrame(sys);
-    if (frame < 0) break;
-    keys.set(frame, key);
-  }
-  sys.purgeEverywhere();
-}
-
-/** RESET REFERENCE BIT EXTENDED: cc = the reference and change bits as they were. */
-export function rrbe(sys: SystemContext): void {
-  const frame = keyFrame(sys);
-  if (frame < 0) return;
-  const key = sys.keys.get(frame);
-  sys.keys.set(frame, key & ~KEY_REFERENCE);
-  sys.state.setI32(Cpu.cc, (key >>> 1) & 3);
-  sys.purgeEverywhere();
-}
-
 /** TEST ACCESS: condition code 0 ALET 0, 1 and 2 an entry of the DU's or the primary list, 3 none that can be used. */
 export function tar(sys: SystemContext): void {
   const alet = sys.state.i32(Cpu.ar + sys.r24 * 4);
@@ -258,27 +211,6 @@ export function tar(sys: SystemContext): void {
   if (failed === ADDRESSING) sys.guest.program(ADDRESSING);
   else if (failed !== 0) sys.guest.setCc(3);
   else sys.guest.setCc((alet & ALET_PRIMARY_LIST) !== 0 ? 2 : 1);
-}
-
-/** INSERT VIRTUAL STORAGE KEY: of a logical address; bits 0-4 of the key, without reference and change. */
-export function ivsk(sys: SystemContext): void {
-  if (extractionRefused(sys)) return;
-  const { guest, dat } = sys;
-  if ((sys.psw.maskHigh & PswBit.datHigh) === 0) {
-    guest.program(SPECIAL_OPERATION);
-    return;
-  }
-  guest.formRegisterAddress(sys.r28);
-  const { addressHigh, addressLow } = guest;
-  const space = dat.currentSpace(FETCH);
-  const absolute = dat.probe(addressHigh, addressLow, FETCH, space, 0);
-  if (absolute < 0) {
-    dat.record(-absolute, space);
-    return;
-  }
-  const register = sys.r24;
-  const low = (guest.grLow(register) & ~0xff) | (sys.keys.get(absolute) & 0xf8);
-  guest.setGr(register, guest.grHigh(register), low);
 }
 
 /** TEST BLOCK: the frame is cleared; every one of ours is usable. */
@@ -296,16 +228,4 @@ export function tb(sys: SystemContext): void {
   ram.fill(absolute, 4096, 0);
   guest.setGr(0, 0, 0);
   guest.setCc(0);
-}
-
-/** Absolute address in the frame that R2 designates by its real address; -1 after an exception. */
-function keyFrame(sys: SystemContext): number {
-  if (sys.problem()) return -1;
-  const { guest } = sys;
-  guest.formRegisterAddress(sys.r28);
-  const real = (guest.addressHigh >>> 0) * TWO_32 + ((guest.addressLow & ~0xfff) >>> 0);
-  const absolute = sys.dat.realToAbsolute(real);
-  if (sys.ram.contains(absolute, 4096)) return absolute;
-  guest.program(ADDRESSING);
-  return -1;
 }

@@ -300,14 +300,14 @@ describe("what else enhanced DAT and instruction-execution protection bring", ()
   });
 
   it("no instruction comes from a page or a frame that forbids it, while CR0 says so", () => {
-    const large = machine(0x0010_0400n | 0x100n, 0x0000_0800_0080_0000n);
+    const large = machine(0x0010_0400n | 0x100n, 0x0090_0000n);
     expect(large.translate(0x405678n, FETCH)).toBe(0x105678);
     expect(large.translate(0x405678n, INSTRUCTION)).toBe(-1);
     expect(large.state.i32(Cpu.programCode)).toBe(0x04);
     expect(large.state.u64(Cpu.teid) & 0xffn).toBe(0x84n);
     large.state.setCr(0, 0x0080_0000n);
     expect(large.translate(0x405678n, INSTRUCTION)).toBe(0x105678);
-    const page = machine(BigInt(PAGE), 0x0000_0800_0000_0000n);
+    const page = machine(BigInt(PAGE), 0x0010_0000n);
     page.setU64(PAGE + 40, FRAME | 0x100n);
     expect(page.translate(0x405678n, INSTRUCTION)).toBe(-1);
     expect(page.translate(0x405678n, STORE)).toBe(0x50678);

@@ -39,7 +39,7 @@ describe("facilities", () => {
   });
 
   it("z10 has no PCI unless asked for, and no model announces vectors", () => {
-    const z10 = [...LEVEL_SET, 8, 16, 22, 24, 30, 41].sort((a, b) => a - b);
+    const z10 = [...LEVEL_SET, 8, 10, 16, 22, 24, 26, 28, 30, 31, 40, 41].sort((a, b) => a - b);
     expect(announced(new CpuModel("z10"))).toEqual(z10);
     expect(announced(new CpuModel("z10", { zpci: true }))).toEqual([...z10, 69, 71, 72]);
     expect(announced(new CpuModel("zmend", { zpci: false }))).toEqual([...LEVEL_SET, 45]);
@@ -59,7 +59,7 @@ describe("facilities", () => {
       expect(known.filter((facility) => !of(name).includes(facility))).toEqual([]);
       return of(name).filter((facility) => !known.includes(facility));
     });
-    expect(added.slice(1)).toEqual([[37, 45], [49, 53], [58], [61]]);
+    expect(added.slice(1)).toEqual([[37, 45, 66], [49, 53, 78], [58, 130], [61]]);
   });
 
   it("STFL stores the first word at real 200, STFLE as many doublewords as asked", () => {

@@ -1,6 +1,6 @@
-/** PFMF, SSKE of many frames, TB, IVSK. Source: SA22-7832 chapter 10. */
+/** PFMF, SSKE of many frames and conditional, RRBM, TB, IVSK. Source: SA22-7832 chapter 10. */
 import { describe, expect, it } from "vitest";
-import { type CpuModelName, VcpuExit } from "../../../src/cpu/index.ts";
+import { Cpu, type CpuModelName, VcpuExit } from "../../../src/cpu/index.ts";
 import { StorageKeys } from "../../../src/cpu/storage-keys.ts";
 import { cpuRig } from "../../support/cpu-rig.ts";
 
@@ -75,6 +75,41 @@ describe("storage keys", () => {
     old.state.setGr(2, BigInt(FRAME));
     expect(old.run("b22b1012")).toBe(0);
     expect([old.keys.get(FRAME), old.keys.get(FRAME + 4096)]).toEqual([0x90, 0]);
+  });
+
+  it("conditional SSKE leaves a key that differs in ignored bits alone, and tells what it was", () => {
+    const m = machine();
+    m.state.setGr(2, BigInt(FRAME));
+    const set = (m3: number, key: number): readonly number[] => {
+      m.state.setGr(1, 0x1122_3344_5566_7700n | BigInt(key));
+      expect(m.run(`b22b${m3}012`)).toBe(0);
+      return [m.state.i32(Cpu.cc), m.keys.get(FRAME), Number(m.state.gr(1) >> 8n) & 0xff];
+    };
+    m.keys.set(FRAME, 0x36);
+    expect(set(6, 0x30)).toEqual([0, 0x36, 0x36]); // MR and MC: both bits are ignored
+    expect(set(4, 0x32)).toEqual([0, 0x36, 0x36]); // MR
+    expect(set(4, 0x34)).toEqual([1, 0x34, 0x36]); // MR: the change bit counts
+    expect(set(2, 0x36)).toEqual([0, 0x34, 0x34]); // MC
+    expect(set(2, 0x30)).toEqual([1, 0x30, 0x34]); // MC: the reference bit counts
+    expect(set(6, 0x40)).toEqual([1, 0x40, 0x30]); // another access key
+    m.state.setI32(Cpu.cc, 3);
+    expect(set(0, 0x46)).toEqual([3, 0x46, 0x77]); // unconditional: condition code and R1 stay
+  });
+
+  it("RRBM takes and resets the reference bits of 64 frames", () => {
+    const m = machine();
+    for (const n of [0, 5, 33, 63]) m.keys.set(FRAME + n * 4096, 0x36);
+    m.keys.set(FRAME + 64 * 4096, 0x04);
+    m.state.setGr(2, BigInt(FRAME + 0x12345));
+    expect(m.run("b9ae0012")).toBe(0);
+    expect(m.state.gr(1)).toBe(0x8400_0000_4000_0001n);
+    expect(m.keys.get(FRAME + 5 * 4096)).toBe(0x32);
+    expect(m.keys.get(FRAME + 64 * 4096)).toBe(0x04);
+    expect(m.run("b9ae0012")).toBe(0);
+    expect(m.state.gr(1)).toBe(0n);
+    m.state.setGr(2, BigInt(4 * MIB));
+    expect(m.run("b9ae0012")).toBe(5);
+    expect(machine("z10").run("b9ae0012")).toBe(1);
   });
 
   it("TB clears its frame and GR0", () => {
