@@ -95,6 +95,7 @@ export * from "./sclp.ts";
 export * from "./test-function.ts";
 export * from "./vfio.ts";
 export * from "./vfio-iommu.ts";
+export * from "./vfio-open.ts";
 export * from "./zpci-err.ts";
 export * from "./zpci-region.ts";
 

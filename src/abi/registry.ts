@@ -6,6 +6,7 @@ import { CcdfErr } from "./ccdf.ts";
 import { bytes, type Field, type Layout, u8 } from "./layout.ts";
 import * as vfio from "./vfio.ts";
 import * as iommu from "./vfio-iommu.ts";
+import { describedStructures } from "./vfio-open.ts";
 import { errorDialects, ZpciErr } from "./zpci-err.ts";
 import * as region from "./zpci-region.ts";
 
@@ -48,6 +49,22 @@ function without(item: AbiEntry, field: string, size: number, kernel: string): A
   const source = `Linux ${kernel} include/uapi/linux/vfio.h`;
   const table = { ...item.layout, size, source, fields: Object.fromEntries(kept) };
   return { name: item.name, version: kernel, layout: table, source };
+}
+
+/** What follows such a structure, by its name. */
+const tails: Readonly<Record<string, string>> = {
+  vfio_pci_hot_reset_info: "devices",
+  vfio_pci_hot_reset: "group_fds",
+  vfio_region_info_cap_sparse_mmap: "areas",
+  vfio_iommu_type1_info_cap_iova_range: "iova_ranges",
+};
+
+function described(table: Layout): readonly AbiEntry[] {
+  const item = entry(table.name, "merged", table);
+  const tail = tails[table.name];
+  if (tail !== undefined) return [withTail(item, tail)];
+  if (table.name !== "vfio_device_bind_iommufd") return [item];
+  return [without(item, "token_uuid_ptr", 16, "6.6"), item];
 }
 
 /** The head that each capability and each entry of a chain begins with. */
@@ -94,6 +111,7 @@ export const abiRegistry: readonly AbiEntry[] = [
   entry("vfio_iommu_type1_info", "merged", iommu.VfioIommuType1Info),
   entry("vfio_iommu_type1_info_dma_avail", "merged", iommu.VfioIommuType1InfoDmaAvail, header),
   entry("vfio_iommu_type1_info_cap_migration", "merged", iommu.VfioIommuType1InfoMigration, header),
+  ...describedStructures.flatMap((table) => described(table)),
   entry("vfio_eeh_pe_op", "merged", iommu.VfioEehPeOp),
   entry("vfio_eeh_pe_set_option", "2014-v6", iommu.EehSetOption2014),
   entry("vfio_eeh_pe_get_addr", "2014-v6", iommu.EehGetAddr2014),

@@ -182,12 +182,18 @@ export class EffectRunner {
     }
   }
 
+  /**
+   * Done again by the successor of a worker that died here, when the guest may have taken the function up already: then
+   * it has been told, and its function is left alone.
+   */
   #announce(state: FunctionState, pec: number): void {
     const effects = this.#effects;
-    this.#words.store(FunctionBlock.permanent, 0);
-    effects.newInstance();
-    effects.moveTo(state);
-    effects.availability(pec);
+    if (effects.guestState() === FunctionState.RESERVED) {
+      this.#words.store(FunctionBlock.permanent, 0);
+      effects.newInstance();
+      effects.moveTo(state);
+    }
+    if (effects.guestState() === state) effects.availability(pec);
     effects.endEpisode(false);
   }
 

@@ -56,6 +56,8 @@ export class RecoveryUnit {
   readonly #bell: Doorbell;
   readonly #commandWord: number;
   #started = false;
+  /** A predecessor died with bits of the bell that it had taken: what they stood for is looked at once. */
+  #succeeds = false;
   /** The host has no error feature: the function runs, unrecoverable. */
   #unsupported = false;
 
@@ -119,10 +121,16 @@ export class RecoveryUnit {
     if (this.vmStopping()) return NEVER;
     if (this.#machine.state === State.detached && this.#hostIsBack()) this.#started = false;
     if (!this.#started && !this.#start()) {
+      // Who cannot do anything yet sleeps, whoever rings: the first pass after the start looks at everything.
+      this.#bell.take();
       return this.#unsupported ? NEVER : this.#machine.clock.nowUs() + HOST_RETRY_US;
     }
-    if (this.ended) return NEVER;
     const bits = this.#bell.take();
+    if (this.ended) {
+      this.#commands();
+      this.#guestRequests();
+      return NEVER;
+    }
     const slow = this.#drain.due();
     if ((bits & WORK_ERR) !== 0 || slow) this.#drain.takeSignals();
     this.#machine.words.reach(DrainStep.woken);
@@ -131,7 +139,8 @@ export class RecoveryUnit {
     if (this.#machine.runner.poll) this.#drain.run();
     if (this.#machine.effects.owing()) this.#machine.effects.payOwed();
     this.#commands();
-    if ((bits & WORK_REQ) !== 0 || slow) this.#hostRequests();
+    if ((bits & WORK_REQ) !== 0 || slow || this.#succeeds) this.#hostRequests();
+    this.#succeeds = false;
     // A policy that has just stopped the VM has the last word: what the guest did before changes nothing now.
     if (this.vmStopping()) return NEVER;
     this.#guestRequests();
@@ -156,6 +165,7 @@ export class RecoveryUnit {
     }
     if (this.#machine.words.get(Scratch.opened) === 1) {
       this.#started = true;
+      this.#succeeds = true;
       this.#resume();
       this.#machine.driver.resumeClear();
       const { words } = this.#machine;

@@ -1,8 +1,13 @@
-/** Every shape of the zPCI error feature, byte for byte: rows of `vfio/zpci-error-get.json`. */
+/** The host's interface against rows of `vfio/*.json`: numbers, routing, and every shape of the error feature. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import * as vfio from "../../src/abi/vfio.ts";
+import * as iommu from "../../src/abi/vfio-iommu.ts";
+import * as eeh from "../../src/backend/sim/eeh.ts";
+import { ErrorState, Hardware, HostBlock } from "../../src/backend/sim/host-area.ts";
 import { SimVfioDevice } from "../../src/backend/sim/index.ts";
 import { decodeAbi, findAbi } from "../../src/daemon/abi.ts";
+import * as port from "../../src/ports/host-function.ts";
 import { instant, SimHost } from "../support/sim-host.ts";
 
 interface Row {
@@ -68,3 +73,59 @@ describe.each(file.rows)("$input.abi: $source", ({ input, expect: expected }) =>
     expect(decodeAbi(findAbi(name, input.abi), bytes)).toEqual(fields);
   });
 });
+
+function rowsOf<T>(name: string): readonly T[] {
+  const text = readFileSync(new URL(`vfio/${name}.json`, import.meta.url), "utf8");
+  return (JSON.parse(text) as { readonly rows: readonly T[] }).rows;
+}
+
+interface Numbers {
+  readonly source: string;
+  readonly group: string;
+  readonly expect: Readonly<Record<string, number | string>>;
+}
+
+it.each(rowsOf<Numbers>("numbers"))("numbers: $group ($source)", ({ expect: numbers }) => {
+  const ours: Readonly<Record<string, unknown>> = { ...port, ...vfio, ...iommu, ...eeh };
+  const values = Object.keys(numbers).map((name) => [name, ours[name]]);
+  const typed = Object.entries(numbers).map(([name, value]) => [name, Number(value)]);
+  expect(values).toEqual(typed);
+});
+
+interface Routed {
+  readonly source: string;
+  readonly input: { readonly pec: string };
+  readonly expect: {
+    readonly stored: boolean;
+    readonly signals: number;
+    readonly hardware: string;
+    readonly errorState: string;
+  };
+}
+
+it.each(rowsOf<Routed>("routing"))(
+  "routing: PEC $input.pec ($source)",
+  ({ input, expect: expected }) => {
+    const sim = new SimHost([{ fid: 2, timing: instant }]);
+    const host = sim.open();
+    sim.platform.raise(0, { type: "ccdf", pec: Number(input.pec) });
+    sim.run();
+    const area = sim.area();
+    const hardware = {
+      normal: Hardware.NORMAL,
+      error: Hardware.ERROR,
+      permanent: Hardware.PERMANENT,
+    };
+    const states = {
+      normal: ErrorState.normal,
+      frozen: ErrorState.frozen,
+      perm_failure: ErrorState.permFailure,
+    };
+    expect(hardware).toHaveProperty(expected.hardware, area.get(HostBlock.hardware));
+    expect(states).toHaveProperty(expected.errorState, area.get(HostBlock.errorState));
+    expect(host.takeSignals()).toBe(expected.signals);
+    expect(host.getError(sim.slot())).toBe(expected.stored ? 0 : -port.ENOMSG);
+    if (!expected.stored) return;
+    expect(sim.bytesAt(sim.slot()).slice(-4)).toBe(input.pec.slice(2));
+  },
+);

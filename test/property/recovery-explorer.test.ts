@@ -7,6 +7,7 @@ import {
   type ExploreOptions,
   explore,
   explorerPolicyFile,
+  type HostMove,
 } from "../support/recovery-explorer.ts";
 
 const SERVAC = 0x003a;
@@ -28,6 +29,11 @@ function run(name: string, options: ExploreOptions): Exploration {
 function policy(change: Partial<PolicyFile>) {
   return compilePolicy({ ...explorerPolicyFile, ...change });
 }
+
+/** A guest that gives functions up and takes them up as it is told. */
+const heeding = { guestHeeds: true };
+const askedBack: readonly HostMove[] = ["request", "back"];
+const goneAndBack: readonly HostMove[] = ["gone", "back"];
 
 /** Nothing found wrong, and everything looked at. */
 const allIsWell = { violation: undefined, complete: true };
@@ -85,6 +91,34 @@ describe("in every reachable state no event is lost or doubled, and nobody waits
     expect(run("clearing host", { ...options, behaviour: { clearError: true } })).toMatchObject(
       allIsWell,
     );
+  });
+
+  it("with a host that asks for its function, and has it again", () => {
+    const options = { ...small, host: askedBack, stalls: 1, behaviour: heeding };
+    expect(run("asked back", options)).toMatchObject(allIsWell);
+  });
+
+  it("with a function that goes without asking and returns, in between any two drain steps", () => {
+    const options = { ...small, host: goneAndBack, stalls: 0 };
+    expect(
+      run("gone and back", { ...options, interleave: true, behaviour: heeding }),
+    ).toMatchObject(allIsWell);
+  });
+
+  it("with a worker that dies while its function goes and returns", () => {
+    const options = { ...small, host: goneAndBack, kills: 1, stalls: 0, behaviour: heeding };
+    expect(run("gone, deaths", options)).toMatchObject(allIsWell);
+  });
+
+  it("with a host that asks twice, and at last takes, and a guest that does not heed it", () => {
+    const host: readonly HostMove[] = ["request", "request", "gone"];
+    expect(run("taken", { ...small, stalls: 0, host })).toMatchObject(allIsWell);
+  });
+
+  it("with a function that a policy unplugged and the host has again", () => {
+    const options = { ...small, errors: [PERMERR], kills: 1, host: goneAndBack };
+    const how = { stalls: 0, behaviour: heeding, policy: policy({ onError: "unplug" }) };
+    expect(run("unplugged, back", { ...options, ...how })).toMatchObject(allIsWell);
   });
 
   it("under a policy that resets first", () => {

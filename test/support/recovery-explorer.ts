@@ -1,11 +1,12 @@
 /**
  * Exhaustive exploration, breadth first, of the recovery unit with its table over the rig's host (queue of
  * four, resets) and guest. From every state reached: the worker steps, or dies at any numbered drain step, or the
- * guest or an error cuts in at that step; the guest steps; an error is raised; a reset ends; time passes.
+ * guest, an error or the host cuts in at that step; the guest steps; an error is raised; a reset ends; the host asks for
+ * its function, takes it, has it again; time passes.
  * Checked in every state: events are neither lost nor doubled. Checked from every state: if nothing more
  * goes wrong, the world comes to rest in a settled state, with the books closed and nobody waiting.
  */
-import { CcdfFlag } from "../../src/abi/records.ts";
+import { CcdfFlag, CcdfKind } from "../../src/abi/records.ts";
 import { CCDF_RING_SLOTS, REQUEST_RING_SLOTS } from "../../src/base/limits.ts";
 import { booksBalance, readBooks } from "../../src/machine/books.ts";
 import type { Policy } from "../../src/recovery/policy.ts";
@@ -31,6 +32,8 @@ export interface ExploreOptions {
   readonly errors: readonly number[];
   /** Deaths of the worker at a numbered drain step. */
   readonly kills: number;
+  /** What the host does with the function as a whole, in this order, at any time; `back` as soon as it can. */
+  readonly host?: readonly HostMove[];
   /** How often time may pass although the guest or the host has something to do. */
   readonly stalls: number;
   /** Whether the guest and errors cut in between two drain steps. */
@@ -39,6 +42,9 @@ export interface ExploreOptions {
   /** Gives up (and says so) beyond this many states. */
   readonly statesMax: number;
 }
+
+/** It asks for the function, has taken it, has it again. */
+export type HostMove = "request" | "gone" | "back";
 
 export interface Exploration {
   readonly states: number;
@@ -58,6 +64,7 @@ interface Node {
   readonly wake: number;
   readonly alive: 0 | 1 | 2; // 0 dead, 1 alive, 2 repaired, successor not started
   readonly errorsLeft: number;
+  readonly hostLeft: number;
   readonly killsLeft: number;
   readonly stallsLeft: number;
   readonly depth: number;
@@ -101,6 +108,7 @@ class Explorer {
   #wake = 0;
   #alive: 0 | 1 | 2 = 1;
   #errorsLeft: number;
+  #hostLeft: number;
   #killsLeft: number;
   #stallsLeft: number;
   #path = "";
@@ -109,6 +117,7 @@ class Explorer {
     this.#options = options;
     this.#policy = { ...(options.policy ?? compilePolicy(explorerPolicyFile)), slowDrainUs: 0 };
     this.#errorsLeft = options.errors.length;
+    this.#hostLeft = options.host?.length ?? 0;
     this.#killsLeft = options.kills;
     this.#stallsLeft = options.stalls;
     const map = this.#rig.vm.map;
@@ -179,6 +188,7 @@ class Explorer {
     };
     const rig = this.#rig;
     if (node.errorsLeft > 0) go("error", () => this.#raise());
+    if (node.hostLeft > 0) go("host", () => this.#hostMoves());
     let othersCanAct = false;
     const other = (move: () => boolean) => (): boolean => {
       const moved = move();
@@ -222,7 +232,18 @@ class Explorer {
       if (!this.#options.interleave || step === DrainStep.woken) continue;
       go(`guest@${step}`, () => this.#cutIn(step, () => rig.guestAct()));
       if (node.errorsLeft > 0) go(`error@${step}`, () => this.#cutIn(step, () => this.#raise()));
+      if (node.hostLeft > 0) go(`host@${step}`, () => this.#cutIn(step, () => this.#hostMoves()));
     }
+  }
+
+  #hostMoves(): boolean {
+    const moves = this.#options.host ?? [];
+    const move = moves[moves.length - this.#hostLeft];
+    if (move === "back") {
+      if (!this.#rig.comeBack()) return false;
+    } else this.#rig.requestBack(move === "gone");
+    this.#hostLeft -= 1;
+    return true;
   }
 
   #raise(): boolean {
@@ -293,6 +314,7 @@ class Explorer {
       wake: this.#wake,
       alive: this.#alive,
       errorsLeft: this.#errorsLeft,
+      hostLeft: this.#hostLeft,
       killsLeft: this.#killsLeft,
       stallsLeft: this.#stallsLeft,
       depth,
@@ -310,6 +332,7 @@ class Explorer {
     this.#wake = node.wake;
     this.#alive = node.alive;
     this.#errorsLeft = node.errorsLeft;
+    this.#hostLeft = node.hostLeft;
     this.#killsLeft = node.killsLeft;
     this.#stallsLeft = node.stallsLeft;
     this.#path = node.path;
@@ -368,15 +391,23 @@ class Explorer {
     if (own(Scratch.unreported) === 1 && rig.stateName !== "resetting") {
       wrong("records are published and not reported");
     }
-    if (rig.get(FunctionBlock.resetPhase) === PHASE_REQUESTED) wrong("a reset is not taken up");
-    if ((rig.get(FunctionBlock.clearPhase) & 0xff) === PHASE_REQUESTED) {
+    if (rig.get(FunctionBlock.recoveryCommand) !== 0) wrong("an order is not taken");
+    if (own(Scratch.owedCount) > 0 && rig.ringRoom) wrong("an availability event is not told");
+    const gone = rig.stateName === "detached"; // CLP and MPCIFC answer by the guest's state
+    if (!gone && rig.get(FunctionBlock.resetPhase) === PHASE_REQUESTED)
+      wrong("a reset is not taken up");
+    if (!gone && (rig.get(FunctionBlock.clearPhase) & 0xff) === PHASE_REQUESTED) {
       wrong("a clear is not taken up");
     }
     const broken = own(Scratch.hostErrorStands) === 1 && rig.stateName !== "resetting";
-    if (broken && rig.guestState === FunctionState.ENABLED && rig.stateName !== "detached") {
+    // Who is asked to give a function up hears of its errors when it keeps it.
+    const going = rig.stateName === "detached" || rig.stateName === "unplugging";
+    if (broken && rig.guestState === FunctionState.ENABLED && !going) {
       wrong("the guest works with a function known to be broken");
     }
-    const untold = this.#ringRecords().some((record) => record.generation === rig.generation);
+    const untold = this.#ringRecords().some(
+      ({ kind, generation }) => (kind & 0xff) === CcdfKind.error && generation === rig.generation,
+    );
     if (rig.stateName === "operational" && untold) wrong("a record waits without a deadline");
   }
 
@@ -398,8 +429,13 @@ class Explorer {
     const key: (number | string)[] = [
       this.#alive,
       this.#errorsLeft,
+      this.#hostLeft,
       this.#killsLeft,
       this.#stallsLeft,
+      rig.host.handle() === 0 ? 1 : 0,
+      rig.get(FunctionBlock.recoveryCommand),
+      Math.min(rig.world(14), 1),
+      own(Scratch.told) === rig.generation + 1 ? 1 : 0,
       this.#wake === Number.POSITIVE_INFINITY ? "-" : Math.max(this.#wake - rig.clock.us, 0),
       rig.guestState,
       rig.get(FunctionBlock.recoveryState),
@@ -505,7 +541,7 @@ class Explorer {
     const open = booksBalance(readBooks(rig.vm, 0));
     if (open !== 0 && reads && !stopped) wrong(`${open} events have reached nobody`);
     for (const word of [FunctionBlock.resetPhase, FunctionBlock.clearPhase]) {
-      const phase = rig.get(word) & 0xff;
+      const phase = rig.guestState < FunctionState.DISABLED ? 0 : rig.get(word) & 0xff;
       if (phase === PHASE_REQUESTED || phase === PHASE_RUNNING) wrong("a vCPU waits for an answer");
     }
     if (rig.stateName === "operational") {
@@ -515,6 +551,7 @@ class Explorer {
       }
       if (rig.guestState > FunctionState.ENABLED) wrong("the guest's function is in error");
     }
+    if (this.#options.behaviour?.guestHeeds === true && reads && !stopped) this.#checkPlace(wrong);
     const givenUp = rig.stateName === "failed" || rig.stateName === "quarantined";
     if (givenUp && reads && !stopped) {
       if (rig.guestStep !== GuestStep.gaveUp)
@@ -522,10 +559,24 @@ class Explorer {
       if (rig.get(FunctionBlock.permanent) !== 1) wrong("not marked permanent");
     }
   }
+
+  /** The guest that follows availability events has the function where the host has it, and knows when not. */
+  #checkPlace(wrong: (what: string) => never): void {
+    const rig = this.#rig;
+    const gone = rig.guestStep === GuestStep.gone;
+    if (rig.stateName === "detached" && !gone) wrong("the guest was not told that it has gone");
+    if (rig.stateName !== "operational" || !gone) return;
+    if (rig.guestState === FunctionState.DISABLED) wrong("the guest was not told that it is back");
+  }
 }
 
 /** Scratch words that steer the machine. */
 const keyWords: readonly number[] = [
+  Scratch.opened,
+  Scratch.askedFrom,
+  Scratch.owedCount,
+  Scratch.owed,
+  Scratch.owed + 1,
   Scratch.unreported,
   Scratch.hostErrorStands,
   Scratch.starved,
@@ -544,5 +595,5 @@ const keyWords: readonly number[] = [
   Scratch.errorTimesNext,
 ];
 
-/** Words of the rig's world that steer it: broken … clearRunning, guest … patience. */
-const worldInKey = new Set([3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 19, 20]);
+/** Words of the rig's world that steer it: broken … clearRunning, guest … leaving. */
+const worldInKey = new Set([3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22]);

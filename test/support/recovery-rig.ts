@@ -3,13 +3,14 @@
  * tests drive by hand and the explorer drives exhaustively. The host and the guest keep every bit of their
  * state in the function's host area, so a copy of the memory is a copy of the world.
  */
-import { isFmbCode, isPermanentCode, Pec } from "../../src/abi/ccdf.ts";
+import { AvailabilityPec, isFmbCode, isPermanentCode, Pec } from "../../src/abi/ccdf.ts";
 import { CcdfFlag, CcdfKind, RequestKind } from "../../src/abi/records.ts";
 import { CCDF_RING_SLOTS, HOST_PENDING_MAX, REQUEST_RING_SLOTS } from "../../src/base/limits.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import {
   EAGAIN,
   EIO,
+  ENODEV,
   ENOMSG,
   HOST_PENDING,
   type HostFacts,
@@ -31,9 +32,11 @@ import {
   PHASE_IDLE,
   PHASE_REQUESTED,
   PHASE_RUNNING,
+  RecoveryCommand,
   stateOf,
   stateWord,
   VmBlock,
+  WORK_COMMAND,
   WORK_CREDIT,
   WORK_ERR,
   WORK_HOST,
@@ -74,6 +77,10 @@ const Word = {
   fetchedIds: 18, //   bit per error
   doubled: 19,
   patience: 20, //     0 = the guest never reads events
+  heeds: 21, //        1 = it follows availability events
+  // The host, once more
+  leaving: 22, //      1 = it has asked for the function and waits for the close
+  lastHandle: 23, //   of a function that has gone
   slots: 32, //        4 CCDFs of 8 words
 } as const;
 export const WORLD_WORDS = 64;
@@ -87,6 +94,8 @@ export const GuestStep = {
   gaveUp: 9,
   unblock: 10, // MPCIFC 9, then 7, where the host can clear the error in place
   clear: 11,
+  surrender: 12, // CLP disable, then SCLP deconfigure
+  gone: 13, //      it has no such function, or has it in standby
 } as const;
 
 export class ManualClock implements Clock {
@@ -113,6 +122,7 @@ export class RigHost implements HostFunction {
     return this.#rig.world(Word.handle) >>> 0;
   }
   open(): number {
+    if (this.handle() === 0) return -ENODEV;
     this.#rig.setWorld(Word.mediated, 1);
     return 0;
   }
@@ -121,6 +131,8 @@ export class RigHost implements HostFunction {
     const left = rig.world(Word.tail) - rig.world(Word.head);
     rig.setWorld(Word.head, rig.world(Word.tail));
     rig.setWorld(Word.mediated, 0);
+    rig.setWorld(Word.requests, 0);
+    if (rig.world(Word.leaving) === 1) rig.vanish();
     return left;
   }
   getError(slot: number): number {
@@ -142,6 +154,7 @@ export class RigHost implements HostFunction {
   }
   startReset(): number {
     const rig = this.#rig;
+    if (rig.world(Word.leaving) === 1) return -EIO;
     const refusals = rig.world(Word.resetRefusals);
     if (refusals > 0) {
       rig.setWorld(Word.resetRefusals, refusals - 1);
@@ -307,6 +320,11 @@ export class RecoveryRig {
   get hostResets(): number {
     return this.world(Word.resets);
   }
+  /** The guest's ring has room for another record. */
+  get ringRoom(): boolean {
+    const at = this.vm.map.ccdfRings[0] as number;
+    return new RingProducer(this.vm.words, at, CCDF_RING_SLOTS).reserve() >= 0;
+  }
   get resetRunning(): boolean {
     return this.world(Word.resetRunning) === 1;
   }
@@ -328,6 +346,7 @@ export class RecoveryRig {
     keepHandle?: boolean;
     clearError?: boolean;
     guestReads?: boolean;
+    guestHeeds?: boolean;
   }): void {
     this.setWorld(Word.resetRefusals, how.resetRefusals ?? 0);
     this.setWorld(Word.resetFailures, how.resetFailures ?? 0);
@@ -335,12 +354,14 @@ export class RecoveryRig {
     this.setWorld(Word.keepHandle, how.keepHandle === true ? 1 : 0);
     this.setWorld(Word.clearError, how.clearError === true ? 1 : 0);
     this.setWorld(Word.patience, how.guestReads === false ? 0 : 1);
+    this.setWorld(Word.heeds, how.guestHeeds === true ? 1 : 0);
   }
 
   /** An error of the function: queue, books and doorbell as Linux does it. Returns its id. */
   raise(pec: number = Pec.SERVAC, handle = this.world(Word.handle)): number {
     const id = this.world(Word.nextId);
     if (this.world(Word.mediated) === 0 && this.stateName === "detached") return -1; // the host's own
+    if (handle === 0) return -1; // it has gone
     this.setWorld(Word.nextId, id + 1);
     add(this.vm.words, this.block + FunctionBlock.errorsRaised, 1);
     const current = handle === this.world(Word.handle);
@@ -371,8 +392,36 @@ export class RecoveryRig {
   /** The host asks for the device back; with `gone` it has taken it already. */
   requestBack(gone = false): void {
     this.setWorld(Word.requests, this.world(Word.requests) + 1);
-    if (gone) this.setWorld(Word.handle, 0);
+    this.setWorld(Word.leaving, 1);
+    if (gone) this.vanish();
     this.ring(WORK_REQ);
+  }
+
+  /** Loads give ones, and a reset that runs ends with nobody. */
+  vanish(): void {
+    this.setWorld(Word.leaving, 0);
+    if (this.world(Word.handle) === 0) return;
+    this.setWorld(Word.lastHandle, this.world(Word.handle));
+    this.setWorld(Word.handle, 0);
+    this.setWorld(Word.resetRunning, 0);
+    this.setWorld(Word.clearRunning, 0);
+  }
+
+  /** The function is there again, once it is closed and no order stands in the worker's word; false before that. */
+  comeBack(): boolean {
+    const free = this.get(FunctionBlock.recoveryCommand) === RecoveryCommand.none;
+    if (this.world(Word.handle) !== 0 || this.world(Word.mediated) !== 0 || !free) return false;
+    this.appear();
+    this.set(FunctionBlock.recoveryCommand, RecoveryCommand.hostBack);
+    this.ring(WORK_COMMAND);
+    return true;
+  }
+
+  /** It is there, healthy and under a new handle. */
+  appear(): void {
+    this.setWorld(Word.leaving, 0);
+    this.setWorld(Word.handle, (this.world(Word.lastHandle) || FIRST_HANDLE) + 0x01000000);
+    this.setWorld(Word.broken, 0);
   }
 
   copyOut(counter: number, slot: number): void {
@@ -558,15 +607,45 @@ export class RecoveryRig {
   #readEvent(): void {
     const record = this.fetch();
     if (this.vmWord(VmBlock.seiPending) === 0) this.setWorld(Word.fetching, 1);
-    if (record === undefined || record.kind !== CcdfKind.error) return;
+    if (record === undefined) return;
+    if (record.kind === CcdfKind.availability && this.world(Word.heeds) === 1) {
+      this.#heed(record.pec);
+    }
+    if (record.kind !== CcdfKind.error) return;
     if (!record.repeat) {
       const bit = 1 << record.id;
       if ((this.fetchedIds & bit) !== 0) this.setWorld(Word.doubled, this.doubled + 1);
       this.setWorld(Word.fetchedIds, this.fetchedIds | bit);
     }
-    if (this.world(Word.guest) === GuestStep.gaveUp) return;
+    const step = this.world(Word.guest);
+    if (step === GuestStep.gaveUp || step === GuestStep.gone || step === GuestStep.surrender)
+      return;
     const first = this.host.clearError ? GuestStep.unblock : GuestStep.disable;
     this.setWorld(Word.guest, isPermanentCode(record.pec) ? GuestStep.gaveUp : first);
+  }
+
+  /** Linux's ways with availability events (zpci-guest.md 7.3). */
+  #heed(pec: number): void {
+    const gone = this.world(Word.guest) === GuestStep.gone;
+    const now = this.guestState;
+    const many = pec === AvailabilityPec.MANY_CHANGED;
+    if (pec === AvailabilityPec.DECONFIGURE_REQUEST) {
+      if (!gone) this.setWorld(Word.guest, GuestStep.surrender);
+    } else if (pec === AvailabilityPec.TO_CONFIGURED || (many && now === FunctionState.DISABLED)) {
+      if (gone) this.setWorld(Word.guest, GuestStep.enable);
+    } else if (!many || now < FunctionState.DISABLED) this.setWorld(Word.guest, GuestStep.gone);
+  }
+
+  /** CLP disable until it is not busy, then SCLP deconfigure. */
+  #surrender(): boolean {
+    if (this.guestState > FunctionState.DISABLED) {
+      const phase = this.get(FunctionBlock.resetPhase);
+      const code = this.clpDisable();
+      return code !== 0x0108 || this.get(FunctionBlock.resetPhase) !== phase;
+    }
+    if (this.guestState === FunctionState.DISABLED) this.deconfigure();
+    this.setWorld(Word.guest, GuestStep.gone);
+    return true;
   }
 
   /** MPCIFC 9 or 7, asked again until it is not busy; refused means the full reset. */
@@ -580,6 +659,8 @@ export class RecoveryRig {
 
   #recover(): boolean {
     switch (this.world(Word.guest)) {
+      case GuestStep.surrender:
+        return this.#surrender();
       case GuestStep.unblock:
         return this.#clearInPlace(9, GuestStep.clear);
       case GuestStep.clear:

@@ -1,4 +1,5 @@
 /** The recovery rig over the simulated Linux host: kernel, platform, worker and guest as objects on one thread. */
+import type { SimHostInterface } from "../../src/backend/sim/config.ts";
 import { RecoveryRig } from "./recovery-rig.ts";
 import { SimHost } from "./sim-host.ts";
 
@@ -17,9 +18,9 @@ export interface SimWorld extends World {
 export function simWorld(
   clearError: boolean,
   hook?: (step: number) => void,
-  abi = "merged",
+  host: SimHostInterface = { dialect: "zpci", abi: "merged" },
 ): SimWorld {
-  const sim = new SimHost([{ fid: 0x123, clearError, host: { dialect: "zpci", abi } }]);
+  const sim = new SimHost([{ fid: 0x123, clearError, host }]);
   const clock = { us: 0, nowUs: () => clock.us };
   const regions = sim.regions();
   let raised = 0;

@@ -225,11 +225,6 @@ export class HostArea {
     add(this.words, this.block + word, 1);
   }
 
-  /** A word of the function's block, as control would write it. */
-  setFunction(word: number, value: number): void {
-    store(this.words, this.block + word, value);
-  }
-
   /** A time kept in two words, low first. */
   time(low: number): number {
     return (this.get(low + 1) >>> 0) * 0x1_0000_0000 + (this.get(low) >>> 0);

@@ -4,7 +4,7 @@
  * first, 0x0304 does not; either way the unbind holds the state lock until the device is closed, and REQ is signalled
  * again and again until then.
  */
-import { add } from "../../shm/atomics.ts";
+import { add, compareExchange } from "../../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand, WORK_COMMAND, WORK_REQ } from "../../shm/blocks.ts";
 import { otherInstance } from "./ccdf-builder.ts";
 import type { SimFunctionConfig } from "./config.ts";
@@ -14,6 +14,8 @@ import { ErrorState, Hardware, type HostArea, HostBlock, powerOn } from "./host-
 
 /** Linux's vfio_unregister_group_dev asks again after this. */
 const REQUEST_AGAIN_US = 10_000_000;
+/** An operator's command that the worker has not taken yet is looked for again after this. */
+const COMMAND_AGAIN_US = 1000;
 
 const returnAs: Readonly<Record<PlugForm, number>> = {
   configured: RecoveryCommand.hostBack,
@@ -69,7 +71,14 @@ export class Presence {
     if (area.get(HostBlock.returnAs) === 0 || area.get(HostBlock.hardware) !== Hardware.ABSENT) {
       return false;
     }
+    if (nowUs < area.time(HostBlock.reqAgainLow)) return false;
     this.#appear();
+    if (!this.#announce()) {
+      this.#vanish();
+      area.setTime(HostBlock.reqAgainLow, nowUs + COMMAND_AGAIN_US);
+      return false;
+    }
+    area.setTime(HostBlock.reqAgainLow, 0);
     return true;
   }
 
@@ -97,9 +106,6 @@ export class Presence {
   /** Another slot, or the same: a fresh PCI function under a new handle. */
   #appear(): void {
     const area = this.#area;
-    const command = area.get(HostBlock.returnAs);
-    area.set(HostBlock.returnAs, 0);
-    area.count(FunctionBlock.hostMoves);
     area.set(HostBlock.handle, otherInstance(area.get(HostBlock.lastHandle) >>> 0, 1));
     area.set(HostBlock.errorState, ErrorState.normal);
     area.set(HostBlock.peFrozen, 0);
@@ -108,7 +114,18 @@ export class Presence {
     powerOn(area, this.#config);
     this.#device.reset();
     area.set(HostBlock.hardware, Hardware.NORMAL);
-    area.setFunction(FunctionBlock.recoveryCommand, command);
+  }
+
+  /** The worker is told; false while an order that it has not taken yet stands in the word. */
+  #announce(): boolean {
+    const area = this.#area;
+    const word = area.block + FunctionBlock.recoveryCommand;
+    const command = area.get(HostBlock.returnAs);
+    const { none } = RecoveryCommand;
+    if (compareExchange(area.words, word, none, command) !== none) return false;
+    area.set(HostBlock.returnAs, 0);
+    area.count(FunctionBlock.hostMoves);
     area.workerBell.ring(WORK_COMMAND);
+    return true;
   }
 }

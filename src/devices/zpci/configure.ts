@@ -13,12 +13,15 @@ const STATE_TRIES = 16;
 
 /** STANDBY -> DISABLED. Returns the SCLP response code. */
 export function configureFunction(target: ZpciFunction): number {
-  const seen = target.stateWord();
-  const code = cellOf(stateTable.configure, stateOf(seen));
-  if (code !== SclpCode.normal) return code;
-  if (!target.changeState(seen, FunctionState.DISABLED)) return SclpCode.noActionRequired;
-  target.post(RequestKind.guestConfigure, 0);
-  return SclpCode.normal;
+  for (let attempt = 0; attempt < STATE_TRIES; attempt++) {
+    const seen = target.stateWord();
+    const code = cellOf(stateTable.configure, stateOf(seen));
+    if (code !== SclpCode.normal) return code;
+    if (!target.changeState(seen, FunctionState.DISABLED)) continue;
+    target.post(RequestKind.guestConfigure, 0);
+    return SclpCode.normal;
+  }
+  return SclpCode.noActionRequired;
 }
 
 /** Any configured state -> STANDBY; a permanent error is forgotten. Returns the SCLP response code. */

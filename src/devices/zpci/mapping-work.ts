@@ -26,6 +26,8 @@ import type { ZpciFunction } from "./function.ts";
 import { nextPage, TableWalk, WALK_INVALID } from "./walk.ts";
 
 const PAGES_PER_HIGH = 0x10_0000;
+/** Translations looked at per instruction, however many of them are not mapped: one page table's worth. */
+const LOOKS_MAX = 256;
 const NO_RESOURCES = cc1(ModifyStatus.insufficientResources);
 
 /** A result of `advance` that is no outcome: the table is malformed at page `failedPage`; the PEC stands in the low bits. */
@@ -99,7 +101,7 @@ export class MappingWork {
     let cursor = from;
     let count = had;
     const base = Number(target.facts.startDma / 4096n);
-    while (count < MAP_BATCH_MAX && cursor < end) {
+    for (let looks = 0; looks < LOOKS_MAX && count < MAP_BATCH_MAX && cursor < end; looks++) {
       const high = Math.floor(cursor / PAGES_PER_HIGH) | 0;
       const low = ((cursor % PAGES_PER_HIGH) * 4096) | 0;
       const result = this.#walk.walk(iotaHigh, iotaLow, high, low);
@@ -119,7 +121,7 @@ export class MappingWork {
         count = put(target, count, cursor - base, 1, frame);
         cursor += 1;
       } else {
-        count = put(target, count, cursor - base, next - cursor, MAP_NOTHING);
+        count = putNothing(target, count, cursor - base, next - cursor);
         cursor = next;
       }
     }
@@ -153,4 +155,17 @@ function put(
   target.set(at + MapEntry.pages, pages);
   target.set(at + MapEntry.frame, frame);
   return count + 1;
+}
+
+/** Pages that are not mapped: with those right before them, if these are not mapped either. Returns the new count. */
+function putNothing(target: ZpciFunction, count: number, page: number, pages: number): number {
+  const before = FunctionBlock.mapEntries + (count - 1) * MapEntry.words;
+  const had = count === 0 ? 0 : target.get(before + MapEntry.pages);
+  const follows =
+    count > 0 &&
+    target.get(before + MapEntry.frame) === MAP_NOTHING &&
+    target.get(before + MapEntry.page) + had === page;
+  if (!follows) return put(target, count, page, pages, MAP_NOTHING);
+  target.set(before + MapEntry.pages, had + pages);
+  return count;
 }

@@ -8,7 +8,7 @@ import { Pec } from "../../abi/ccdf.ts";
 import { FMB_DMA_VALID, FMB_UPDATING, Fmb } from "../../abi/fmb.ts";
 import { encode } from "../../abi/layout.ts";
 import type { GuestMemory } from "../../ports/guest-memory.ts";
-import { load, store } from "../../shm/atomics.ts";
+import { compareExchange, load, store } from "../../shm/atomics.ts";
 import { FunctionBlock, stateOf } from "../../shm/blocks.ts";
 import { beginAccess, endAccess } from "../../shm/dma-activity.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
@@ -77,12 +77,22 @@ export class Measurement {
     const address = this.#address();
     if (address === 0) return 0;
     if (!this.#ram.contains(address, Fmb.size)) {
-      store(this.#words, this.#base + FunctionBlock.fmbLow, 0);
-      store(this.#words, this.#base + FunctionBlock.fmbHigh, 0);
+      this.#switchOff(address);
       return Pec.FMBA;
     }
     this.#write(address, nowUs);
     return 0;
+  }
+
+  /** Unless the guest has named another block meanwhile. */
+  #switchOff(address: number): void {
+    const halves = [
+      [FunctionBlock.fmbLow, address | 0],
+      [FunctionBlock.fmbHigh, Math.floor(address / 0x1_0000_0000) | 0],
+    ] as const;
+    for (const [word, half] of halves) {
+      if (compareExchange(this.#words, this.#base + word, half, 0) !== half) return;
+    }
   }
 
   nextEventUs(): number {

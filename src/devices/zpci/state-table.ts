@@ -134,9 +134,9 @@ export const differences: readonly {
     why: "the table walk serves them; the group still announces region-third only",
   },
   {
-    what: "RPCIT over more than 4096 table entries",
+    what: "RPCIT over more than 256 pages",
     qemu: "walks every page of the range",
-    ours: "drops every cached translation, looks at the first 4096 entries; a malformed one beyond is met by DMA",
+    ours: "drops every cached translation and looks at no entry; a malformed one is met by DMA",
     why: "an instruction takes bounded time, whatever range a guest names",
   },
   {

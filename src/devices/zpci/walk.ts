@@ -96,22 +96,19 @@ export class TableWalk {
   }
 
   /**
-   * Looks for a malformed entry among the translations of the pages [from, end), at most `entries` of them. Invalid
-   * ones are none.
+   * Looks for a malformed entry among the translations of the pages [from, end): as many entries as there are pages, at
+   * most. Invalid ones are none.
    * @returns 0, or the PEC with `failedPage`
    */
-  inspect(iotaHigh: number, iotaLow: number, from: number, end: number, entries: number): number {
+  inspect(iotaHigh: number, iotaLow: number, from: number, end: number): number {
     let page = from;
-    let left = entries;
-    while (left > 0 && page < end) {
+    while (page < end) {
       let result = this.walk(iotaHigh, iotaLow, addressHigh(page), addressLow(page));
-      left -= 1;
       if (this.level === LEVEL_PAGE) {
         // The rest of the page table without the way to it.
-        const stop = Math.min(end, nextBoundary(page, PAGES_PER_SEGMENT), page + left + 1);
+        const stop = Math.min(end, nextBoundary(page, PAGES_PER_SEGMENT));
         while (result <= 0 && page + 1 < stop) {
           page += 1;
-          left -= 1;
           result = this.#page((addressLow(page) >>> 12) & 0xff);
         }
       }

@@ -41,6 +41,35 @@ describe("the registry of interfaces", () => {
     ).toEqual(sizes);
   });
 
+  it("has the structures of vfio-uapi 1.2, 1.3, 1.6, 1.8, 1.9 and 5.1 that only describe, typed in", () => {
+    const described: readonly [string, string][] = [
+      ["vfio_group_status", "argsz@0:4 flags@4:4 = 8"],
+      [
+        "vfio_device_bind_iommufd",
+        "argsz@0:4 flags@4:4 iommufd@8:4 out_devid@12:4 token_uuid_ptr@16:8 = 24",
+      ],
+      ["vfio_device_attach_iommufd_pt", "argsz@0:4 flags@4:4 pt_id@8:4 pasid@12:4 = 16"],
+      ["iommu_ioas_alloc", "size@0:4 flags@4:4 out_ioas_id@8:4 = 12"],
+      [
+        "iommu_ioas_map",
+        "size@0:4 flags@4:4 ioas_id@8:4 __reserved@12:4 user_va@16:8 length@24:8 iova@32:8 = 40",
+      ],
+      ["iommu_ioas_unmap", "size@0:4 ioas_id@4:4 iova@8:8 length@16:8 = 24"],
+      ["vfio_pci_hot_reset_info", "argsz@0:4 flags@4:4 count@8:4 = 12"],
+      ["vfio_pci_dependent_device", "group_id@0:4 segment@4:2 bus@6:1 devfn@7:1 = 8"],
+      ["vfio_pci_hot_reset", "argsz@0:4 flags@4:4 count@8:4 = 12"],
+      ["vfio_region_info_cap_sparse_mmap", "header@0:8 nr_areas@8:4 reserved@12:4 = 16"],
+      ["vfio_region_sparse_mmap_area", "offset@0:8 size@8:8 = 16"],
+      ["vfio_iommu_type1_info_cap_iova_range", "header@0:8 nr_iovas@8:4 reserved@12:4 = 16"],
+      ["vfio_iova_range", "start@0:8 end@8:8 = 16"],
+      ["vfio_device_info_cap_pci_atomic_comp", "header@0:8 flags@8:4 reserved@12:4 = 16"],
+    ];
+    for (const [name, places] of described) {
+      const size = abiEntry(name, "merged")?.layout.size;
+      expect([name, `${fieldsOf(name, "merged").join(" ")} = ${size}`]).toEqual([name, places]);
+    }
+  });
+
   it("uses the kernel's field names", () => {
     expect(fieldsOf("vfio_device_feature_zpci_err", "v13")).toEqual([
       "version@0:1",

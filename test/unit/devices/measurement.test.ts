@@ -1,6 +1,7 @@
 /** Offsets and meanings: zpci-guest.md 11. The interval is the default group's, 4000 ms (zpci-guest.md 2.4). */
 import { describe, expect, it } from "vitest";
 import { Measurement } from "../../../src/devices/index.ts";
+import { store } from "../../../src/shm/atomics.ts";
 import { FunctionBlock, FunctionState } from "../../../src/shm/blocks.ts";
 import { type DeviceMachine, DMA_START, deviceMachine } from "../../support/device-machine.ts";
 
@@ -110,6 +111,21 @@ describe("the function measurement block", () => {
     expect(measurement.step(4 * SECOND_US)).toBe(0x002a);
     expect(measurement.step(8 * SECOND_US)).toBe(0);
     expect(machine.word(0, FunctionBlock.fmbLow)).toBe(0);
+  });
+
+  it("a block that the guest names while another is found outside storage stays", () => {
+    const { machine } = measured();
+    setMeasurement(machine, 0x7fff_fff0);
+    const block = (machine.vm.map.functionBlocks[0] as number) / 4;
+    const contains = (): boolean => {
+      store(machine.vm.words, block + FunctionBlock.fmbLow, FMB); // MPCIFC 10 on another thread
+      return false;
+    };
+    const ram = Object.create(machine.ram, { contains: { value: contains } });
+    const measurement = new Measurement(machine.vm, ram, 0, 0);
+    measurement.step(0);
+    expect(measurement.step(4 * SECOND_US)).toBe(0x002a); // of the first
+    expect(machine.word(0, FunctionBlock.fmbLow)).toBe(FMB);
   });
 
   it("ends with CLP disable", () => {

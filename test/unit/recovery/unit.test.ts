@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RequestKind } from "../../../src/abi/records.ts";
 import { booksBalance, readBooks } from "../../../src/machine/books.ts";
-import { EIO } from "../../../src/ports/host-function.ts";
+import { EBUSY, EIO } from "../../../src/ports/host-function.ts";
 import type { Policy } from "../../../src/recovery/policy.ts";
 import { compilePolicy, type PolicyFile } from "../../../src/recovery/policy-file.ts";
 import { repairAfterDeath } from "../../../src/recovery/repair.ts";
@@ -758,6 +758,69 @@ describe("operator", () => {
     expect(rig.fetch()).toMatchObject({ kind: 2, pec: 0x0301 });
   });
 
+  it("a function that has left sleeps until it is back, whoever rings meanwhile", () => {
+    const rig = new RecoveryRig();
+    const unit = rig.unit();
+    unit.step();
+    command(rig, RecoveryCommand.take);
+    unit.step();
+    expect(rig.stateName).toBe("detached");
+    rig.fetch(); // 0x0304: the guest's thread returns the credit and says what it did
+    expect(unit.rung()).toBe(true);
+    expect(unit.step()).toBe(Number.POSITIVE_INFINITY);
+    expect(unit.rung()).toBe(false);
+    // What an operator orders meanwhile is taken: the next order, and the function's return, wait for that.
+    command(rig, RecoveryCommand.pause);
+    unit.step();
+    expect([rig.get(FunctionBlock.recoveryCommand), unit.rung()]).toEqual([0, false]);
+    command(rig, RecoveryCommand.hostBack);
+    unit.step();
+    expect(rig.stateName).toBe("operational");
+  });
+
+  it("the successor of a worker that died while it told of a function's return leaves an enabled function alone", () => {
+    const rig = new RecoveryRig();
+    rig.behave({ guestHeeds: true });
+    const unit = rig.unit();
+    unit.step();
+    rig.requestBack(true);
+    unit.step();
+    rig.comeBack();
+    rig.set(FunctionBlock.killAtStep, 9); // the channel report of 0x0301
+    expect(() => unit.step()).toThrow();
+    for (let n = 0; n < 10; n++) rig.guestAct(); // 0x0304, 0x0301, CLP enable
+    expect(rig.guestState).toBe(FunctionState.ENABLED);
+    repairAfterDeath(rig.options());
+    settle(rig, rig.unit());
+    expect([rig.guestState, rig.stateName]).toEqual([FunctionState.ENABLED, "operational"]);
+  });
+
+  it("the successor of a worker that died with REQ taken from its bell looks for itself", () => {
+    const rig = new RecoveryRig();
+    const never = { ...rigPolicy, slowDrainUs: 0 };
+    const unit = rig.unit({ policy: never });
+    unit.step();
+    rig.requestBack();
+    rig.set(FunctionBlock.killAtStep, 1);
+    expect(() => unit.step()).toThrow();
+    repairAfterDeath(rig.options({ policy: never }));
+    rig.unit({ policy: never }).step();
+    expect(rig.stateName).toBe("unplugging");
+  });
+
+  it("a host that others have open is asked again in a while, whoever rings meanwhile", () => {
+    const rig = new RecoveryRig();
+    let busy = true;
+    rig.host.open = () => (busy ? -EBUSY : 0);
+    const unit = rig.unit();
+    rig.raise();
+    expect(unit.step()).toBe(1000);
+    expect(unit.rung()).toBe(false);
+    busy = false;
+    unit.step();
+    expect(rig.guestState).toBe(FunctionState.ERROR); // the event that waited is told
+  });
+
   it("a release tells the guest that the function was taken away and is configured again", () => {
     const rig = new RecoveryRig();
     const unit = rig.unit();
@@ -886,6 +949,7 @@ describe("operator", () => {
     unit.step();
     expect(rig.stateName).toBe("unplugging");
     rig.deconfigure();
+    rig.appear();
     unit.step();
     unit.step();
     expect(rig.stateName).toBe("operational");
@@ -936,7 +1000,7 @@ describe("operator", () => {
     unit.step();
     expect(rig.stateName).toBe("detached");
     expect(unit.ended).toBe(false); // the guest does not know yet
-    command(rig, RecoveryCommand.hostBack);
+    expect(rig.comeBack()).toBe(true);
     unit.step();
     const pecs: number[] = [];
     for (let n = 0; n < 200; n++) {

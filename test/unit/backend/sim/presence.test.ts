@@ -104,6 +104,25 @@ describe("a function that the host wants back (vfio-uapi.md 3.11)", () => {
   });
 });
 
+describe("a function that returns", () => {
+  it("does not take the place of an order that the worker has not read yet", () => {
+    const sim = new SimHost([
+      { fid: 1, present: false, faults: [at(100, { type: "plug", as: "configured" })] },
+    ]);
+    sim.setWord("recoveryCommand", RecoveryCommand.resume);
+    sim.runTo(100);
+    expect(sim.book("recoveryCommand")).toBe(RecoveryCommand.resume);
+    expect([sim.hardware(), sim.book("hostMoves")]).toEqual([Hardware.ABSENT, 0]);
+    sim.runTo(1100);
+    expect(sim.hardware()).toBe(Hardware.ABSENT);
+    sim.setWord("recoveryCommand", RecoveryCommand.none); // taken
+    sim.settle();
+    expect(sim.book("recoveryCommand")).toBe(RecoveryCommand.hostBack);
+    expect([sim.hardware(), sim.book("hostMoves")]).toEqual([Hardware.NORMAL, 1]);
+    expect(sim.platform.nextEventUs()).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
 describe("slots of the platform", () => {
   it("plays nothing for a slot without a function, and takes another function into it", () => {
     const sim = new SimHost([
