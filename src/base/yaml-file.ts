@@ -6,6 +6,7 @@ import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, vis
 import type { z } from "zod";
 import { type ErrorCode, ZmendError } from "./errors.ts";
 import { suggestion } from "./nearest.ts";
+import { plainIssues, wording } from "./wording.ts";
 
 /**
  * @param file the name to show in messages
@@ -31,7 +32,7 @@ export function parseYaml<S extends z.ZodType>(
   if (plain.problem !== undefined) {
     throw problems(code, [`${file}:${lines.linePos(plain.offset).line}: ${plain.problem}`]);
   }
-  const result = schema.safeParse(plain.value ?? {});
+  const result = schema.safeParse(plain.value ?? {}, { error: wording });
   if (result.success) return result.data;
   const lineOf = (path: readonly PropertyKey[]): number => {
     for (let depth = path.length; depth >= 0; depth--) {
@@ -49,17 +50,19 @@ export function parseYaml<S extends z.ZodType>(
     return isScalar(found) && found.range ? lines.linePos(found.range[0]).line : lineOf(path);
   };
   const known = schemaKeys(schema);
+  const found = plainIssues(result.error.issues).flatMap((issue) => {
+    if (issue.code !== "unrecognized_keys") {
+      return [{ line: lineOf(issue.path), text: `${keyName(issue.path)}${issue.message}` }];
+    }
+    return issue.keys.map((key) => ({
+      line: lineOfKey(issue.path, key),
+      text: `${keyName(issue.path)}unknown key '${key}'${suggestion(key, known)}`,
+    }));
+  });
+  found.sort((a, b) => a.line - b.line);
   throw problems(
     code,
-    result.error.issues.flatMap((issue) => {
-      if (issue.code === "unrecognized_keys") {
-        return issue.keys.map(
-          (key) =>
-            `${file}:${lineOfKey(issue.path, key)}: ${keyName(issue.path)}unknown key '${key}'${suggestion(key, known)}`,
-        );
-      }
-      return [`${file}:${lineOf(issue.path)}: ${keyName(issue.path)}${oneLine(issue.message)}`];
-    }),
+    found.map(({ line, text }) => `${file}:${line}: ${text}`),
   );
 }
 
@@ -121,6 +124,8 @@ function schemaKeys(
   for (const part of ["innerType", "element", "in", "out", "valueType"]) {
     schemaKeys(definition[part], seen, keys);
   }
+  const names = (definition["keyType"] as { def?: { entries?: object } } | undefined)?.def?.entries;
+  for (const name of Object.keys(names ?? {})) keys.add(name);
   const options = definition["options"];
   if (Array.isArray(options)) for (const option of options) schemaKeys(option, seen, keys);
   return keys;

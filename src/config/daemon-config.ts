@@ -12,17 +12,20 @@ import {
   type ConfigChecks,
   checkNvme,
   cpuAccel,
+  demandFile,
   demandName,
   duplicates,
+  entriesOf,
   faultCheck,
   faultShape,
   functionShape,
   guestMemory,
+  isFile,
   milliseconds,
   type Report,
   readConfigText,
-  reporter,
   sizeBetween,
+  together,
 } from "./parts.ts";
 
 /** VMs of one daemon: each has a socket and at least two threads. */
@@ -75,76 +78,72 @@ const restartSchema = z.strictObject({
 
 const workers = z.enum(["own", "shared"]);
 
-const vmSchema = z
-  .strictObject({
-    name: name.describe("the VM's name in commands, metrics and its QMP socket"),
-    fixture: z.string().optional().describe("a guest program that comes with zmend, by name"),
-    kernel: z.string().optional().describe("Linux kernel, bare-metal ELF64 or flat image"),
-    initrd: z.string().optional().describe("initial RAM disk for the kernel"),
-    append: z.string().optional().describe("command line for the kernel"),
-    memory: guestMemory.default(16 * 1024 ** 2).describe("guest memory, 1MiB to 3584MiB"),
-    cpu: z.string().default("zmend").describe("CPU model"),
-    accel: cpuAccel,
-    cpus: z
-      .number()
-      .int()
-      .min(1)
-      .max(VCPUS_MAX, `a guest has at most ${VCPUS_MAX} CPUs`)
-      .default(1)
-      .describe(`number of CPUs, 1 to ${VCPUS_MAX}`),
-    policy: z.string().default("mediated").describe("recovery policy: a name or a YAML file"),
-    autostart: z.boolean().default(true).describe("start with the daemon"),
-    startOrder: z
-      .number()
-      .int()
-      .min(0)
-      .max(1000)
-      .default(0)
-      .describe("smaller numbers start first; equal ones at the same time"),
-    startDelayMs: milliseconds
-      .max(3_600_000)
-      .default(0)
-      .describe("pause before this VM starts with the daemon"),
-    watchdog: z
-      .enum(watchdogActions)
-      .optional()
-      .describe("gives the guest a watchdog (DIAG 0x288): what happens when it fires"),
-    uidChecking: z.boolean().default(true).describe("whether the guest may take UIDs for unique"),
-    functionSlots: z
-      .number()
-      .int()
-      .min(0)
-      .max(FUNCTIONS_MAX)
-      .optional()
-      .describe("places for functions; four more than functions has entries without this"),
-    restart: restartSchema.prefault({}).describe("when a VM that ended by itself is started again"),
-    recovery: z
-      .strictObject({
-        workers: workers.optional().describe("instead of the daemon's recovery.workers"),
-      })
-      .prefault({})
-      .describe("how its functions are recovered"),
-    functions: z.array(functionSchema).max(FUNCTIONS_MAX).default([]).describe("its PCI functions"),
-  })
-  .check((context) => {
-    const vm = context.value;
-    const report = reporter(context);
-    duplicates(
-      vm.functions,
-      vm.uidChecking ? ["fid", "uid", "id"] : ["fid", "id"],
-      "functions",
-      report,
-    );
-    if (vm.functionSlots !== undefined && vm.functionSlots < vm.functions.length) {
-      report(["functionSlots"], `${vm.functions.length} functions need as many places`);
-    }
-    if ((vm.fixture === undefined) === (vm.kernel === undefined)) {
-      report([], "needs exactly one of fixture and kernel");
-    }
-    for (const key of ["initrd", "append"] as const) {
-      if (vm[key] !== undefined && vm.kernel === undefined) report([key], "needs kernel");
-    }
-  });
+const vmShape = z.strictObject({
+  name: name.describe("the VM's name in commands, metrics and its QMP socket"),
+  fixture: z.string().optional().describe("a guest program that comes with zmend, by name"),
+  kernel: z.string().optional().describe("Linux kernel, bare-metal ELF64 or flat image"),
+  initrd: z.string().optional().describe("initial RAM disk for the kernel"),
+  append: z.string().optional().describe("command line for the kernel"),
+  memory: guestMemory.default(16 * 1024 ** 2).describe("guest memory, 1MiB to 3584MiB"),
+  cpu: z.string().default("zmend").describe("CPU model"),
+  accel: cpuAccel,
+  cpus: z
+    .number()
+    .int()
+    .min(1)
+    .max(VCPUS_MAX, `a guest has at most ${VCPUS_MAX} CPUs`)
+    .default(1)
+    .describe(`number of CPUs, 1 to ${VCPUS_MAX}`),
+  policy: z.string().default("mediated").describe("recovery policy: a name or a YAML file"),
+  autostart: z.boolean().default(true).describe("start with the daemon"),
+  startOrder: z
+    .number()
+    .int()
+    .min(0)
+    .max(1000)
+    .default(0)
+    .describe("smaller numbers start first; equal ones at the same time"),
+  startDelayMs: milliseconds
+    .max(3_600_000)
+    .default(0)
+    .describe("pause before this VM starts with the daemon"),
+  watchdog: z
+    .enum(watchdogActions)
+    .optional()
+    .describe("gives the guest a watchdog (DIAG 0x288): what happens when it fires"),
+  uidChecking: z.boolean().default(true).describe("whether the guest may take UIDs for unique"),
+  functionSlots: z
+    .number()
+    .int()
+    .min(0)
+    .max(FUNCTIONS_MAX)
+    .optional()
+    .describe("places for functions; four more than functions has entries without this"),
+  restart: restartSchema.prefault({}).describe("when a VM that ended by itself is started again"),
+  recovery: z
+    .strictObject({
+      workers: workers.optional().describe("instead of the daemon's recovery.workers"),
+    })
+    .prefault({})
+    .describe("how its functions are recovered"),
+  functions: z.array(functionSchema).max(FUNCTIONS_MAX).default([]).describe("its PCI functions"),
+});
+const vmSchema = vmShape.check(together(checkTogether));
+
+function checkTogether(vm: z.output<typeof vmShape>, report: Report): void {
+  const { functions, functionSlots } = vm;
+  duplicates(functions, vm.uidChecking ? ["fid", "uid", "id"] : ["fid", "id"], "functions", report);
+  const places = Array.isArray(functions) ? functions.length : 0;
+  if (functionSlots !== undefined && functionSlots < places) {
+    report(["functionSlots"], `${places} functions need as many places`);
+  }
+  if ((vm.fixture === undefined) === (vm.kernel === undefined)) {
+    report([], "needs exactly one of fixture and kernel");
+  }
+  for (const key of ["initrd", "append"] as const) {
+    if (vm[key] !== undefined && vm.kernel === undefined) report([key], "needs kernel");
+  }
+}
 
 const daemonSchema = z
   .strictObject({
@@ -212,9 +211,7 @@ const daemonSchema = z
       .describe("bounds that no change of the VMs may exceed; without them the machine's own"),
     vms: z.array(vmSchema).min(1).max(VMS_MAX).describe("the virtual machines"),
   })
-  .check((context) => {
-    duplicates(context.value.vms, ["name"], "vms", reporter(context));
-  });
+  .check(together(({ vms }, report) => duplicates(vms, ["name"], "vms", report)));
 
 export type DaemonConfig = z.output<typeof daemonSchema>;
 export type DaemonVm = DaemonConfig["vms"][number];
@@ -223,7 +220,8 @@ export type RestartRule = DaemonVm["restart"];
 
 /** @throws ZmendError CONFIG_INVALID: every problem with file, line and key */
 export function parseDaemonConfig(text: string, file: string, checks?: ConfigChecks): DaemonConfig {
-  const schema = checks === undefined ? daemonSchema : daemonSchema.check(outerChecks(checks));
+  const schema =
+    checks === undefined ? daemonSchema : daemonSchema.check(together(outerChecks(checks)));
   return parseYaml(text, file, schema, "CONFIG_INVALID");
 }
 
@@ -239,25 +237,35 @@ export function daemonJsonSchema(): Record<string, unknown> {
   };
 }
 
-function outerChecks(checks: ConfigChecks): z.core.CheckFn<DaemonConfig> {
-  return (context) => {
-    const report = reporter(context);
-    for (const [index, vm] of context.value.vms.entries()) {
+function outerChecks(checks: ConfigChecks) {
+  return ({ vms }: DaemonConfig, report: Report): void => {
+    for (const [index, vm] of entriesOf(vms)) {
       checkVm(vm, checks, (path, message) => report(["vms", index, ...path], message));
     }
   };
 }
 
-function checkVm(vm: DaemonVm, { names, nvme }: ConfigChecks, report: Report): void {
+function checkVm(vm: DaemonVm, checks: ConfigChecks, report: Report): void {
+  const { names, nvme } = checks;
   demandName(names, "fixture", vm.fixture, ["fixture"], report);
   demandName(names, "CPU model", vm.cpu, ["cpu"], report);
-  demandName(names, "policy", vm.policy, ["policy"], report);
-  for (const [index, entry] of vm.functions.entries()) {
+  demandFile(checks, "kernel", vm.kernel, ["kernel"], report);
+  demandFile(checks, "initial RAM disk", vm.initrd, ["initrd"], report);
+  const policyAt = (policy: unknown, at: readonly PropertyKey[]): void => {
+    if (typeof policy !== "string") return;
+    if (isFile(policy)) demandFile(checks, "policy", policy, at, report);
+    else demandName(names, "policy", policy, at, report);
+  };
+  policyAt(vm.policy, ["policy"]);
+  for (const [index, entry] of entriesOf(vm.functions)) {
     const at = ["functions", index];
-    demandName(names, "policy", entry.policy, [...at, "policy"], report);
+    policyAt(entry.policy, [...at, "policy"]);
     checkNvme(entry, nvme, at, report);
-    for (const [number, fault] of entry.faults.entries()) {
-      demandName(names, "CCDF sequence", fault.ccdf, [...at, "faults", number, "ccdf"], report);
+    for (const [number, { ccdf }] of entriesOf(entry.faults)) {
+      const place = [...at, "faults", number, "ccdf"];
+      if (typeof ccdf !== "string") continue;
+      if (isFile(ccdf)) demandFile(checks, "CCDF sequence", ccdf, place, report);
+      else demandName(names, "CCDF sequence", ccdf, place, report);
     }
   }
 }

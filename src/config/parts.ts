@@ -3,7 +3,8 @@
  * that a file may use. Each schema here serves the demo, the daemon and the generated documentation; the text of
  * `describe` is what zmend.yaml(5) and the JSON Schema say. Units are in the key names.
  */
-import { readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { z } from "zod";
 import { hostInterfaces } from "../abi/zpci-err.ts";
 import { ZmendError } from "../base/errors.ts";
@@ -24,7 +25,8 @@ export function parseSize(text: string | number): number | undefined {
 
 /** A size between two bounds; `range` is how a message names them. */
 export function sizeBetween(least: number, most: number, range: string) {
-  return z.union([z.string(), z.number()]).transform((value, context) => {
+  const error = `expected a size such as 16MiB, ${range}`;
+  return z.union([z.string(), z.number()], { error }).transform((value, context) => {
     const bytes = parseSize(value);
     const message = bytes === undefined ? "expected a size such as 16MiB" : `expected ${range}`;
     if (bytes !== undefined && bytes >= least && bytes <= most) return bytes;
@@ -40,11 +42,15 @@ export const cpuAccel = z
   .default("interp")
   .describe("how the CPUs execute: interp, or jit: hot code as generated WebAssembly");
 
+/** IDs are written in hex, and so is their range. */
+const idError = ({ input }: { readonly input?: unknown }): string =>
+  `${input === undefined ? "is missing; " : ""}expected 0..0xffffffff${input === undefined ? "" : `, got ${JSON.stringify(input)}`}`;
+
 export const id32 = z
-  .number({ error: (issue) => `expected 0..0xffffffff, got ${JSON.stringify(issue.input)}` })
-  .int({ error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` })
-  .min(0, { error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` })
-  .max(u32Max, { error: (issue) => `expected 0..0xffffffff, got ${String(issue.input)}` });
+  .number({ error: idError })
+  .int({ error: idError })
+  .min(0, { error: idError })
+  .max(u32Max, { error: idError });
 
 export const milliseconds = z.number().min(0);
 
@@ -278,18 +284,40 @@ export const faultCheck: z.core.CheckFn<FaultStep> = (context) => {
 /** Adds one problem; the path is relative to the value that is being checked. */
 export type Report = (path: readonly PropertyKey[], message: string) => void;
 
+/**
+ * A check of what keys say together. It runs even where some of them were refused by themselves, so that one look tells
+ * everything: values may then be missing or of another type than theirs.
+ */
+export function together<T>(check: (value: T, report: Report) => void): z.core.$ZodCheck<T> {
+  return z.superRefine<T>(
+    (value, context) => {
+      if (typeof value !== "object" || value === null) return;
+      check(value, (path, message) =>
+        context.addIssue({ code: "custom", path: [...path], message }),
+      );
+    },
+    { when: () => true },
+  );
+}
+
+/** The entries of a list with their places, if it is one; those that the schema refused as a whole are left out. */
+export function entriesOf<T>(list: readonly T[]): [number, T][] {
+  if (!Array.isArray(list)) return [];
+  return [...list.entries()].filter(([, entry]) => typeof entry === "object" && entry !== null);
+}
+
 /** Two functions of one VM must not have the same id; `keys` are those that tell them apart. */
 export function duplicates<T extends object>(
-  entries: readonly T[],
+  list: readonly T[],
   keys: readonly (keyof T & string)[],
   place: string,
   report: Report,
 ): void {
   for (const key of keys) {
     const seen = new Map<unknown, number>();
-    for (const [index, entry] of entries.entries()) {
+    for (const [index, entry] of entriesOf(list)) {
       const value = entry[key];
-      if (value === undefined) continue;
+      if (typeof value !== "string" && typeof value !== "number") continue;
       const first = seen.get(value);
       if (first !== undefined) {
         const shown = typeof value === "number" ? `0x${value.toString(16)}` : `'${value}'`;
@@ -314,6 +342,8 @@ export interface ConfigChecks {
   readonly names: KnownNames;
   /** Every problem of a value as an NVMe controller, each as "nvme.path[0].key: what is wrong". */
   readonly nvme: (value: unknown) => readonly string[];
+  /** Where the files are that a config names; without it nobody looks for them. */
+  readonly folder?: string;
 }
 
 export function demandName(
@@ -323,9 +353,28 @@ export function demandName(
   path: readonly PropertyKey[],
   report: Report,
 ): void {
-  if (name === undefined || isFile(name) || names[kind].includes(name)) return;
+  if (typeof name !== "string" || isFile(name) || names[kind].includes(name)) return;
   const hint = suggestion(name, names[kind]);
   report(path, `${kind} '${name}' is unknown${hint}; name one of ${names[kind].join(", ")}`);
+}
+
+/** A file that a config names has to be there; paths are relative to the config's folder. */
+export function demandFile(
+  { folder }: ConfigChecks,
+  what: string,
+  path: unknown,
+  at: readonly PropertyKey[],
+  report: Report,
+): void {
+  if (folder === undefined || typeof path !== "string") return;
+  const file = resolve(folder, path);
+  try {
+    if (statSync(file).isFile()) accessSync(file, constants.R_OK);
+    else report(at, `${what} ${file} is no file; name one`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    report(at, `${what} ${file} cannot be read (${code}); name an existing file`);
+  }
 }
 
 export function isFile(name: string): boolean {
@@ -339,23 +388,13 @@ export function checkNvme(
   at: readonly PropertyKey[],
   report: Report,
 ): void {
-  if (entry.nvme === undefined) return;
+  if (typeof entry.nvme !== "object" || entry.nvme === null) return;
   if (entry.device !== "nvme") report([...at, "nvme"], "needs device: nvme");
   for (const problem of problemsOf(entry.nvme)) {
     const [, place = "nvme", message = problem] = /^(\S+?): (.*)$/.exec(problem) ?? [];
     const path = place.split(/[.[\]]+/).filter((part) => part !== "");
     report([...at, ...path.map((part) => (/^\d+$/.test(part) ? Number(part) : part))], message);
   }
-}
-
-/** Turns a check's context into a `Report`. */
-export function reporter(context: {
-  readonly value: unknown;
-  readonly issues: z.core.$ZodRawIssue[];
-}): Report {
-  return (path, message) => {
-    context.issues.push({ code: "custom", input: context.value, path: [...path], message });
-  };
 }
 
 export function readConfigText(file: string): string {

@@ -26,7 +26,8 @@ export function registerCompletion(program: Command): void {
     .addArgument(new Argument("<shell>", "the shell").choices(shells))
     .addHelpText(
       "after",
-      "\nbash: source <(zmend completion bash)    zsh: source <(zmend completion zsh)    fish: zmend completion fish | source",
+      "\nbash: source <(zmend completion bash)    zsh: source <(zmend completion zsh)    fish: zmend completion fish | source\n" +
+        "For good: put the output where the shell looks for it (zsh: as _zmend into a folder of $fpath).",
     )
     .action((shell: Shell) => {
       process.stdout.write(completionScript(program, shell));
@@ -36,9 +37,7 @@ export function registerCompletion(program: Command): void {
 export function completionScript(program: Command, shell: Shell): string {
   const nodes = walk(program, []);
   if (shell === "fish") return fish(nodes);
-  return shell === "bash"
-    ? bash(nodes)
-    : `autoload -U +X bashcompinit && bashcompinit\n${bash(nodes)}`;
+  return shell === "zsh" ? zsh(nodes) : bash(nodes);
 }
 
 function walk(command: Command, path: readonly string[]): Node[] {
@@ -69,6 +68,26 @@ function walk(command: Command, path: readonly string[]): Node[] {
   return [node, ...command.commands.flatMap((child) => walk(child, [...path, child.name()]))];
 }
 
+/** Cases of a shell's `case "$at $word"` that follow the typed words down to the command they name. */
+function descent(nodes: readonly Node[]): string {
+  return nodes
+    .filter((node) => node.path !== "")
+    .map((node) => {
+      const parent = node.path.split(" ").slice(0, -1).join(" ");
+      const name = node.path.split(" ").at(-1);
+      return `      "${parent} ${name}") at="${node.path}" ;;`;
+    })
+    .join("\n");
+}
+
+/** Options that take a value nobody can list: files, for want of something better. */
+function fileOptions(nodes: readonly Node[]): string[] {
+  const flags = nodes.flatMap((node) =>
+    node.options.filter(({ value, choices }) => value && choices.length === 0),
+  );
+  return [...new Set(flags.map(({ flag }) => flag))].sort();
+}
+
 function bash(nodes: readonly Node[]): string {
   const words = (node: Node): string =>
     [
@@ -81,42 +100,83 @@ function bash(nodes: readonly Node[]): string {
       .filter((option) => option.choices.length > 0)
       .map((option) => `    "${node.path} ${option.flag}") words="${option.choices.join(" ")}" ;;`),
   );
-  const files = [
-    ...new Set(
-      nodes.flatMap((node) =>
-        node.options
-          .filter((option) => option.value && option.choices.length === 0)
-          .map((option) => option.flag),
-      ),
-    ),
-  ].sort();
   return `# bash completion of zmend; made by 'zmend completion bash'
 _zmend() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" path="" words="" word
+  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" at="" words="" word
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$path $word" in
-${nodes
-  .filter((node) => node.path !== "")
-  .map((node) => {
-    const parent = node.path.split(" ").slice(0, -1).join(" ");
-    const name = node.path.split(" ").at(-1);
-    return `      "${parent} ${name}") path="${node.path}" ;;`;
-  })
-  .join("\n")}
+    case "$at $word" in
+${descent(nodes)}
     esac
   done
-  case "$path $previous" in
+  case "$at $previous" in
 ${values.join("\n")}
-    ${files.map((flag) => `*" ${flag}"`).join("|")}) COMPREPLY=($(compgen -f -- "$current")); return ;;
+    ${fileOptions(nodes)
+      .map((flag) => `*" ${flag}"`)
+      .join("|")}) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   if [ -z "$words" ]; then
-    case "$path" in
+    case "$at" in
 ${nodes.map((node) => `      "${node.path}") words="${words(node)}" ;;`).join("\n")}
     esac
   fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
 complete -o default -F _zmend zmend
+`;
+}
+
+function zsh(nodes: readonly Node[]): string {
+  const quote = (name: string, text: string): string =>
+    `'${`${name}:${text.replace(/\n/g, " ")}`.replace(/'/g, "'\\''")}'`;
+  const list = (entries: readonly string[]): string => `(${entries.join(" ")})`;
+  const cases = nodes.map((node) => {
+    const commands = node.commands.map(({ name, summary }) => quote(name, summary));
+    const options = node.options.map(({ flag, summary }) => quote(flag, summary));
+    return `    "${node.path}") commands=${list(commands)} choices=${list(node.choices)} options=${list(options)} ;;`;
+  });
+  const values = nodes.flatMap((node) =>
+    node.options
+      .filter(({ choices }) => choices.length > 0)
+      .map(
+        ({ flag, choices }) =>
+          `    "${node.path} ${flag}") compadd -- ${choices.join(" ")}; return ;;`,
+      ),
+  );
+  return `#compdef zmend
+# zsh completion of zmend; made by 'zmend completion zsh'
+_zmend() {
+  local at="" word previous="\${words[CURRENT-1]}"
+  local -a commands choices options
+  for word in "\${(@)words[2,CURRENT-1]}"; do
+    case "$at $word" in
+${descent(nodes)}
+    esac
+  done
+  case "$at $previous" in
+${values.join("\n")}
+    ${fileOptions(nodes)
+      .map((flag) => `*" ${flag}"`)
+      .join("|")}) _files; return ;;
+  esac
+  case "$at" in
+${cases.join("\n")}
+  esac
+  if [[ "\${words[CURRENT]}" == -* ]]; then
+    _describe -o option options
+  elif (( \${#commands} )); then
+    _describe command commands
+  elif (( \${#choices} )); then
+    compadd -- "\${(@)choices}"
+  else
+    _files
+  fi
+}
+if [[ "\${funcstack[1]}" == _zmend ]]; then
+  _zmend "$@"
+else
+  (( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
+  compdef _zmend zmend
+fi
 `;
 }
 

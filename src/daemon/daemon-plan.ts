@@ -1,10 +1,17 @@
 /** From the daemon's config to what its supervisor builds: spec, boot source and rules of each VM. */
 import { dirname, resolve } from "node:path";
-import { checkDisks } from "../backend/sim/index.ts";
+import { checkDisks, type NvmeInput } from "../backend/sim/index.ts";
 import { wallClockMs } from "../base/clock.ts";
+import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
 import { FUNCTIONS_MAX } from "../base/limits.ts";
-import { type DaemonConfig, type DaemonVm, readDaemonConfig } from "../config/daemon-config.ts";
+import {
+  type DaemonConfig,
+  type DaemonFunction,
+  type DaemonVm,
+  readDaemonConfig,
+} from "../config/daemon-config.ts";
+import { type FaultStep, isFile } from "../config/parts.ts";
 import { checkCapacity, demandOf } from "../control/daemon/capacity.ts";
 import type { PlannedFunction, VmPlan } from "../control/daemon/managed-vm.ts";
 import { type GuestSource, imageSum } from "../control/journal/index.ts";
@@ -28,16 +35,30 @@ export interface LoadedConfig {
 
 /** Everything that can be wrong with a config on this machine is said before anything starts. @throws ZmendError */
 export function loadDaemonConfig(file: string): LoadedConfig {
-  const config = readDaemonConfig(file, configChecks());
+  const config = readDaemonConfig(file, configChecks(dirname(resolve(file))));
   const plans = planDaemon(config, file);
-  for (const plan of plans) checkDisks(plan.functions.map((entry) => entry.config));
+  // One image may have one writer, whichever VMs have it.
+  checkDisks(plans.flatMap((plan) => plan.functions.map((entry) => entry.config)));
   checkCapacity(demandOf(plans.map((plan) => plan.spec)), config.limits);
   return { config, plans };
 }
 
-/** @throws ZmendError for an image, policy or CCDF file that is missing or wrong */
+/** @throws ZmendError for images, policies and CCDF files that are missing or wrong, each VM's first one named */
 export function planDaemon(config: DaemonConfig, file: string): DaemonVmPlan[] {
-  return config.vms.map((vm) => planVm(vm, config, dirname(resolve(file))));
+  const refused: ZmendError[] = [];
+  const plans = config.vms.flatMap((vm) => {
+    try {
+      return [planVm(vm, config, dirname(resolve(file)))];
+    } catch (error) {
+      if (!(error instanceof ZmendError)) throw error;
+      refused.push(error);
+      return [];
+    }
+  });
+  const [first] = refused;
+  if (first === undefined) return plans;
+  if (refused.length === 1) throw first;
+  throw new ZmendError(first.code, [...new Set(refused.map(({ message }) => message))].join("\n"));
 }
 
 /** Paths in a config are relative to the file that names them. */
@@ -56,7 +77,7 @@ function planVm(vm: DaemonVm, whole: DaemonConfig, folder: string): DaemonVmPlan
       },
     };
   };
-  const all = plannedFunctions(vm);
+  const all = plannedFunctions(vm, at);
   const spec = {
     ...specOf(vm, all, folder),
     vcpuNice: whole.vcpuNice,
@@ -70,7 +91,7 @@ function planVm(vm: DaemonVm, whole: DaemonConfig, folder: string): DaemonVmPlan
     startOrder: vm.startOrder,
     startDelayMs: vm.startDelayMs,
     restart: vm.restart,
-    guest: guestOf(vm, read()),
+    guest: guestOf(vm, read(), at),
     // A machine of its own each time: the files may have changed, the time of day has.
     build: async (current) =>
       new VmController({ spec: { ...current, epochMs: wallClockMs() }, boot: read() }),
@@ -86,12 +107,29 @@ function planVm(vm: DaemonVm, whole: DaemonConfig, folder: string): DaemonVmPlan
 /** Room for functions that operators plug later. */
 const SPARE_SLOTS = 4;
 
-function plannedFunctions(vm: DaemonVm): PlannedFunction[] {
+type Locate = (path: string) => string;
+
+function plannedFunctions(vm: DaemonVm, at: Locate): PlannedFunction[] {
   return vm.functions.map((entry, index) => ({
     id: entry.id ?? `fn-${hex(entry.fid, 8).slice(2)}`,
     fid: entry.fid,
-    config: planFunction(entry, index, entry.faults),
+    config: planFunction(located(entry, at), index, entry.faults.map(locatedFault(at))),
   }));
+}
+
+function locatedFault(at: Locate) {
+  return (fault: FaultStep): FaultStep =>
+    fault.ccdf !== undefined && isFile(fault.ccdf) ? { ...fault, ccdf: at(fault.ccdf) } : fault;
+}
+
+/** The function with absolute paths of its disk images. */
+function located(entry: DaemonFunction, at: Locate): DaemonFunction {
+  const disks = (entry.nvme as NvmeInput | undefined)?.namespaces;
+  if (disks === undefined) return entry;
+  const namespaces = disks.map((disk) =>
+    disk.file === undefined ? disk : { ...disk, file: at(disk.file) },
+  );
+  return { ...entry, nvme: { ...entry.nvme, namespaces } };
 }
 
 function specOf(vm: DaemonVm, all: readonly PlannedFunction[], folder: string): VmSpec {
@@ -121,14 +159,13 @@ function specOf(vm: DaemonVm, all: readonly PlannedFunction[], folder: string): 
 }
 
 function policyAt(nameOrFile: string, folder: string): Policy {
-  const isFile = nameOrFile.includes("/") || /\.ya?ml$/.test(nameOrFile);
-  return loadPolicy(isFile ? resolve(folder, nameOrFile) : nameOrFile);
+  return loadPolicy(isFile(nameOrFile) ? resolve(folder, nameOrFile) : nameOrFile);
 }
 
-function guestOf(vm: DaemonVm, boot: BootSource): GuestSource {
+function guestOf(vm: DaemonVm, boot: BootSource, at: Locate): GuestSource {
   return {
     ...(vm.fixture === undefined ? { kernel: boot.file } : { fixture: vm.fixture }),
-    ...(vm.initrd === undefined ? {} : { initrd: vm.initrd }),
+    ...(vm.initrd === undefined ? {} : { initrd: at(vm.initrd) }),
     ...(vm.append === undefined ? {} : { append: vm.append }),
     sha256: imageSum(boot.image),
   };

@@ -3,6 +3,7 @@
  * opened once and handed every machine as it is built.
  */
 import type { Logger } from "pino";
+import { hex } from "../base/hex.ts";
 import type { DaemonConfig } from "../config/daemon-config.ts";
 import type { Attachment } from "../control/daemon/managed-vm.ts";
 import type { StatePaths } from "../control/daemon/state-dir.ts";
@@ -46,11 +47,7 @@ export class DaemonServices {
       journal: () => journal.status(),
     };
     this.#metrics = createMetrics(sources);
-    const operator = (record: OperatorRecord): void => {
-      const { vm, fid, command, by } = record;
-      log.info({ vm, fid, command, by }, "operator command");
-      journal.command(record);
-    };
+    const operator = (record: OperatorRecord): void => this.#operator(record);
     const injection = injects ? { injection: { token: newToken(), operator } } : {};
     this.#page = createPage({ ...sources, ...injection });
     this.#undo.push(() => journal.close());
@@ -123,7 +120,9 @@ export class DaemonServices {
       async (control) => this.#metrics.attach(control),
       async (control) => this.#page.attach(control),
       async (control) => {
-        const qmp = createQmpServer(control);
+        const qmp = createQmpServer(control, {
+          onOperation: (operation) => this.#operator({ vm: plan.name, by: "qmp", ...operation }),
+        });
         this.#qmp.add(qmp);
         await qmp.listen({ path: this.paths.qmp(plan.name) });
         return () => {
@@ -132,6 +131,14 @@ export class DaemonServices {
         };
       },
     ];
+  }
+
+  /** What somebody did by another way than the control socket. */
+  #operator(record: OperatorRecord): void {
+    const { vm, fid, command, by, detail } = record;
+    const of = fid === undefined ? {} : { fid: hex(fid, 8) };
+    this.#log.info({ vm, ...of, command, by, ...detail }, "operator command");
+    this.#journal.command(record);
   }
 
   /** For the ready line, which only who started the daemon reads: the page's token is in it. */

@@ -1,5 +1,5 @@
 /** `zmend daemon`: reads the config, says everything that is wrong with it on this machine, and runs it. */
-import { stateDirOf } from "./client.ts";
+import { show, stateDirOf } from "./client.ts";
 import { loadDaemonConfig } from "./daemon-plan.ts";
 import { DaemonRun } from "./daemon-run.ts";
 import { EXIT_DONE } from "./failure.ts";
@@ -9,6 +9,7 @@ export interface DaemonOptions {
   readonly config: string;
   readonly stateDir?: string;
   readonly checkConfig?: boolean;
+  readonly json?: boolean;
   readonly pretty?: boolean;
   readonly logLevel?: string;
 }
@@ -21,7 +22,8 @@ export async function daemon(options: DaemonOptions): Promise<number> {
   if (options.checkConfig === true) {
     const { vms } = loaded.config;
     const functions = vms.reduce((sum, vm) => sum + vm.functions.length, 0);
-    process.stdout.write(`${options.config}: good; ${vms.length} VMs, ${functions} functions\n`);
+    const report = { file: options.config, vms: vms.length, functions };
+    show(report, options, ({ file }) => `${file}: good; ${vms.length} VMs, ${functions} functions`);
     return EXIT_DONE;
   }
   const log = createLog(options.logLevel ?? loaded.config.logLevel, options.pretty === true);

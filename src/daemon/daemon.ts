@@ -11,6 +11,7 @@ export function registerDaemon(program: Command): void {
     .requiredOption("--config <file>", "VMs, functions, rules and limits (zmend.yaml(5))")
     .option("--state-dir <dir>", "sockets, pid file, lock and journal (ZMEND_STATE_DIR)")
     .option("--check-config", "say what is wrong with the config, and end")
+    .option("--json", "with --check-config: print one JSON object; the ready line is JSON anyway")
     .option("--pretty", "logs for people instead of JSON lines")
     .addOption(
       new Option("--log-level <level>", "instead of the config's logLevel").choices([...logLevels]),

@@ -67,9 +67,18 @@ export function recordLine({ seq, timeMs, vm, fid, kind, ...rest }: JournalRecor
 export function recordText({ seq, timeMs, vm, fid, kind, detail }: JournalRecord): string {
   const where = `${vm === "" ? "daemon" : vm}${fid === undefined ? "" : ` ${hex(fid, 8)}`}`;
   const facts = Object.entries(detail)
-    .map(([key, value]) => `${key} ${typeof value === "object" ? "…" : String(value)}`)
+    .map(([key, value]) => `${key} ${factText(value)}`)
     .join(" ");
   return `${String(seq).padStart(8)}  ${isoTime(timeMs)}  ${where.padEnd(20)}  ${kind.padEnd(17)} ${facts}`;
+}
+
+/** Whole machines do not fit into a line. */
+const FACT_MAX = 100;
+
+function factText(value: unknown): string {
+  if (typeof value !== "object") return String(value);
+  const text = JSON.stringify(value);
+  return text.length > FACT_MAX ? "…" : text;
 }
 
 export function journalPath(path: string | undefined, options: { stateDir?: string }): string {

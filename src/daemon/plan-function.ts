@@ -24,9 +24,10 @@ import { policyNames } from "../recovery/index.ts";
 
 const errnoByName = { EAGAIN, EIO } as const;
 
-/** What a config may name, and what its NVMe controllers may be. */
-export function configChecks(): ConfigChecks {
+/** What a config may name, and what its NVMe controllers may be; `folder`: where the files are that it names. */
+export function configChecks(folder?: string): ConfigChecks {
   return {
+    ...(folder === undefined ? {} : { folder }),
     names: {
       fixture: fixtureNames(),
       "Linux kernel": linuxFixtureNames(),

@@ -19,13 +19,6 @@ const label = z
     "expected letters, digits, dots, hyphens, underscores",
   );
 
-function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
-  return z.enum(values, {
-    error: (issue) =>
-      `expected one of ${values.join(", ")}, got '${String(issue.input)}'${suggestion(String(issue.input), values)}`,
-  });
-}
-
 // Distributions -----------------------------------------------------------------------------------------------
 
 type Shape = Readonly<Record<string, readonly [low: number, high: number]>>;
@@ -176,7 +169,7 @@ const arrivals = z
 
 const errorSource = z.strictObject({
   arrivals,
-  scope: oneOf(faultScopes).default("function"),
+  scope: z.enum(faultScopes).default("function"),
   share: probability.default(1),
   spreadMs: distribution(MS).optional(),
   pecs: pecs.default({ "0x003a": 1 }),
@@ -221,7 +214,7 @@ const scenario = z
   );
 export type ScenarioFile = z.output<typeof scenario>;
 
-const times = z.partialRecord(oneOf(stages), distribution(MS));
+const times = z.partialRecord(z.enum(stages), distribution(MS));
 
 /** What `zmend experiment fit` writes, and a guest's `timesFile:` names. */
 export const timesFileSchema = z.strictObject({
@@ -235,8 +228,8 @@ const guest = z
   .strictObject({
     label: label.optional(),
     machine: z.string().min(1).max(4096).optional(),
-    kernel: oneOf(kernelNames).optional(),
-    driver: oneOf(driverNames as [string, ...string[]]).optional(),
+    kernel: z.enum(kernelNames).optional(),
+    driver: z.enum(driverNames as [string, ...string[]]).optional(),
     timesMs: times.optional(),
     timesFile: z.string().min(1).optional(),
   })
@@ -305,13 +298,13 @@ export const experimentSchema = z.strictObject({
   repetitions: z.number().int().min(1).max(1_000_000_000),
   stop: z
     .strictObject({
-      metric: oneOf(metricNames as [string, ...string[]]),
+      metric: z.enum(metricNames as [string, ...string[]]),
       narrowerThan: z.number().positive(),
       atLeast: z.number().int().min(minimumRepetitions).default(minimumRepetitions),
       every: z.number().int().min(1).default(1),
     })
     .optional(),
-  metrics: z.array(oneOf(metricNames as [string, ...string[]])).min(1),
+  metrics: z.array(z.enum(metricNames as [string, ...string[]])).min(1),
   baseline: z.string().optional(),
   deadlineSeconds: z.number().positive().max(31_536_000).default(60),
   scenarios: z.array(scenario).min(1).max(100),

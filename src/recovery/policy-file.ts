@@ -17,22 +17,12 @@ const milliseconds = z.number().min(1).max(3_600_000);
 /** Reset failures have no next reset or injection to fall back on. */
 const resetFailureSteps = ["quarantine", "unplug", "stop-vm", "fail"] as const;
 
-function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
-  return z.enum(values, {
-    error: (issue) =>
-      `expected one of ${values.join(", ")}, got '${String(issue.input)}'${suggestion(
-        String(issue.input),
-        values,
-      )}`,
-  });
-}
-
 export const policySchema = z.strictObject({
   version: z.literal(1),
   name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "expected lower-case letters, digits and hyphens"),
   summary: z.string().min(1),
-  onError: oneOf(onErrorChoices),
-  onResetFailure: oneOf(resetFailureSteps).default("fail"),
+  onError: z.enum(onErrorChoices),
+  onResetFailure: z.enum(resetFailureSteps).default("fail"),
   /** Every state that waits for somebody has a deadline. */
   deadlineMs: z.strictObject({
     "awaiting-guest": milliseconds,
@@ -49,7 +39,7 @@ export const policySchema = z.strictObject({
   escalation: z
     .array(
       z.strictObject({
-        step: oneOf(policySteps),
+        step: z.enum(policySteps),
         times: z.number().int().min(1).max(1000).default(1),
       }),
     )

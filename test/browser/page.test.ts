@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Browser, Page as Tab } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createHttp, type HttpService } from "../../src/control/http/service.ts";
-import { createPage, newToken } from "../../src/control/page/index.ts";
+import { createPage, newToken, type PageOptions } from "../../src/control/page/index.ts";
 import { FunctionBlock } from "../../src/shm/blocks.ts";
 import { launchChromium, needsChromium, withoutChromium } from "../support/chromium.ts";
 import { VmControlDouble } from "../support/vm-control-double.ts";
@@ -37,9 +37,10 @@ interface Served {
   readonly address: string;
 }
 
-async function serve(): Promise<Served> {
+async function serve(journal?: PageOptions["journal"]): Promise<Served> {
   const vms = [new VmControlDouble("alpha", [1, 2]), new VmControlDouble("beta", [3])];
-  const page = createPage({ vms: () => vms, intervalMs: 50, injection: { token } });
+  const kept = journal === undefined ? {} : { journal };
+  const page = createPage({ vms: () => vms, intervalMs: 50, injection: { token }, ...kept });
   for (const vm of vms) page.attach(vm);
   const { contentSecurityPolicy } = page;
   const routes = page.routes();
@@ -251,6 +252,39 @@ describe(`the page in Chromium${needsChromium}`, () => {
       await tab.click('button[aria-label="Inject into function 0x00000003 of beta"]');
       await tab.waitForSelector("text=The token is wrong; use the one that the daemon printed");
       expect(vms[1]?.injected).toEqual([]);
+    },
+  );
+
+  it.skipIf(withoutChromium)(
+    "says in red what the journal has lost, on a narrow screen as well",
+    async () => {
+      const healthy = { directory: "", segments: 1, bytes: 9, written: 5, nextSeq: 6, queued: 0 };
+      let lost = 0;
+      const served = await serve(() => ({
+        ...healthy,
+        lost,
+        ...(lost > 0 ? { problem: "ENOSPC" } : {}),
+      }));
+      const { tab } = await open(served.address, served.service.url);
+      await tab.setViewportSize({ width: 390, height: 844 });
+      expect(await tab.locator("[role=alert]").count()).toBe(0);
+      lost = 1234;
+      const banner = tab.locator("[role=alert]");
+      await banner.waitFor();
+      expect(await banner.textContent()).toMatch(
+        /The journal has lost 1234 records\. +It cannot be written now \(ENOSPC\)\. The guests go on/,
+      );
+      const looks = await tab.evaluate(
+        'getComputedStyle(document.querySelector("[role=alert]")).color',
+      );
+      expect(looks).toBe("rgb(179, 18, 29)");
+      const wide = await tab.evaluate("document.documentElement.scrollWidth - innerWidth");
+      expect(wide).toBeLessThanOrEqual(0);
+      const folder = process.env["ZMEND_SCREENSHOTS"];
+      if (folder === undefined) return;
+      tell(served);
+      await tab.waitForSelector("td:has-text('quarantined')");
+      await tab.screenshot({ path: join(folder, "page-narrow.png"), fullPage: true });
     },
   );
 

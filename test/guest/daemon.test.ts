@@ -17,6 +17,12 @@ import {
 } from "../support/daemon.ts";
 import { QmpClient } from "../support/qmp-client.ts";
 
+interface JournalLine {
+  readonly vm: string;
+  readonly fid?: number;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
 const daemons: TestDaemon[] = [];
 afterEach(async () => {
   for (const daemon of daemons.splice(0)) await daemon.remove();
@@ -217,6 +223,34 @@ describe("a running daemon", () => {
     });
     expect(text).toMatch(/^\{"QMP": /);
     expect(text).toMatch(/"status": "running"/);
+  });
+
+  it("writes down what QMP's clients do, as it does for its own", async () => {
+    const client = await QmpClient.ready(join(daemon.state, "qmp", "alpha.sock"));
+    await client.execute("x-zmend-set-policy", { policy: "mediated", id: "alpha-1" });
+    await client.execute("x-zmend-inject-error", { id: "alpha-1", pec: 0x3a, stale: true });
+    client.socket.destroy();
+    const words = "journal show --vm alpha --kind operator-command --json".split(" ");
+    for (;;) {
+      const lines = (await daemon.zmend(...words)).stdout.trim().split("\n");
+      const acts = lines.map((line) => JSON.parse(line) as JournalLine);
+      const byQmp = acts.filter(({ detail }) => detail["by"] === "qmp");
+      if (byQmp.length < 2) continue;
+      expect(acts.map(({ detail }) => detail["command"])).toContain("vm-restore");
+      expect(byQmp).toMatchObject([
+        {
+          vm: "alpha",
+          fid: 2,
+          detail: { command: "x-zmend-set-policy", arguments: { id: "alpha-1" } },
+        },
+        {
+          vm: "alpha",
+          fid: 2,
+          detail: { command: "x-zmend-inject-error", arguments: { stale: true } },
+        },
+      ]);
+      return;
+    }
   });
 
   it("serves metrics and a page on loopback", async () => {
@@ -461,6 +495,24 @@ describe("zmend daemon", () => {
     expect(await daemon.stop()).toBe(0);
   });
 
+  it("of two that start at the same time on one state directory one serves, the other says why not", async () => {
+    const daemon = newDaemon(daemonConfig(["one"]));
+    const other = newDaemon(daemonConfig(["one"]));
+    daemon.launch();
+    other.launch("--state-dir", daemon.state);
+    const lines = (): string[] => [daemon.stdout, other.stdout].filter((text) => text !== "");
+    const ends = Promise.race([daemon.ended(), other.ended()]);
+    expect(await ends).toBe(3);
+    const refused = daemon.child?.exitCode === 3 ? daemon : other;
+    expect(refused.stderr).toMatch(
+      /zmend: (A|Another) zmend daemon .*runs on state directory .*; stop it or choose another one/,
+    );
+    const served = refused === daemon ? other : daemon;
+    await served.until(() => served.stdout.includes("\n"));
+    expect(lines()).toHaveLength(1);
+    expect(await served.stop()).toBe(0);
+  });
+
   it("logs lines for people with --pretty", async () => {
     const daemon = newDaemon(daemonConfig(["one"]));
     await daemon.start("--pretty");
@@ -510,6 +562,15 @@ describe("zmend daemon", () => {
         return ["--state-dir", join(daemon.folder, "taken")];
       },
       /^zmend: .*control\.sock .*no socket.*\n$/,
+    ],
+    [
+      "something else in a QMP socket's place",
+      (daemon: TestDaemon) => {
+        mkdirSync(join(daemon.folder, "taken", "qmp"), { recursive: true, mode: 0o700 });
+        writeFileSync(join(daemon.folder, "taken", "qmp", "one.sock"), "");
+        return ["--state-dir", join(daemon.folder, "taken")];
+      },
+      /^zmend: .*qmp\/one\.sock .*no socket.*\n$/,
     ],
   ])("refuses %s with status 3", async (_, words, message) => {
     const daemon = newDaemon(daemonConfig(["one"]));
@@ -578,6 +639,10 @@ describe("zmend daemon", () => {
     expect(stdout).toMatch(/^JOURNAL: \d+ records lost/m);
     const ready = JSON.parse(daemon.stdout.split("\n")[0] ?? "") as Ready;
     expect(await (await fetch(ready.metrics)).text()).toMatch(/^zmend_journal_\w*lost\w* [1-9]/m);
+    const view = (await (await fetch(new URL("/view", ready.page))).json()) as {
+      readonly journal: { readonly lost: number; readonly problem?: string };
+    };
+    expect(view.journal.lost).toBeGreaterThan(0);
     const rows = await daemon.untilAsked<FunctionReport[]>(
       ["function", "list", "one"],
       (list) => list[0]?.errorsRaised === errors,

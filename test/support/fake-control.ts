@@ -18,7 +18,7 @@ export function fakeSpec(name: string, functions = 0): VmSpec {
 }
 
 export class FakeControl implements Partial<VmControl> {
-  readonly spec: VmSpec;
+  spec: VmSpec;
   readonly calls: string[] = [];
   readonly #listeners = new Set<(event: VmEvent) => unknown>();
   #state: RunState = "prelaunch";
@@ -71,6 +71,7 @@ export class FakeControl implements Partial<VmControl> {
 
   async setPolicy(policy: Policy): Promise<void> {
     this.calls.push(`policy ${policy.name}`);
+    this.spec = { ...this.spec, policies: this.spec.functions.map(() => policy) };
   }
 
   powerdown(): void {

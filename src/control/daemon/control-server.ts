@@ -7,6 +7,7 @@ import type { Server, Socket } from "node:net";
 import { z } from "zod";
 import { type ErrorCode, ZmendError } from "../../base/errors.ts";
 import { suggestion } from "../../base/nearest.ts";
+import { plainIssues, wording } from "../../base/wording.ts";
 import { listenUnix } from "../unix-socket.ts";
 import { JsonLines, REQUEST_MAX_BYTES } from "./lines.ts";
 
@@ -169,9 +170,9 @@ class Connection {
       const hint = suggestion(name, Object.keys(commands));
       throw new ZmendError("USAGE", `The daemon has no command '${name}'${hint}.`);
     }
-    const parsed = command.arguments.safeParse(values);
+    const parsed = command.arguments.safeParse(values, { error: wording });
     if (!parsed.success) {
-      const problems = parsed.error.issues.map((issue) =>
+      const problems = plainIssues(parsed.error.issues).map((issue) =>
         issue.path.length === 0 ? issue.message : `${issue.path.join(".")}: ${issue.message}`,
       );
       throw new ZmendError("USAGE", `${name}: ${problems.join("; ")}.`);

@@ -7,7 +7,7 @@ import { monotonicNowUs } from "../../base/clock.ts";
 import { ZmendError } from "../../base/errors.ts";
 import type { RestartRule } from "../../config/daemon-config.ts";
 import type { RunState, VmControl, VmEvent } from "../../machine/vm-control.ts";
-import type { VmSpec } from "../../machine/vm-spec.ts";
+import { policyOf, type VmSpec } from "../../machine/vm-spec.ts";
 import type { Policy } from "../../recovery/index.ts";
 
 /** What the daemon's config says of a VM, ready to build. */
@@ -188,11 +188,18 @@ export class ManagedVm {
   setPolicy(policy: Policy, fid?: number): Promise<void> {
     return this.#exclusive(async () => {
       await this.#control.setPolicy(policy, fid);
-      const policies = this.#spec.functions.map((config, index) =>
-        fid === undefined || config.fid === fid ? policy : this.#spec.policies?.[index],
-      );
-      this.#spec = { ...this.#spec, policies };
     });
+  }
+
+  /** The plan with the policies that are in force, whoever has set them. */
+  #specNow(): VmSpec {
+    const { spec } = this.#control;
+    const policies = this.#spec.functions.map(({ fid }, index) => {
+      const at = spec.functions.findIndex((config) => config.fid === fid);
+      return at < 0 ? this.#spec.policies?.[index] : policyOf(spec, at);
+    });
+    this.#spec = { ...this.#spec, policies };
+    return this.#spec;
   }
 
   pause(): Promise<void> {
@@ -207,7 +214,7 @@ export class ManagedVm {
   restore(file: string): Promise<void> {
     return this.#exclusive(async () => {
       // What cannot be read must not cost the machine that runs.
-      const next = await this.plan.restore(this.#spec, file);
+      const next = await this.plan.restore(this.#specNow(), file);
       this.#cancelRestart();
       this.#wantedDown = true;
       await this.#control.stop();
@@ -241,7 +248,7 @@ export class ManagedVm {
   }
 
   async #rebuild(): Promise<void> {
-    const next = await this.plan.build(this.#spec);
+    const next = await this.plan.build(this.#specNow());
     await this.#control.stop();
     await this.#replace(next);
   }

@@ -148,7 +148,7 @@ export class Journal {
       kind: "operator-command",
       ...(at === undefined ? {} : { timeUs: at }),
       ...(attached === undefined ? {} : { instructions: attached.instructions() }),
-      detail: { command, by, ...detail },
+      detail: { ...detail, command, by },
     });
     if (attached !== undefined) this.#notePolicies(attached);
   }

@@ -5,6 +5,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import { ZmendError } from "../../base/errors.ts";
+import { wording } from "../../base/wording.ts";
 import type { VmControl } from "../../machine/vm-control.ts";
 import { type HttpAnswer, type HttpRequest, say } from "../http/service.ts";
 import type { OperatorRecord } from "../journal/index.ts";
@@ -52,7 +53,7 @@ export async function inject(
   const body = await request.body(BODY_MAX_BYTES);
   if (body === undefined)
     return say(413, `The body must not be longer than ${BODY_MAX_BYTES} bytes.`);
-  const parsed = requestSchema.safeParse(json(body));
+  const parsed = requestSchema.safeParse(json(body), { error: wording });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     return say(

@@ -52,6 +52,14 @@ export interface QmpHost {
   readonly quit: () => void;
 }
 
+/** What a client has done to the machine: a command that was carried out, and what it was given. */
+export interface QmpOperation {
+  readonly command: string;
+  /** Of the function that it was done to. */
+  readonly fid?: number;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
 /** One call of a command. */
 export interface Call {
   readonly host: QmpHost;
@@ -68,6 +76,8 @@ export interface Command {
   readonly features?: readonly string[];
   /** Changes the machine: one such command at a time, whoever sent it. */
   readonly exclusive?: boolean;
+  /** An operator's act, to be remembered. */
+  readonly operates?: boolean;
   readonly run: (args: unknown, call: Call) => unknown;
 }
 
@@ -84,6 +94,7 @@ export function command<A = Record<never, never>, R = unknown>(row: {
   readonly oob?: boolean;
   readonly features?: readonly string[];
   readonly exclusive?: boolean;
+  readonly operates?: boolean;
   readonly run: (args: A, call: Call) => R | Promise<R> | void | Promise<void>;
 }): Command {
   const { run, ...rest } = row;

@@ -8,7 +8,7 @@ import type { Readable, Writable } from "node:stream";
 import { UNPLUG_DEADLINE_MS } from "../../machine/hot-plug.ts";
 import type { VmControl } from "../../machine/vm-control.ts";
 import { Chardevs } from "./chardevs.ts";
-import type { BlockNode, Command, CommandLineParameter, QmpHost } from "./command.ts";
+import type { BlockNode, Command, CommandLineParameter, QmpHost, QmpOperation } from "./command.ts";
 import { commandTable } from "./commands/index.ts";
 import { builtinCatalogue, type DeviceCatalogue } from "./device-catalogue.ts";
 import { Devices, type ZpciDevice } from "./devices.ts";
@@ -49,6 +49,8 @@ export interface QmpServerOptions {
     readonly parameters: readonly CommandLineParameter[];
   }[];
   readonly endRules?: Partial<EndRules>;
+  /** Told of every act of a client, once it was carried out. */
+  readonly onOperation?: (operation: QmpOperation) => void;
   /** What `quit` does after its answer and the SHUTDOWN event; it stops the VM without this. */
   readonly onQuit?: () => void;
 }
@@ -101,6 +103,7 @@ class ControlServer implements QmpServer {
   readonly #sockets = new Set<Socket>();
   readonly #events: Events;
   readonly #unsubscribe: () => void;
+  readonly #onOperation: (operation: QmpOperation) => void;
   #schema: JsonText | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #shutdownTold = false;
@@ -111,6 +114,7 @@ class ControlServer implements QmpServer {
     this.#events = new Events((line) => {
       for (const client of this.#clients) client.event(line);
     });
+    this.#onOperation = options.onOperation ?? (() => {});
     const devices = new Devices(control, options.zpci ?? []);
     const recent = new RecentEntries();
     this.host = {
@@ -281,11 +285,26 @@ class ControlServer implements QmpServer {
   ): Promise<unknown> {
     const checked = command.arguments.check(args, "");
     const call = { host: this.host, afterReply };
-    if (command.exclusive !== true) return command.run(checked, call);
-    // One command that changes the machine after the other, whoever sent them.
-    const turn = this.#turn.then(() => command.run(checked, call));
+    // Read before: a function that is taken away has no id afterwards.
+    const operation = command.operates === true ? this.#operation(command, checked) : undefined;
+    const result = await this.#inTurn(command, () => command.run(checked, call));
+    if (operation !== undefined) this.#onOperation(operation);
+    return result;
+  }
+
+  /** One command that changes the machine after the other, whoever sent them. */
+  #inTurn(command: Command, run: () => unknown): unknown {
+    if (command.exclusive !== true) return run();
+    const turn = this.#turn.then(run);
     this.#turn = turn.catch(() => {});
     return turn;
+  }
+
+  #operation({ name }: Command, given: unknown): QmpOperation {
+    const arguments_ = given as Readonly<Record<string, unknown>>;
+    const status = this.host.control?.functions().find(({ id }) => id === arguments_["id"]);
+    const detail = Object.keys(arguments_).length === 0 ? {} : { arguments: { ...arguments_ } };
+    return { command: name, ...(status === undefined ? {} : { fid: status.fid }), detail };
   }
 }
 

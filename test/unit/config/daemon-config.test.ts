@@ -1,5 +1,7 @@
 /** The daemon's config: what it means, and that everything wrong with one is said at once, with line and path. */
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
   daemonJsonSchema,
@@ -66,13 +68,60 @@ vms:
     restart: { when: sometimes }
 `);
     expect(problems).toEqual([
-      expect.stringMatching(/^d\.yaml:3: metrics\.port: /),
-      expect.stringMatching(/^d\.yaml:7: vms\[0\]\.memory: expected 1MiB\.\.3584MiB, got '8GiB'$/),
+      "d.yaml:2: unknown key 'logLvel' (did you mean 'logLevel'?)",
+      "d.yaml:3: metrics.port: expected a whole number from 0 to 65535, got 70000",
       expect.stringMatching(
-        /^d\.yaml:9: vms\[0\]\.functions\[0\]\.fid: expected 0\.\.0xffffffff, got -1$/,
+        /^d\.yaml:6: vms\[0\]\.fixture: fixture 'zrecvr' is unknown \(did you mean 'zrecover'\?\)/,
       ),
-      expect.stringMatching(/^d\.yaml:13: vms\[1\]\.restart\.when: /),
-      expect.stringMatching(/^d\.yaml:2: unknown key 'logLvel' \(did you mean 'logLevel'\?\)$/),
+      "d.yaml:7: vms[0].memory: expected 1MiB..3584MiB, got '8GiB'",
+      "d.yaml:9: vms[0].functions[0].fid: expected 0..0xffffffff, got -1",
+      expect.stringMatching(
+        /^d\.yaml:10: vms\[0\]\.functions\[1\]\.policy: policy 'mediatd' is unknown \(did you mean 'mediated'/,
+      ),
+      "d.yaml:11: vms[1].name: 'one' is already taken by vms[0]",
+      "d.yaml:13: vms[1].restart.when: expected one of never, on-crash, on-failure, always, got 'sometimes'",
+    ]);
+  });
+
+  it("whose parts are none of what they should be is refused all the same, not a mistake of ours", () => {
+    expect(
+      problemsOf("version: 1\nvms: [7, { name: [], functions: { fid: 1 } }, { functions: [7] }]"),
+    ).toEqual([
+      "d.yaml:2: vms[0]: expected a mapping of keys to values, got 7",
+      "d.yaml:2: vms[1].name: expected text that matches ^[a-z0-9][a-z0-9._-]{0,31}$, got an empty list",
+      "d.yaml:2: vms[1].functions: expected a list of at most 64 entries, got a mapping",
+      "d.yaml:2: vms[1]: needs exactly one of fixture and kernel",
+      "d.yaml:2: vms[2].name: is missing; expected text",
+      "d.yaml:2: vms[2].functions[0]: expected a mapping of keys to values, got 7",
+      "d.yaml:2: vms[2]: needs exactly one of fixture and kernel",
+    ]);
+    expect(problemsOf("version: 1\nvms: 7")).toEqual([
+      "d.yaml:2: vms: expected a list of 1 to 256 entries, got 7",
+    ]);
+  });
+
+  it("names every file that is not there, from the config's folder", () => {
+    const folder = mkdtempSync(join(tmpdir(), "zmend-config-"));
+    writeFileSync(join(folder, "vmlinuz"), "");
+    const text = `version: 1
+vms:
+  - name: one
+    kernel: vmlinuz
+    initrd: none.cpio
+    policy: none.yaml
+    functions: [{ fid: 1, uid: 1, faults: [{ atMs: 1, ccdf: ./none.json }] }]
+`;
+    let message = "";
+    try {
+      parseDaemonConfig(text, "d.yaml", configChecks(folder));
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    rmSync(folder, { recursive: true });
+    expect(message.split("\n").map((line) => line.replaceAll(folder, "F"))).toEqual([
+      "d.yaml:5: vms[0].initrd: initial RAM disk F/none.cpio cannot be read (ENOENT); name an existing file",
+      "d.yaml:6: vms[0].policy: policy F/none.yaml cannot be read (ENOENT); name an existing file",
+      "d.yaml:7: vms[0].functions[0].faults[0].ccdf: CCDF sequence F/none.json cannot be read (ENOENT); name an existing file",
     ]);
   });
 

@@ -121,7 +121,7 @@ describe("an experiment file", () => {
     [
       "a probability above 1",
       "    host: { refused: 1.5 }",
-      "t.yaml:12: scenarios[0].host.refused: Too big: expected number to be <=1",
+      "t.yaml:12: scenarios[0].host.refused: expected a number from 0 to 1, got 1.5",
     ],
     [
       "bounds in the wrong order",

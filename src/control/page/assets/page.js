@@ -66,15 +66,17 @@ function usePage() {
 
 function JournalFacts({ journal }) {
   if (journal === undefined) return null;
-  const { written, lost, bytes, problem } = journal;
-  const size = `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
-  const failing = problem !== undefined || lost > 0;
-  return html`<p class=${failing ? "bad" : ""} role=${failing ? "alert" : undefined}>
-    Journal: ${written} records, ${size}${
-      failing
-        ? html`, <strong>${lost} lost${problem === undefined ? "" : ` (${problem})`}</strong>`
-        : ""
-    }
+  const { written, bytes } = journal;
+  return html`<p>Journal: ${written} records, ${(bytes / 1024 ** 2).toFixed(1)} MiB</p>`;
+}
+
+function JournalLoss({ journal }) {
+  const { lost = 0, problem } = journal ?? {};
+  if (lost === 0 && problem === undefined) return null;
+  const why =
+    problem === undefined ? "It is being written again." : `It cannot be written now (${problem}).`;
+  return html`<p class="banner" role="alert">
+    <strong>The journal has lost ${lost} records.</strong> ${why} The guests go on.
   </p>`;
 }
 
@@ -249,6 +251,7 @@ function Page() {
       </label>
       <${JournalFacts} journal=${view?.journal} />
     </header>
+    <${JournalLoss} journal=${view?.journal} />
     ${
       mayInject &&
       html`<form class="token" onSubmit=${(event) => event.preventDefault()}>

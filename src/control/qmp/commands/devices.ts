@@ -144,6 +144,7 @@ export const deviceCommands: readonly Command[] = [
     summary: "plug a device: driver, id and the driver's properties",
     arguments: struct({ driver: str, bus: optional(str), id: optional(str) }, { open: true }),
     exclusive: true,
+    operates: true,
     run: (args, { host }) => addDevice(host, args),
   }),
   command({
@@ -152,6 +153,7 @@ export const deviceCommands: readonly Command[] = [
       "ask the guest to give a device up; an event tells the end; after a refusal it is taken",
     arguments: struct({ id: str }),
     exclusive: true,
+    operates: true,
     run: ({ id }, { host }) => {
       const control = machineOf(host);
       if (host.devices.forgetWaiting(id)) {

@@ -56,6 +56,7 @@ export const qomCommands = [
     summary: "set a property",
     arguments: struct({ path: str, property: str, value: any }),
     exclusive: true,
+    operates: true,
     run: async ({ path, property, value }, { host }) => {
       const found = nodeAt(host, path);
       const row = Object.hasOwn(found.properties, property)

@@ -69,6 +69,7 @@ export const recoveryCommands = [
       stale: optional(bool),
     }),
     features: UNSTABLE,
+    operates: true,
     run: ({ id, pec, faddr, count, stale }, { host }) => {
       const control = machineOf(host);
       const request = {
@@ -118,6 +119,7 @@ export const recoveryCommands = [
     arguments: struct({ policy: str, id: optional(str) }),
     features: UNSTABLE,
     exclusive: true,
+    operates: true,
     run: async ({ policy, id }, { host }) => {
       const control = machineOf(host);
       const fid = id === undefined ? undefined : host.devices.function(id).fid;
@@ -187,6 +189,7 @@ export const recoveryCommands = [
       command: enumeration(["reset", "quarantine", "release", "unplug", "stop-vm"]),
     }),
     features: UNSTABLE,
+    operates: true,
     run: ({ id, command: name }, { host }) =>
       machineOf(host).command(host.devices.function(id).fid, name),
   }),
@@ -196,6 +199,7 @@ export const recoveryCommands = [
     arguments: struct({ file: str }),
     features: UNSTABLE,
     exclusive: true,
+    operates: true,
     run: ({ file }, { host }) => machineOf(host).save(file),
   }),
   command({
@@ -204,6 +208,7 @@ export const recoveryCommands = [
     arguments: struct({ file: str }),
     features: UNSTABLE,
     exclusive: true,
+    operates: true,
     run: ({ file }, { host }) => machineOf(host).load(file),
   }),
 ];

@@ -29,6 +29,7 @@ export const runCommands = [
     name: "stop",
     summary: "stop the CPUs",
     exclusive: true,
+    operates: true,
     run: async (_, { host }) => {
       const control = machineOf(host);
       if (control.runState() === "running") await control.pause();
@@ -38,6 +39,7 @@ export const runCommands = [
     name: "cont",
     summary: "let the CPUs go on",
     exclusive: true,
+    operates: true,
     run: async (_, { host }) => {
       const control = machineOf(host);
       const state = control.runState();
@@ -55,16 +57,19 @@ export const runCommands = [
     name: "system_reset",
     summary: "system reset and IPL",
     exclusive: true,
+    operates: true,
     run: (_, { host }) => machineOf(host).reset(),
   }),
   command({
     name: "system_powerdown",
     summary: "ask the guest to shut down",
+    operates: true,
     run: (_, { host }) => machineOf(host).powerdown(),
   }),
   command({
     name: "quit",
     summary: "end the VM",
+    operates: true,
     run: (_, { host, afterReply }) => {
       afterReply(() => {
         host.shutdown("host-qmp-quit");
@@ -75,12 +80,14 @@ export const runCommands = [
   command({
     name: "inject-nmi",
     summary: "restart interruption on the first CPU",
+    operates: true,
     run: (_, { host }) => machineOf(host).nmi(),
   }),
   command({
     name: "watchdog-set-action",
     summary: "what happens when the guest's watchdog fires",
     arguments: struct({ action: enumeration(watchdogActions) }),
+    operates: true,
     run: ({ action }, { host }) => machineOf(host).setWatchdogAction(action),
   }),
 ];
