@@ -21,6 +21,9 @@ struct machine_info {
 	char loadparm[8]; /* EBCDIC as the machine gives it */
 };
 
+/* The number that LOADPARM's digits make; 0 if it has none. */
+u64 loadparm_number(const struct machine_info *info);
+
 /* Sets event masks and reads the machine's description. Needs cpu_init() first. */
 void sclp_init(struct machine_info *info);
 /* Sets the event masks again (somebody may have changed them). */

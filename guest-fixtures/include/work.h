@@ -5,6 +5,9 @@
 
 #include "function.h"
 
+/* Milliseconds between two rounds of a function that is well; 0: as short as while one is being recovered. */
+void work_pause(u64 ms);
+
 /*
  * Does what is due: starts a round, or finishes a transfer whose interruption (or time-out) has come.
  * Returns 0, or the result that stopped the work (`work.trouble` names the access).

@@ -22,7 +22,9 @@
 #define PAGE_INVALID 0x400UL
 #define PAGE_PROTECTED 0x200UL
 
-#define SEGMENT_BYTES 0x100000UL
+#define REGION_SHIFT 31
+#define SEGMENT_SHIFT 20
+#define SEGMENT_BYTES (1UL << SEGMENT_SHIFT)
 #define APERTURE_BYTES (64 * SEGMENT_BYTES)
 /* Page indices in the segment. The buffers of two pages lie apart, so an overrun meets no mapping. */
 #define SOURCE_PAGE 0x10
@@ -126,13 +128,31 @@ static u32 control_patiently(struct function *f, u32 operation, struct fib *fib)
 	return result;
 }
 
+/* The addresses that the machine lets the function use: nobody looks at entries for any other. */
+static u64 aperture_end(const struct function *f)
+{
+	return min_u64(f->about.dma_end, f->about.dma_start + APERTURE_BYTES - 1);
+}
+
+/* A table whose entries cover 1 << shift bytes each, as far as the aperture reaches into it, all invalid. */
+static u64 *alloc_table(const struct function *f, u32 shift)
+{
+	u64 first = f->about.dma_start >> shift, last = aperture_end(f) >> shift;
+	u64 entries = (first ^ last) >> 11 ? TABLE_BYTES / 8 : (last & 0x7ff) + 1;
+	u64 *table = alloc(entries * 8, TABLE_BYTES), i;
+
+	for (i = 0; table && i < entries; i++)
+		table[i] = ENTRY_INVALID;
+	return table;
+}
+
 static int alloc_translation(struct function *f)
 {
 	u8 *frames;
 	u32 i;
 
-	f->region_table = alloc(TABLE_BYTES, TABLE_BYTES);
-	f->segment_table = alloc(TABLE_BYTES, TABLE_BYTES);
+	f->region_table = alloc_table(f, REGION_SHIFT);
+	f->segment_table = alloc_table(f, SEGMENT_SHIFT);
 	f->page_table = alloc(PAGE_TABLE_BYTES, PAGE_TABLE_BYTES);
 	frames = alloc(4 * PAGE_SIZE, PAGE_SIZE);
 	f->measurement = alloc(256, 256);
@@ -143,8 +163,6 @@ static int alloc_translation(struct function *f)
 	f->source_pages[1] = frames;
 	f->target_pages[0] = frames + 3 * PAGE_SIZE;
 	f->target_pages[1] = frames + PAGE_SIZE;
-	for (i = 0; i < TABLE_BYTES / 8; i++)
-		f->region_table[i] = f->segment_table[i] = ENTRY_INVALID;
 	for (i = 0; i < PAGE_TABLE_BYTES / 8; i++)
 		f->page_table[i] = PAGE_INVALID;
 	return 1;
@@ -156,8 +174,8 @@ static void fill_translation(struct function *f)
 	u64 first = ALIGN_UP(f->about.dma_start, SEGMENT_BYTES);
 
 	f->iova = first + f->index % 16 * SEGMENT_BYTES;
-	f->region_table[f->iova >> 31 & 0x7ff] = (u64)f->segment_table | REGION_ENTRY;
-	f->segment_table[f->iova >> 20 & 0x7ff] = (u64)f->page_table;
+	f->region_table[f->iova >> REGION_SHIFT & 0x7ff] = (u64)f->segment_table | REGION_ENTRY;
+	f->segment_table[f->iova >> SEGMENT_SHIFT & 0x7ff] = (u64)f->page_table;
 	f->page_table[SOURCE_PAGE] = (u64)f->source_pages[0] | PAGE_PROTECTED;
 	f->page_table[SOURCE_PAGE + 1] = (u64)f->source_pages[1] | PAGE_PROTECTED;
 	f->page_table[TARGET_PAGE(0)] = (u64)f->target_pages[0];
@@ -211,7 +229,7 @@ u32 function_register_translation(struct function *f)
 
 	memset(&fib, 0, sizeof(fib));
 	fib.pba = f->about.dma_start;
-	fib.pal = min_u64(f->about.dma_end, f->about.dma_start + APERTURE_BYTES - 1);
+	fib.pal = aperture_end(f);
 	fib.iota = (u64)f->region_table | IOTA_REGION_THIRD;
 	return pci_control(f->fh, FC_REGISTER_IOAT, &fib);
 }

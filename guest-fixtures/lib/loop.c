@@ -100,6 +100,7 @@ void loop_run(const struct machine_info *info, const struct loop_hooks *hooks)
 	u32 i;
 
 	channel_reports_wanted = hooks->channel_report != 0;
+	work_pause(loadparm_number(info));
 	say("boot ram %lu MiB facilities%s%s%s", info->memory_bytes >> 20,
 	    test_facility(FACILITY_PCI) ? " 69" : "",
 	    test_facility(FACILITY_ADAPTER_EVENTS) ? " 71" : "",

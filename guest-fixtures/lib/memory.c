@@ -10,6 +10,8 @@ struct chunk {
 extern u8 __image_end[];
 
 static u64 next_free, memory_end;
+/* What an alignment left unused: small things that come later go there. */
+static u64 gap, gap_end;
 
 void *memset(void *target, int value, u64 length)
 {
@@ -56,10 +58,19 @@ void alloc_init(u64 memory_bytes)
 
 void *alloc(u64 bytes, u64 alignment)
 {
-	u64 address = ALIGN_UP(next_free, alignment);
+	u64 address = ALIGN_UP(gap, alignment);
 
+	if (address + bytes <= gap_end) {
+		gap = address + bytes;
+		return memset((void *)address, 0, bytes);
+	}
+	address = ALIGN_UP(next_free, alignment);
 	if (address + bytes > memory_end)
 		return 0;
+	if (address - next_free > gap_end - gap) {
+		gap = next_free;
+		gap_end = address;
+	}
 	next_free = address + bytes;
 	return memset((void *)address, 0, bytes);
 }

@@ -147,6 +147,18 @@ void sclp_init(struct machine_info *info)
 	sclp_set_event_masks();
 }
 
+u64 loadparm_number(const struct machine_info *info)
+{
+	u64 number = 0;
+	u32 i;
+
+	/* EBCDIC digits. */
+	for (i = 0; i < sizeof(info->loadparm); i++)
+		if ((u8)info->loadparm[i] >= 0xf0 && (u8)info->loadparm[i] <= 0xf9)
+			number = number * 10 + ((u8)info->loadparm[i] - 0xf0);
+	return number;
+}
+
 void sclp_console_write(const char *text, u32 length)
 {
 	struct event_header *event = (struct event_header *)(sccb + sizeof(struct sccb_header));

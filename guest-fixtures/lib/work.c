@@ -11,7 +11,7 @@
 #include "print.h"
 #include "test-function.h"
 
-#define ROUND_PAUSE (TOD_MS)
+#define RECOVERY_PAUSE (TOD_MS)
 #define TRANSFER_TIMEOUT (500 * TOD_MS)
 #define SILENT_MAX 4
 
@@ -90,6 +90,14 @@ static int transferred_well(const struct function *f)
 	}
 	return buffer_holds(f->target_pages, w->target - GUARD, GUARD, GUARD_BYTE) &&
 	       buffer_holds(f->target_pages, w->target + w->length, GUARD, GUARD_BYTE);
+}
+
+static u64 round_pause = RECOVERY_PAUSE;
+
+void work_pause(u64 ms)
+{
+	if (ms)
+		round_pause = ms * TOD_MS;
 }
 
 static u32 trouble(struct function *f, const char *what, u32 result)
@@ -222,7 +230,7 @@ static u32 end_transfer(struct function *f, u64 now)
 		corrupt(f, "dma");
 	f->checked++;
 	w->phase = WORK_IDLE;
-	w->due = now + ROUND_PAUSE;
+	w->due = now + (f->state == FUNCTION_OK ? round_pause : RECOVERY_PAUSE);
 	return 0;
 }
 

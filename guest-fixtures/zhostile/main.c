@@ -83,18 +83,6 @@ static void refresh(struct targets *targets, u64 *random)
 	}
 }
 
-static u64 seed_from(const char *loadparm)
-{
-	u64 seed = 0;
-	u32 i;
-
-	/* EBCDIC digits. */
-	for (i = 0; i < 8; i++)
-		if ((u8)loadparm[i] >= 0xf0 && (u8)loadparm[i] <= 0xf9)
-			seed = seed * 10 + ((u8)loadparm[i] - 0xf0);
-	return seed ? seed : 1;
-}
-
 static void say_checks(void)
 {
 	u32 code;
@@ -107,7 +95,8 @@ static void say_checks(void)
 void fixture_main(const struct machine_info *info)
 {
 	static struct targets targets;
-	u64 seed = seed_from(info->loadparm), random = seed * 0x9e3779b97f4a7c15UL | 1;
+	u64 number = loadparm_number(info), seed = number ? number : 1;
+	u64 random = seed * 0x9e3779b97f4a7c15UL | 1;
 	struct operation operation;
 	u32 done;
 

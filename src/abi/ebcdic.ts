@@ -30,6 +30,18 @@ table[0x25] = 0x0a;
 
 export const EBCDIC_BLANK = 0x40;
 
+/** LOADPARM as an operator writes it: up to eight letters, digits, dots and blanks; small letters count as capitals. */
+export const loadparmForm = /^[a-z0-9. ]{0,8}$/i;
+
+/** LOADPARM as the machine tells it: eight EBCDIC characters, blanks behind it. */
+export function loadparmBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(8).fill(EBCDIC_BLANK);
+  for (const [n, letter] of [...text.toUpperCase()].entries()) {
+    if (letter !== " ") bytes[n] = table.indexOf(letter.charCodeAt(0));
+  }
+  return bytes;
+}
+
 export function ebcdicToAscii(byte: number): number {
   return table[byte & 0xff] as number;
 }

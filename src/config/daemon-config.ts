@@ -4,6 +4,7 @@
  * zmend.yaml(5).
  */
 import { z } from "zod";
+import { loadparmForm } from "../abi/ebcdic.ts";
 import { FUNCTIONS_MAX, VCPUS_MAX } from "../base/limits.ts";
 import { parseYaml } from "../base/yaml-file.ts";
 import { watchdogActions } from "../shm/watchdog.ts";
@@ -84,6 +85,11 @@ const vmShape = z.strictObject({
   kernel: z.string().optional().describe("Linux kernel, bare-metal ELF64 or flat image"),
   initrd: z.string().optional().describe("initial RAM disk for the kernel"),
   append: z.string().optional().describe("command line for the kernel"),
+  loadparm: z
+    .string()
+    .regex(loadparmForm, "expected up to 8 letters, digits, dots and blanks")
+    .optional()
+    .describe("LOADPARM; zrecover takes a number in it for its pause between checks, milliseconds"),
   memory: guestMemory.default(16 * 1024 ** 2).describe("guest memory, 1MiB to 3584MiB"),
   cpu: z.string().default("zmend").describe("CPU model"),
   accel: cpuAccel,

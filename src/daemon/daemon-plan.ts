@@ -150,6 +150,7 @@ function specOf(vm: DaemonVm, all: readonly PlannedFunction[], folder: string): 
     functionSlots: vm.functionSlots ?? Math.min(FUNCTIONS_MAX, all.length + SPARE_SLOTS),
     uidChecking: vm.uidChecking,
     ...(vm.watchdog === undefined ? {} : { watchdog: vm.watchdog }),
+    ...(vm.loadparm === undefined ? {} : { loadparm: vm.loadparm }),
     policy: policyAt(vm.policy, folder),
     policies: placed.map(({ entry }) =>
       entry.policy === undefined ? undefined : policyAt(entry.policy, folder),

@@ -3,6 +3,7 @@
  * ask for what is so anyway are accepted, everything else is refused by name. Sources: qmp.md 9; QEMU's
  * qemu-options.hx for the keys.
  */
+import { loadparmForm } from "../abi/ebcdic.ts";
 import { localOffsetMs, wallClockMs } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
 import { GUEST_RAM_MAX_BYTES, GUEST_RAM_MIN_BYTES, VCPUS_MAX } from "../base/limits.ts";
@@ -25,6 +26,7 @@ export interface SystemSettings {
   readonly cpuModel: string;
   readonly accel: Accel;
   readonly vcpus: number;
+  readonly loadparm: string | undefined;
   readonly epochMs: number;
   readonly paused: boolean;
   readonly onGuestReset: "reset" | "shutdown";
@@ -60,18 +62,19 @@ export function systemSettings(words: Words, program: string): SystemSettings {
   const given = (name: QemuOptionName): boolean => last(name) !== undefined;
   checkWithoutEffect(words);
   const machines = words.filter(([name]) => name === "M" || name === "machine");
-  const isNone = machines.map(([name, text]) => machineOption(name, text)).at(-1)?.none === true;
+  const machine = machines.map(([name, text]) => machineOption(name, text)).at(-1);
   const memory = memoryOf(last("m") ?? DEFAULT_MEMORY);
   for (const text of valuesOf(words, "object")) checkObject(text, memory);
   const actions = actionsOf(valuesOf(words, "action"));
   return {
-    machine: !isNone,
+    machine: machine?.none !== true,
     name: nameOf(last("name"), program),
     uuid: uuidOf(last("uuid")),
     ramBytes: memory,
     cpuModel: cpuOf(last("cpu") ?? "zmend"),
     accel: accelOf(last("accel") ?? machines.map(([, text]) => accelOfMachine(text)).at(-1)),
     vcpus: cpusOption(last("smp") ?? "1"),
+    loadparm: machine?.loadparm,
     epochMs: epochOf(last("rtc")),
     paused: given("S"),
     onGuestReset: given("no-reboot") ? "shutdown" : actions.reboot,
@@ -158,8 +161,13 @@ export function cpusOption(text: string): number {
   return cpus;
 }
 
+interface MachineOption {
+  readonly none: boolean;
+  readonly loadparm: string | undefined;
+}
+
 /** `type[,accel=tcg]`, also `type=...`, QEMU's versioned names and switches that say what is so anyway. */
-function machineOption(option: string, text: string): { readonly none: boolean } {
+function machineOption(option: string, text: string): MachineOption {
   const reader = new GroupReader(option, text, "type");
   const type = reader.text("type") ?? MACHINE_TYPE;
   const none = type === "none";
@@ -175,9 +183,12 @@ function machineOption(option: string, text: string): { readonly none: boolean }
   for (const key of [...off, ...wrap]) reader.switch(key);
   // The one memory there is; -object has been checked against -m.
   reader.text("memory-backend");
-  reader.text("loadparm");
+  const loadparm = reader.text("loadparm");
+  if (loadparm !== undefined && !loadparmForm.test(loadparm)) {
+    reader.fail(`loadparm=${loadparm}: expected up to 8 letters, digits, dots and blanks`);
+  }
   reader.end(["accel", ...off, ...wrap, "memory-backend", "loadparm"], `machine '${type}'`);
-  return { none };
+  return { none, loadparm };
 }
 
 /** The first that there is of `a:b:c`, behind which `-accel` has properties of no effect. */

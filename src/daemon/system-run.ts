@@ -193,6 +193,7 @@ export function specOf(plan: SystemPlan): VmSpec {
     functionSlots: Math.min(FUNCTIONS_MAX, functions.length + FREE_SLOTS),
     policy: loadPolicy("mediated"),
     ...(plan.watchdog ? { watchdog: settings.onWatchdog } : {}),
+    ...(settings.loadparm === undefined ? {} : { loadparm: settings.loadparm }),
     epochMs: settings.epochMs,
   };
   plan.snapshot?.requireMachine(spec);

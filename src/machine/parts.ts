@@ -85,7 +85,11 @@ export function buildDevices(
     trace,
     clock,
     console,
-    sclpFacts: { ramBytes: vm.map.ramBytes, cpuCount: vm.map.vcpuCount },
+    sclpFacts: {
+      ramBytes: vm.map.ramBytes,
+      cpuCount: vm.map.vcpuCount,
+      ...(spec.loadparm === undefined ? {} : { loadparm: spec.loadparm }),
+    },
     raiseError: (functionIndex, pec, high, low, write) =>
       mailbox.post(functionIndex, pec, high, low, write),
   });

@@ -16,6 +16,8 @@ export interface VmSpec {
   readonly accel?: "interp" | "jit";
   /** Number of CPUs; 1 by default. */
   readonly vcpus?: number;
+  /** LOADPARM: what the guest reads in the SCP information; blank without it. */
+  readonly loadparm?: string;
   readonly functions: readonly SimFunctionConfig[];
   /** Room for so many functions in all: what is plugged while the VM runs needs a place. */
   readonly functionSlots?: number;

@@ -45,7 +45,8 @@ export class Load<T extends Carried> {
 
   /** One pass of each that was rung for or is due. @returns milliseconds until the next without a ring */
   pass(ended: (carried: T, end: LoopEnd) => void): number {
-    const startUs = monotonicNowUs();
+    let nowUs = monotonicNowUs();
+    const startUs = nowUs;
     let nextUs = startUs + SLEEP_MAX_MS * 1000;
     for (let n = 0; n < this.#carried.length; n++) {
       const carried = this.#carried[n] as T;
@@ -58,11 +59,12 @@ export class Load<T extends Carried> {
           ended(carried, next);
           continue;
         }
-        this.#dueUs[n] = next > 0 ? monotonicNowUs() + Math.min(next, SLEEP_MAX_MS) * 1000 : 0;
+        nowUs = monotonicNowUs();
+        this.#dueUs[n] = next > 0 ? nowUs + Math.min(next, SLEEP_MAX_MS) * 1000 : 0;
       }
       nextUs = Math.min(nextUs, this.#dueUs[n] as number);
     }
-    return (nextUs - monotonicNowUs()) / 1000;
+    return (nextUs - nowUs) / 1000;
   }
 }
 

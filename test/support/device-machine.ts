@@ -104,6 +104,7 @@ export interface RaisedError {
 export interface MachineOptions {
   clearError?: boolean;
   lineMode?: boolean;
+  loadparm?: string;
   uidChecking?: boolean;
   /** The host maps page by page, so many of them. */
   dmaAvail?: number;
@@ -140,7 +141,12 @@ export function deviceMachine(options: MachineOptions = {}) {
     trace: new TraceWriter(vm, vcpuTraceRing(map, 0), clock),
     clock,
     console: (bytes) => text.push(...bytes),
-    sclpFacts: { ramBytes: RAM_BYTES, cpuCount: 2, lineMode: options.lineMode ?? false },
+    sclpFacts: {
+      ramBytes: RAM_BYTES,
+      cpuCount: 2,
+      lineMode: options.lineMode ?? false,
+      loadparm: options.loadparm ?? "",
+    },
     raiseError: (index, pec, high, low, write) => {
       const faddr = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
       raised.push({ index, pec, faddr, write });

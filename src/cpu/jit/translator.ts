@@ -10,7 +10,7 @@
  * one time, how often a page's code may change and how often everything is given up before that is the end of it.
  */
 import { at } from "../../base/bits.ts";
-import { threadNowUs } from "../../base/clock.ts";
+import { monotonicNowUs } from "../../base/clock.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { Core, Entry, PAGE_BYTES, RegionStats } from "../core-layout.ts";
 import type { DecodeCache } from "../interpreter/decode-cache.ts";
@@ -126,7 +126,7 @@ export class Translator {
 
   #translate(page: number, offset: number, entries: number): void {
     const { vm, has, everything } = this.#parts;
-    const start = threadNowUs();
+    const start = monotonicNowUs();
     const host = vm.map.ramOffset + page;
     const bytes = vm.bytes.slice(host, host + PAGE_BYTES);
     const executed = (at: number): boolean =>
@@ -148,7 +148,7 @@ export class Translator {
     this.#count(RegionStats.regions, 1);
     this.#count(RegionStats.blocks, plan.blocks.length);
     this.#count(RegionStats.bytes, size);
-    this.#count(RegionStats.compileUs, threadNowUs() - start);
+    this.#count(RegionStats.compileUs, monotonicNowUs() - start);
     const largest = this.#area + Core.regionStats + RegionStats.largest;
     const functionBytes = Math.max(vm.view.getInt32(largest, true), module.functionBytes);
     vm.view.setInt32(largest, functionBytes, true);

@@ -1,5 +1,5 @@
 /** Read SCP information and read CPU information. Source: s390x-machine.md 6. */
-import { EBCDIC_BLANK } from "../../abi/ebcdic.ts";
+import { loadparmBytes } from "../../abi/ebcdic.ts";
 import { encodeInto } from "../../abi/layout.ts";
 import {
   CPU_ENTRY_BYTES,
@@ -16,6 +16,8 @@ const MIB = 1024 ** 2;
 export interface SclpFacts {
   readonly ramBytes: number;
   readonly cpuCount: number;
+  /** Up to eight characters (abi/ebcdic.ts); blank without it. */
+  readonly loadparm?: string;
   /** Announce the line-mode console (event type 0x02) beside the VT220 one. Text is accepted anyway. */
   readonly lineMode?: boolean;
 }
@@ -29,7 +31,7 @@ export function readScpInfo(view: DataView, length: number, facts: SclpFacts): n
     rnsize: 1,
     cpuCount: facts.cpuCount,
     cpuOffset: ScpInfo.size,
-    loadparm: new Uint8Array(8).fill(EBCDIC_BLANK),
+    loadparm: loadparmBytes(facts.loadparm ?? ""),
     facilities: SCP_FACILITY_CPU_INFO | SCP_FACILITY_PCI_RECONFIGURE,
     rnmax2: BigInt(increments),
     highestCpu: facts.cpuCount - 1,

@@ -1,9 +1,14 @@
 /** What both sides of the daemon bench have in common: shape of the load, and how a process's memory is watched. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 export const VMS = 8;
 export const FUNCTIONS_PER_VM = 8;
 export const FUNCTIONS = VMS * FUNCTIONS_PER_VM;
+
+/** One line for whoever waits; standard output is for results. */
+export function progress(text: string): void {
+  process.stderr.write(`daemon: ${text}\n`);
+}
 
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
@@ -16,14 +21,10 @@ export async function oncePerSecond(
 ): Promise<number> {
   const startMs = performance.now();
   let raised = 0;
-  for (let second = 0; second < seconds; second++) {
-    for (let index = 0; index < FUNCTIONS; index++) {
-      const dueMs = startMs + (second + index / FUNCTIONS) * 1000;
-      const waitMs = dueMs - performance.now();
-      if (waitMs > 1) await pause(waitMs);
-      await raise(index);
-      raised++;
-    }
+  for (; raised < seconds * FUNCTIONS; raised++) {
+    const waitMs = startMs + (raised * 1000) / FUNCTIONS - performance.now();
+    if (waitMs > 1) await pause(waitMs);
+    await raise(raised % FUNCTIONS);
   }
   return raised;
 }
@@ -38,6 +39,19 @@ export function cpuSeconds(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** By how much the vCPU threads of a process stepped back behind its main thread, the least of them; 0 without any. */
+export function vcpuNice(pid: number): number {
+  const niceOf = (task: string): readonly [string, number] => {
+    const text = readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8");
+    const end = text.lastIndexOf(")");
+    return [text.slice(text.indexOf("(") + 1, end), Number(text.slice(end + 2).split(" ")[16])];
+  };
+  const [, own] = niceOf(`${pid}`);
+  const nices = readdirSync(`/proc/${pid}/task`).map(niceOf);
+  const vcpus = nices.filter(([name]) => name.startsWith("vcpu-")).map(([, nice]) => nice - own);
+  return vcpus.length === 0 ? 0 : Math.min(...vcpus);
 }
 
 /** Bytes per minute of a least-squares line through samples {ms, bytes}. */

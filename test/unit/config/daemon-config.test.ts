@@ -182,6 +182,11 @@ vms:
       /vms\[0\]\.initrd: needs kernel$/,
     ],
     [
+      "a LOADPARM that no machine could tell its guest",
+      `${minimal}    loadparm: "LINUX-6.1"\n`,
+      /vms\[0\]\.loadparm: expected up to 8 letters, digits, dots and blanks$/,
+    ],
+    [
       "a name that is no file name",
       minimal.replace("one", "a/b"),
       /vms\[0\]\.name: expected 1 to 32/,

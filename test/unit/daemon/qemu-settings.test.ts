@@ -55,6 +55,10 @@ describe("options that say what is so anyway", () => {
     ["-M q35", "-M q35: unknown machine; the ones there are: s390-ccw-virtio, none"],
     ["-machine s390-ccw-virtio,mem=1", "machine 's390-ccw-virtio' has no property 'mem'"],
     ["-machine s390-ccw-virtio,accel=kvm", "accel=kvm: not supported; known: tcg, interp, jit"],
+    [
+      "-machine s390-ccw-virtio,loadparm=too_long!!",
+      "loadparm=too_long!!: expected up to 8 letters, digits, dots and blanks",
+    ],
     ["-m 0", "-m 0: expected 1M to 3584M, for example 512 or 1G"],
     ["-cpu z19", "-cpu z19: unknown model"],
     ["-cpu z13,vx=off", "'vx=off' cannot be changed; leave it out"],
@@ -105,6 +109,7 @@ describe("settings", () => {
       daemonize: true,
       log: { items: new Set(["stats", "events"]), file: "log" },
     });
+    expect(settings("-M s390-ccw-virtio,loadparm=60000")).toMatchObject({ loadparm: "60000" });
     expect(settings("-machine none,accel=kvm:tcg")).toMatchObject({ machine: false });
     expect(settings("-action reboot=shutdown,shutdown=pause")).toMatchObject({
       onGuestReset: "shutdown",

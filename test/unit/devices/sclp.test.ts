@@ -50,6 +50,15 @@ describe("read SCP information", () => {
     expect(machine.ram.u8(BLOCK + 128 + 16)).toBe(1); // address of the second CPU
   });
 
+  test("says LOADPARM in EBCDIC capitals, blanks behind it", () => {
+    const machine = deviceMachine({ loadparm: "pr0 9.z" });
+    machine.ram.setU16(BLOCK, 4096);
+    expect(servc(machine, 0x00020001)).toBe(0x0010);
+    // IBM code page 500: P R 0 blank 9 . Z blank
+    const expected = [0xd7, 0xd9, 0xf0, 0x40, 0xf9, 0x4b, 0xe9, 0x40];
+    expect(expected.map((_, n) => machine.ram.u8(BLOCK + 24 + n))).toEqual(expected);
+  });
+
   test("CPU information has its entries from 0x18 on", () => {
     const machine = deviceMachine();
     machine.ram.fill(BLOCK, 4096, 0xff);
