@@ -120,11 +120,18 @@ function loadFlat(image: Uint8Array, view: DataView, file: string, ram: GuestMem
       `has ${image.length} bytes, the guest has ${ram.sizeBytes} of memory; give it more with -m`,
     );
   }
-  ram.write(0, image);
   const isLinux =
     image.length > 0x10010 &&
     Buffer.from(image.subarray(0x10008, 0x1000e)).toString("latin1") === "S390EP";
   const entry = isLinux ? LINUX_START : view.getUint32(4) & 0x7fffffff;
+  // A file for something else starts with something else: its "address" lies anywhere.
+  if (entry + 2 > image.length || entry % 2 !== 0) {
+    throw invalid(
+      file,
+      `is no image for s390x: no ELF, no Linux kernel, and no IPL PSW at its start that leads into it (${hex(entry)}); name another`,
+    );
+  }
+  ram.write(0, image);
   return { entry, kind: "flat", end: image.length };
 }
 

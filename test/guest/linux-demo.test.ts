@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { packageRoot } from "../../src/base/version.ts";
-import { linuxMissing } from "../support/linux-vm.ts";
+import { linuxKernels, linuxMissing } from "../support/linux-vm.ts";
 
 const run = promisify(execFile);
 const script = fileURLToPath(new URL("dist/src/daemon/zmend.js", packageRoot));
@@ -18,14 +18,8 @@ interface DemoResult {
   readonly functions: readonly { readonly notDelivered: Readonly<Record<string, number>> }[];
 }
 
-/** `npm run test:guest -- --all` runs more than CI does. */
-const kernels =
-  process.env["ZMEND_GUESTS"] === "all"
-    ? ["linux-6.1", "linux-6.12", "linux-7.2", "linux-7.3"]
-    : ["linux-6.1"];
-
 describe("zmend demo --guest", () => {
-  for (const kernel of kernels) {
+  for (const kernel of linuxKernels) {
     const missing = linuxMissing(kernel);
     it.skipIf(missing !== undefined)(
       `${kernel} recovers the first disk twice, refuses what is written to the dead one, and ends${missing ?? ""}`,

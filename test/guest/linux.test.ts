@@ -1,9 +1,9 @@
 /** Debian's kernel, unmodified, from power-on to its shell and to power-off. `npm run fixtures` fetches it. */
-import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { packageRoot } from "../../src/base/version.ts";
 import { ConsoleGuest } from "../support/console-guest.ts";
+import { linuxKernels, linuxMissing } from "../support/linux-vm.ts";
 import { qemuInstalled } from "./qemu-guest.ts";
 
 /** Far beyond the boot, also where others use the machine. */
@@ -41,30 +41,20 @@ function bootLines(text: string): string[] {
 
 const command = fileURLToPath(new URL("dist/src/daemon/zmend-system-s390x.js", packageRoot));
 
-/** Name and version; `npm run test:guest -- --all` boots more than CI does. */
-const more = [
-  ["linux-6.12", "6.12"],
-  ["linux-7.2", "7.2"],
-  ["linux-7.3", "7.3"],
-] as const;
-const kernels = [
-  ["linux-6.1", "6.1"] as const,
-  ...(process.env["ZMEND_GUESTS"] === "all" ? more : []),
-];
-
 describe("Linux", () => {
   let guest: ConsoleGuest | undefined;
   afterEach(() => guest?.kill());
 
-  for (const [name, version] of kernels) {
+  for (const name of linuxKernels) {
+    const version = name.replace("linux-", "");
     const folder = fileURLToPath(new URL(`.cache/${name}`, packageRoot));
-    const missing = !existsSync(`${folder}/fixture.json`);
-    const why = missing ? ` (skipped: not fetched, npm run fixtures -- ${name})` : "";
+    const missing = linuxMissing(name);
+    const why = missing ?? "";
 
     // The boot's console, for the comparison below.
     let said = "";
 
-    it.skipIf(missing)(
+    it.skipIf(missing !== undefined)(
       `${name} boots to its shell, answers, and powers off${why}`,
       async () => {
         const options =
@@ -106,7 +96,7 @@ describe("Linux", () => {
     );
 
     const noQemu = qemuInstalled ? "" : " (skipped: qemu-system-s390x is not installed)";
-    it.skipIf(missing || !qemuInstalled || name !== "linux-6.1")(
+    it.skipIf(missing !== undefined || !qemuInstalled || name !== "linux-6.1")(
       `${name} says the same on QEMU while it boots, but for a written list${why}${noQemu}`,
       async () => {
         expect(said).not.toBe("");

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { translationStatistics } from "../../src/cpu/index.ts";
 import { forEachUsedPage } from "../../src/machine/clear-storage.ts";
 import { DeterministicVm } from "../../src/machine/deterministic-vm.ts";
 import { readFixture } from "../../src/machine/fixtures.ts";
@@ -128,6 +129,31 @@ describe("a machine on one thread", () => {
     );
     // Not all in quiet times.
     expect(entries).toBeGreaterThan(50);
+  });
+
+  it.each([
+    ["jit", "interp"],
+    ["interp", "jit"],
+  ] as const)("saved under -accel %s goes on under -accel %s bit by bit", async (before, after) => {
+    const spec = specOf(input);
+    const one = new OneThread({ ...spec, accel: before });
+    one.run(400);
+    await one.machine.save(path(`accel-${before}`));
+    one.begin();
+    const snapshot = await readSnapshot(path(`accel-${before}`));
+    const other = new OneThread({ ...spec, accel: after }, snapshot);
+    for (let part = 0; part < 4; part++) {
+      one.run(400);
+      other.run(400);
+      expect(other.state()).toEqual(one.state());
+    }
+    expect(one.lines.length).toBeGreaterThan(0);
+    // One of the two has run generated code, the other none.
+    const generated = [one, other].map(({ machine }) => translationStatistics(machine.vm));
+    const counts = generated.map(({ instructions }) => instructions > 0);
+    expect(counts).toEqual([before === "jit", after === "jit"]);
+    one.machine.close();
+    other.machine.close();
   });
 
   it("is undisturbed by a snapshot that cannot be written, and leaves nothing of it", async () => {

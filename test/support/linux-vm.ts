@@ -16,6 +16,12 @@ export function linuxMissing(name: string): string | undefined {
   return cached ? undefined : ` (skipped: not fetched, npm run fixtures -- ${name})`;
 }
 
+/** The kernels to run: CI's, or with `npm run test:guest -- --all` every one. */
+export const linuxKernels: readonly string[] =
+  process.env["ZMEND_GUESTS"] === "all"
+    ? ["linux-6.1", "linux-6.12", "linux-7.2", "linux-7.3"]
+    : ["linux-6.1"];
+
 export interface LinuxOptions {
   readonly functions?: number;
   readonly vcpus?: number;

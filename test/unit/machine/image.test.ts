@@ -53,6 +53,16 @@ describe("kernel images", () => {
     expect(loadImage(image, "x.bin", ram())).toEqual({ entry: 0x10, kind: "flat", end: 64 });
   });
 
+  it.each([
+    ["a compressed file", "1f8b0800f3a1b2650203"],
+    ["a boot sector of another machine", "eb3c904d53444f53352e30"],
+    ["an odd address", "0008000080000003000000000000"],
+    ["zero bytes in front of an address behind the end", "0000000000000010"],
+  ])("%s is no flat image", (_, bytes) => {
+    const message = /^Kernel image x.bin is no image for s390x: .*; name another\.$/;
+    expect(() => loadImage(Buffer.from(bytes, "hex"), "x.bin", ram())).toThrow(message);
+  });
+
   it("a flat Linux image starts at 0x10000", () => {
     const image = new Uint8Array(0x10020);
     image.set(Buffer.from("S390EP"), 0x10008);
