@@ -2,8 +2,8 @@
  * CPU models: which facilities a guest is told about, and how the machine names itself. A row announces
  * only what this CPU carries out, all of it, whatever the machine of that name has: the list of all instructions
  * with their facilities is `test/conformance/data/instructions.txt`, and a test holds the models against it. No model has
- * decimal floating point (42), the enhanced monitor (36), transactions (50, 73), message security (17, 76, 77), vectors
- * (129) or packed decimal in registers (134). Sources: s390x-machine.md 3.4 (facility decisions), 5.1 (STSI), design.md
+ * decimal floating point (42), the enhanced monitor (36), transactions (50, 73), message security (17, 76, 77), packed
+ * decimal in vector registers (134) or the vector enhancements of z14 (135). Sources: s390x-machine.md 3.4 (facility decisions), 5.1 (STSI), design.md
  * 5.1; machine types: Linux arch/s390/kernel/processor.c.
  */
 
@@ -43,7 +43,9 @@ const Z10_GROUPS = [
 ];
 const Z196_GROUPS = [...Z10_GROUPS, FLOATING_POINT_EXTENSION, Z196_GROUP, REFERENCE_BITS];
 /** zEC12's load and trap group, z13's load/store on condition 2, miscellaneous extensions 2 (z14) and 3 (z15). */
-const Z13_GROUPS = [...Z196_GROUPS, 49, 53, EDAT2];
+/** Vector registers and their instructions. */
+const VECTOR = 129;
+const Z13_GROUPS = [...Z196_GROUPS, 49, 53, EDAT2, VECTOR];
 const Z14_GROUPS = [...Z13_GROUPS, 58, NO_EXECUTE];
 const Z15_GROUPS = [...Z14_GROUPS, 61];
 /** zPCI, adapter event notification, adapter interruption suppression. */
@@ -71,12 +73,12 @@ export const cpuModels = {
   },
   z13: {
     machineType: 0x2964,
-    description: "z196, PCI, EDAT2, facilities 49 and 53; no vector",
+    description: "z196, PCI, vectors, EDAT2, facilities 49 and 53",
     facilities: [...everything, ...Z13_GROUPS],
   },
   z14: {
     machineType: 0x3906,
-    description: "z13, instruction-execution protection and facility 58; no vector",
+    description: "z13, instruction-execution protection and facility 58",
     facilities: [...everything, ...Z14_GROUPS],
   },
   max: {
@@ -101,7 +103,7 @@ export const FACILITY_REFERENCE_BITS = REFERENCE_BITS;
 export const FACILITY_EDAT2 = EDAT2;
 export const FACILITY_NO_EXECUTE = NO_EXECUTE;
 export const FACILITY_SENSE_RUNNING = 9;
-export const FACILITY_VECTOR = 129;
+export const FACILITY_VECTOR = VECTOR;
 
 export interface ModelOptions {
   /** Overrides the row: announce or hide facilities 69, 71 and 72. */

@@ -41,11 +41,23 @@ import {
   spaceStep,
   tableStep,
 } from "./steps-system.ts";
+import {
+  foldVectors,
+  loadVectors,
+  spreadNumbers,
+  vectorFloatStep,
+  vectorIntegerStep,
+  vectorStringStep,
+  vectorSupportStep,
+} from "./steps-vector.ts";
 
 /** CR0: enhanced DAT. */
 const CR0_EDAT = 0x0080_0000n;
 /** CR0: instruction-execution protection. */
 const CR0_NO_EXECUTE = 0x0010_0000n;
+
+/** CR0: vector instructions. */
+const CR0_VECTOR = 0x0002_0000n;
 
 export type Step = (g: Generator) => void;
 
@@ -58,6 +70,9 @@ export interface Family {
   /** Sets addressing mode, DAT, problem state, … before pointers are placed. */
   readonly setup?: (g: Generator) => void;
   readonly length?: number;
+  /** What a sequence begins and ends with. */
+  readonly opening?: Step;
+  readonly ending?: Step;
   /** Who is right, where it is not QEMU. */
   readonly judge?: "hercules";
   /** The model that announces the family's facilities, where it is not the default one. */
@@ -75,6 +90,9 @@ function rowsWithout(names: readonly string[], ...groups: readonly GroupName[]):
   const choice = generatedRows(...groups).filter((row) => !names.includes(row.name));
   return (g) => emitRow(g, g.rng.pick(choice));
 }
+
+/** Room that `foldVectors` takes, and the longest step before it. */
+const ENDING_BYTES = 600;
 
 const arithmetic = rows("registers", "immediate", "distinct");
 /** LOAD ADDRESS EXTENDED: QEMU mixes up secondary space and access-register mode. */
@@ -579,7 +597,62 @@ export const families: readonly Family[] = [
     ],
     model: "max",
   },
+  {
+    name: "vector-integer",
+    what: "vector integer instructions (facility 129)",
+    setup: vectorSetup,
+    opening: loadVectors,
+    steps: [
+      [6, vectorIntegerStep],
+      [1, vectorSupportStep],
+    ],
+    ending: foldVectors,
+    model: "max",
+  },
+  {
+    name: "vector-support",
+    what: "vector loads, stores, packing, permuting, elements",
+    setup: vectorSetup,
+    opening: loadVectors,
+    steps: [
+      [6, vectorSupportStep],
+      [1, arithmetic],
+    ],
+    ending: foldVectors,
+    model: "max",
+  },
+  {
+    name: "vector-string",
+    what: "vector string searches",
+    setup: vectorSetup,
+    opening: loadVectors,
+    steps: [
+      [4, vectorStringStep],
+      [1, vectorSupportStep],
+    ],
+    ending: foldVectors,
+    model: "max",
+  },
+  {
+    name: "vector-float",
+    what: "vector floating point, long format",
+    setup: (g) => {
+      bfpSetup(g);
+      vectorSetup(g);
+    },
+    opening: spreadNumbers,
+    steps: [
+      [8, vectorFloatStep],
+      [1, vectorIntegerStep],
+    ],
+    ending: foldVectors,
+    model: "max",
+  },
 ];
+
+function vectorSetup(g: Generator): void {
+  if (!g.chance(3)) g.cr0 |= CR0_VECTOR;
+}
 
 export function familyNamed(name: string): Family | undefined {
   return families.find((family) => family.name === name);
@@ -600,9 +673,14 @@ export function generateSequence(
   const cc = BigInt(g.below(4)) << 44n;
   g.pswMask = (g.pswMask & ~(3n << 44n)) | cc;
   g.placePointers();
+  family.opening?.(g);
   const total = family.steps.reduce((sum, [weight]) => sum + weight, 0);
   const length = family.length ?? 14;
-  for (let count = 0; count < length && g.hasRoom(200); count++) {
+  for (
+    let count = 0;
+    count < length && g.hasRoom(family.ending === undefined ? 200 : ENDING_BYTES);
+    count++
+  ) {
     let draw = g.below(total);
     for (const [weight, step] of family.steps) {
       draw -= weight;
@@ -617,6 +695,7 @@ export function generateSequence(
       g.wrote(r1);
     }
   }
+  family.ending?.(g);
   return g.finish(family.name, index, rounds);
 }
 

@@ -12,6 +12,10 @@ import * as page from "./move-page.ts";
 import { packedRows } from "./packed.ts";
 import { parsingRows } from "./parsing.ts";
 import * as unicode from "./unicode.ts";
+import { vectorFloatRows } from "./vector-float.ts";
+import { vectorIntegerRows } from "./vector-integer.ts";
+import { vectorStringRows } from "./vector-string.ts";
+import { vectorSupportRows } from "./vector-support.ts";
 
 export { SlowContext, type SlowInstruction, type SlowParts } from "./context.ts";
 
@@ -50,6 +54,10 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   ...extendedTranslationRows,
   ...bfpRows,
   ...bfpControlRows,
+  ...vectorSupportRows,
+  ...vectorIntegerRows,
+  ...vectorStringRows,
+  ...vectorFloatRows,
 ];
 
 export const slowInstructions: ReadonlyMap<number, SlowInstruction> = new Map(
