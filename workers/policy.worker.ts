@@ -15,16 +15,20 @@ let policy: Deciding | undefined;
 let refused: unknown;
 try {
   policy = (await import(url)).default as Deciding;
-  if (typeof policy !== "object" || policy === null)
-    refused = new Error("it has no default export");
+  if (typeof policy !== "object" || policy === null) {
+    refused = new Error("it has no object as its default export");
+  }
 } catch (error) {
-  refused = error;
+  refused = error ?? new Error("it throws while it is loaded");
 }
 parentPort?.postMessage("loaded");
 for (;;) {
   const { question, facts } = call.next();
+  if (refused !== undefined) {
+    call.unusable(refused);
+    continue;
+  }
   try {
-    if (refused !== undefined) throw refused;
     call.answer(question, policy?.[question]?.(facts));
   } catch (error) {
     call.threw(error);

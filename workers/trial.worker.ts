@@ -5,11 +5,13 @@ import {
   type TrialTask,
   type TrialWorkerData,
 } from "../src/experiment/runner/pool-data.ts";
+import { tuneEngine } from "../src/experiment/trial/engine.ts";
 import { TrialRunner } from "../src/experiment/trial/runner.ts";
 import { soleThread } from "../src/shm/atomics.ts";
 
 // No other thread sees the memory of this one's trials.
 soleThread();
+tuneEngine();
 
 const { plan, folder } = workerData as TrialWorkerData;
 const runner = new TrialRunner(plan, folder);

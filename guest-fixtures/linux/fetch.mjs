@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -18,7 +19,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Apt, AptError, unpackPackage } from "./apt.mjs";
-import { initramfs } from "./initramfs.mjs";
+import { driverArchive, initramfs } from "./initramfs.mjs";
 import { modulesWith } from "./modules.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -28,6 +29,8 @@ const names = kernels.map((kernel) => kernel.name);
 const init = join(here, "init.sh");
 /** Folder of the kernel's modules in a cached fixture. */
 const MODULES = "modules";
+/** Drivers without or with other error handlers than nvme's, for `zmend experiment sequence --driver`. */
+const DRIVERS = "drivers.cpio";
 /** What the guest's command line may name with run=. */
 const programs = [{ name: "recovery", path: join(here, "recovery.sh") }];
 
@@ -133,6 +136,11 @@ function build(kernel, scratch) {
   copyFileSync(join(root, kernel.busybox), join(folder, "busybox"));
   const modules = modulesWith(join(moduleRoot, version), kernel.modules);
   for (const { name, data } of modules) writeFileSync(join(folder, MODULES, name), data);
+  const drivers = kernel.drivers.map((name) => ({
+    name,
+    modules: modulesWith(join(moduleRoot, version), [name]),
+  }));
+  writeFileSync(join(folder, DRIVERS), driverArchive(drivers));
   const order = modules.map(({ name }) => name);
   assemble(folder, { name: kernel.name, version, packages, modules: order });
   const final = join(cache, kernel.name);
@@ -158,7 +166,8 @@ function assemble(folder, { name, version, packages, modules }) {
   });
   writeFileSync(join(folder, "initramfs.cpio"), archive);
   const parts = ["kernel", "busybox", ...modules.map((module) => join(MODULES, module))];
-  const files = [...parts, "initramfs.cpio"].map((file) => ({
+  const drivers = existsSync(join(folder, DRIVERS)) ? [DRIVERS] : [];
+  const files = [...parts, ...drivers, "initramfs.cpio"].map((file) => ({
     file,
     sha256: sha256(readFileSync(join(folder, file))),
   }));

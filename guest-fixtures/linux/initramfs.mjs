@@ -28,3 +28,24 @@ export function initramfs({ busybox, modules, init, programs }) {
     ...modules.map(({ name, data }) => file(`lib/modules/${name}`, data)),
   ]);
 }
+
+/**
+ * Further drivers that a guest may load, as an archive of its own: the kernel unpacks it over the first root file system
+ * when it follows that one. A file for each driver names its modules in the order to load them.
+ * @param {readonly { name: string, modules: readonly { name: string, data: Uint8Array }[] }[]} drivers
+ */
+export function driverArchive(drivers) {
+  const modules = new Map(
+    drivers.flatMap((driver) => driver.modules.map(({ name, data }) => [name, data])),
+  );
+  return cpioArchive([
+    directory("lib/drivers"),
+    ...[...modules].map(([name, data]) => file(`lib/drivers/${name}`, data)),
+    ...drivers.map(({ name, modules: order }) =>
+      file(
+        `lib/drivers/${name}`,
+        new TextEncoder().encode(order.map((module) => `${module.name}\n`).join("")),
+      ),
+    ),
+  ]);
+}

@@ -16,11 +16,16 @@ const ln2Low = 1.9082149292705877e-10;
 const smallestNormal = 2.2250738585072014e-308;
 const two54 = 18014398509481984;
 
-/** 2^k for -1022 <= k <= 1023. */
-function powerOfTwo(k: number): number {
-  bits.setInt32(0, (k + 1023) << 20);
+/** 2^(n - 1022), n = 0 … 2045: a load, where two words written and read as one number would wait for one another. */
+const powers = Float64Array.from({ length: 2046 }, (_, n) => {
+  bits.setInt32(0, (n + 1) << 20);
   bits.setInt32(4, 0);
   return bits.getFloat64(0);
+});
+
+/** 2^k for -1022 <= k <= 1023. */
+function powerOfTwo(k: number): number {
+  return powers[k + 1022] as number;
 }
 
 /** y * 2^k with one rounding; y about 1. */
@@ -67,10 +72,10 @@ export function log(x: number): number {
     k = -54;
   }
   bits.setFloat64(0, m);
-  const upper = bits.getInt32(0);
-  k += (upper >> 20) - 1023;
-  bits.setInt32(0, (upper & 0xf_ffff) | 0x3ff0_0000);
-  m = bits.getFloat64(0);
+  const exponent = (bits.getInt32(0) >> 20) - 1023;
+  k += exponent;
+  // Exact; in two steps where 2^-exponent is no normal number.
+  m = exponent > 1022 ? (m / 2) * powerOfTwo(1 - exponent) : m * powerOfTwo(-exponent);
   if (m > Math.SQRT2) {
     m /= 2;
     k += 1;

@@ -5,9 +5,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ZmendError } from "../base/errors.ts";
 import type { Plan } from "../experiment/plan.ts";
+import type { Outcome } from "../experiment/runner/results.ts";
 import type { RunResult, TrialSource } from "../experiment/runner/run.ts";
+import type { RecoverySequence } from "../experiment/sequence.ts";
 import { driverNames } from "../guest-model/drivers.ts";
-import type { Instruction } from "../guest-model/instructions.ts";
 import { type KernelName, kernelNames } from "../guest-model/kernels.ts";
 import { ProgressLine } from "./experiment-progress.ts";
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED } from "./failure.ts";
@@ -125,7 +126,7 @@ async function run(file: string, options: RunOptions): Promise<number> {
       plan,
       file: folder.file(LEDGER_FILE),
       shard: options.shard,
-      resume: options.resume,
+      resume: options.resume === true && folder.hasLedger,
       source,
       signal,
       progress: (state) => progress.show(state),
@@ -145,8 +146,8 @@ async function run(file: string, options: RunOptions): Promise<number> {
   if (options.shard !== undefined) return shardDone(folder.path, result, options);
   const { finish } = await import("../experiment/runner/results.ts");
   const command = commandLine(file, options);
-  const verdict = await finish({ folder, plan, digest: result.digest, command });
-  report(folder.path, result, verdict, options);
+  const outcome = await finish({ folder, plan, digest: result.digest, command });
+  report(folder.path, result, outcome, options);
   return EXIT_DONE;
 }
 
@@ -171,7 +172,8 @@ function shardDone(path: string, result: RunResult, options: RunOptions): number
   return EXIT_DONE;
 }
 
-function report(path: string, result: RunResult, verdict: string, options: RunOptions): void {
+function report(path: string, result: RunResult, outcome: Outcome, options: RunOptions): void {
+  const { verdict, reasons } = outcome;
   const { digest, trials, failed: failedTrials } = result;
   if (options.json === true) {
     print(JSON.stringify({ digest, trials, failedTrials, verdict }));
@@ -181,8 +183,15 @@ function report(path: string, result: RunResult, verdict: string, options: RunOp
   print(
     `${trials} trials${failedTrials > 0 ? `, ${failedTrials} of them failed` : ""}, in ${path}`,
   );
+  for (const { firstTrial, count, reason } of reasons.slice(0, REASONS_SHOWN)) {
+    const more = count > 1 ? `, as ${count - 1} more` : "";
+    print(`trial ${firstTrial} failed${more}: ${reason}`);
+  }
   print(`ledger sha256 ${digest}`);
 }
+
+/** Others stand in the report. */
+const REASONS_SHOWN = 3;
 
 async function list(options: { readonly json?: boolean }): Promise<number> {
   const { experimentNames, loadExperiment } = await import("../experiment/experiment-file.ts");
@@ -235,23 +244,29 @@ async function showPlan(file: string, options: RunOptions): Promise<number> {
   return EXIT_DONE;
 }
 
+/** A run's ledger may be named by its folder. */
+async function ledgerAt(path: string): Promise<string> {
+  const { statSync } = await import("node:fs");
+  const { join } = await import("node:path");
+  const { LEDGER_FILE } = await import("../experiment/runner/output.ts");
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+    ? join(path, LEDGER_FILE)
+    : path;
+}
+
 async function merge(out: string, inputs: readonly string[], options: RunOptions): Promise<number> {
   const { OutputFolder, LEDGER_FILE } = await import("../experiment/runner/output.ts");
   const { mergeLedgers } = await import("../experiment/runner/merge.ts");
   const { readHeader } = await import("../experiment/runner/ledger-file.ts");
   const { finish } = await import("../experiment/runner/results.ts");
-  const { existsSync, statSync } = await import("node:fs");
-  const { join } = await import("node:path");
-  const files = inputs.map((input) =>
-    existsSync(input) && statSync(input).isDirectory() ? join(input, LEDGER_FILE) : input,
-  );
+  const files = await Promise.all(inputs.map(ledgerAt));
   const folder = OutputFolder.take(out, false);
   try {
     const result = mergeLedgers(folder.file(LEDGER_FILE), files);
     const { plan } = readHeader(folder.file(LEDGER_FILE));
     const command = `zmend experiment run ${plan.name}`;
-    const verdict = await finish({ folder, plan, digest: result.digest, command });
-    report(folder.path, result, verdict, options);
+    const outcome = await finish({ folder, plan, digest: result.digest, command });
+    report(folder.path, result, outcome, options);
   } finally {
     folder.release();
   }
@@ -265,7 +280,8 @@ interface VerifyOptions {
   readonly json?: boolean;
 }
 
-async function verify(file: string, options: VerifyOptions): Promise<number> {
+async function verify(path: string, options: VerifyOptions): Promise<number> {
+  const file = await ledgerAt(path);
   const { verifyLedger } = await import("../experiment/runner/verify.ts");
   const { readHeader } = await import("../experiment/runner/ledger-file.ts");
   const { TrialPool } = await import("../experiment/runner/pool.ts");
@@ -319,21 +335,23 @@ interface SequenceOptions {
   readonly andPec?: number;
   readonly clearError?: boolean;
   readonly resetFails?: boolean;
+  readonly states?: boolean;
   readonly json?: boolean;
 }
 
 async function sequence(options: SequenceOptions): Promise<number> {
-  const { recoverySequence, sequenceLine } = await import("../experiment/sequence.ts");
-  const list = options.machine === undefined ? recoverySequence(options) : await real(options);
-  if (options.json === true) print(JSON.stringify(list));
-  else for (const instruction of list) print(sequenceLine(instruction));
+  const { recoverySequence, sequenceLine, stateLine } = await import("../experiment/sequence.ts");
+  const found = options.machine === undefined ? recoverySequence(options) : await real(options);
+  const { instructions, states } = found;
+  if (options.json === true) print(JSON.stringify(options.states === true ? states : instructions));
+  else if (options.states === true) for (const step of states) print(stateLine(step));
+  else for (const instruction of instructions) print(sequenceLine(instruction));
   return EXIT_DONE;
 }
 
-async function real(options: SequenceOptions): Promise<readonly Instruction[]> {
+async function real(options: SequenceOptions): Promise<RecoverySequence> {
   const { realSequence } = await import("../experiment/machine/real-sequence.ts");
-  const found = await realSequence(options.machine ?? "", options, { booting: sayBooting });
-  return found.instructions;
+  return realSequence(options.machine ?? "", options, { booting: sayBooting });
 }
 
 interface FitOptions {
@@ -343,7 +361,8 @@ interface FitOptions {
   readonly json?: boolean;
 }
 
-async function fitTo(file: string, options: FitOptions): Promise<number> {
+async function fitTo(path: string, options: FitOptions): Promise<number> {
+  const file = await ledgerAt(path);
   const { fitLedger, fitLines, timesFile } = await import("../experiment/fit/fit.ts");
   const model = fitLedger(file, options);
   if (options.json === true) print(JSON.stringify(model));
@@ -410,7 +429,7 @@ export function registerExperiment(program: Command): void {
     .option("--out <dir>", "folder for ledger, results and report (default zmend-NAME)")
     .option("--shard <i/n>", "only the i-th of n parts, from 0; 'merge' puts them together", shard)
     .option("--queue <url>", "hand the trials to 'experiment worker's through Redis")
-    .option("--resume", "go on with what --out has")
+    .option("--resume", "go on with what --out has; nothing there yet is a beginning")
     .addOption(jobs())
     .option("--json", "print {digest, trials, failedTrials, verdict}")
     .exitOverride()
@@ -480,7 +499,11 @@ export function registerExperiment(program: Command): void {
     .option("--and-pec <code>", "PEC of a second event at the same moment", pec)
     .option("--clear-error", "the host can clear the error in place")
     .option("--reset-fails", "the host's resets end with EIO")
-    .option("--machine <name>", "instead of the model: a Linux fixture, e.g. linux-6.1, on the CPU")
+    .option(
+      "--machine <name>",
+      "instead of the model: a Linux fixture, e.g. linux-6.1, on the CPU; drivers nvme, no-handlers, vfio-pci",
+    )
+    .option("--states", "the steps of the recovery machine instead of the guest's instructions")
     .option("--json", "print JSON")
     .exitOverride()
     .action((options: SequenceOptions) => ending(sequence(options)));

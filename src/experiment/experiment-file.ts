@@ -474,9 +474,9 @@ function confirm(file: string, plan: Plan, confirmed: boolean): void {
   if (trials <= TRIALS_UNASKED_MAX || confirmed) return;
   throw new ZmendError(
     "EXPERIMENT_INVALID",
-    `${file}: this plan has ${trials.toLocaleString("en-US")} trials (${plan.points.length} points, ` +
-      `${first?.scenarios.length} scenarios, ${plan.guests.length} guests, ${first?.policies.length} policies, ` +
-      `${plan.repetitions} repetitions); say --yes if that is meant.`,
+    `${file}: this plan has ${trials.toLocaleString("en-US")} trials (points ${plan.points.length} × ` +
+      `scenarios ${first?.scenarios.length} × guests ${plan.guests.length} × policies ${first?.policies.length} × ` +
+      `repetitions ${plan.repetitions.toLocaleString("en-US")}); say --yes if that is meant.`,
     { trials },
   );
 }

@@ -21,5 +21,10 @@ export { mergeLedgers } from "./runner/merge.ts";
 export { TrialPool } from "./runner/pool.ts";
 export { type RunOptions, type RunResult, runPlan, type TrialSource } from "./runner/run.ts";
 export { type Verification, verifyLedger } from "./runner/verify.ts";
-export { recoverySequence, type SequenceRequest } from "./sequence.ts";
+export {
+  type RecoverySequence,
+  recoverySequence,
+  type SequenceRequest,
+  type StateStep,
+} from "./sequence.ts";
 export { type Summary, summarise } from "./summary.ts";

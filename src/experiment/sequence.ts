@@ -1,10 +1,13 @@
 /**
- * The zPCI instructions of one recovery as the model guest issues them, from STCRW to the STCRW that finds nothing
- * more: `zmend experiment sequence`. The machine around the guest is a trial's: real devices, real recovery machine.
+ * One recovery, step by step: the zPCI instructions as the model guest issues them, from STCRW to the STCRW that finds
+ * nothing more, and the states that the recovery machine goes through meanwhile: `zmend experiment sequence`. The machine
+ * around the guest is a trial's: real devices, real recovery machine.
  */
 import { constant } from "../base/distribution.ts";
 import { hex } from "../base/hex.ts";
 import type { Instruction, KernelName } from "../guest-model/index.ts";
+import { Ledger } from "../machine/ledger.ts";
+import type { LedgerEntry } from "../machine/ledger-entry.ts";
 import { loadPolicy } from "../recovery/index.ts";
 import type { Scenario } from "./scenario.ts";
 import { modelWorld } from "./trial/trial.ts";
@@ -15,6 +18,8 @@ const HORIZON_US = 300_000_000;
 
 /** What happens to the function. */
 export interface SequenceCase {
+  /** The model's name of it; nvme by default. */
+  readonly driver?: string;
   readonly pec: number;
   /** A second event at the same moment. */
   readonly andPec?: number;
@@ -26,10 +31,27 @@ export interface SequenceCase {
 
 export interface SequenceRequest extends SequenceCase {
   readonly kernel: KernelName;
-  readonly driver: string;
 }
 
-export function recoverySequence(request: SequenceRequest): Instruction[] {
+/** A step of the recovery machine from one state to another. */
+export interface StateStep {
+  readonly from: string;
+  readonly to: string;
+  readonly event: string;
+  /** Which kind of the event it was, where there are several. */
+  readonly choice?: string;
+}
+
+export interface RecoverySequence {
+  readonly instructions: readonly Instruction[];
+  /** From the error on, as long as anything happens. */
+  readonly states: readonly StateStep[];
+}
+
+/** The guest has nothing more to say of an event so long after its last instruction. */
+export const QUIET_US = 2e6;
+
+export function recoverySequence(request: SequenceRequest): RecoverySequence {
   const events = { stale: 0, lostSignal: 0 };
   const scenario: Scenario = {
     name: "one error",
@@ -74,7 +96,7 @@ export function recoverySequence(request: SequenceRequest): Instruction[] {
   const { world } = modelWorld({
     scenario,
     policy: loadPolicy("mediated"),
-    guest: { label: "", kind: "model", kernel: request.kernel, driver: request.driver },
+    guest: { label: "", kind: "model", kernel: request.kernel, driver: request.driver ?? "nvme" },
     seed: 0,
     repetition: 0,
     scenarioNumber: 0,
@@ -85,11 +107,29 @@ export function recoverySequence(request: SequenceRequest): Instruction[] {
       ended = instruction.name === "STCRW" && instruction.cc === 1;
     },
   });
+  const ledger = new Ledger(world.vm);
   world.start(0);
-  while (!ended && world.turn()) {
-    // until the guest has nothing more to read
+  let untilUs = HORIZON_US;
+  while (world.clock.nowUs() < untilUs && world.turn()) {
+    if (ended && untilUs === HORIZON_US) untilUs = world.clock.nowUs() + QUIET_US;
   }
-  return list;
+  return { instructions: list, states: statesOf(ledger.drain()) };
+}
+
+export function statesOf(entries: readonly LedgerEntry[]): StateStep[] {
+  return entries
+    .filter(({ kind }) => kind === "state")
+    .map(({ detail: { from, to, event }, choice }) => ({
+      from: String(from),
+      to: String(to),
+      event: String(event),
+      ...(choice === undefined ? {} : { choice }),
+    }));
+}
+
+/** One line of text per step. */
+export function stateLine({ from, to, event, choice }: StateStep): string {
+  return `${from} -> ${to} on ${event}${choice === undefined ? "" : ` (${choice})`}`;
 }
 
 /** One line of text per instruction: what the guest wants and what it is answered. */
@@ -106,7 +146,13 @@ export function sequenceLine(instruction: Instruction): string {
   return words.join(" ");
 }
 
-const POLLS = ["CLP disable -> 0x0108", "CLP enable -> 0x0108", "PCILG bar0 0x1c/4 -> cc 0"];
+const POLLS = [
+  "CLP disable -> 0x0108",
+  "CLP enable -> 0x0108",
+  "MPCIFC 9 -> cc 2",
+  "MPCIFC 7 -> cc 2",
+  "PCILG bar0 0x1c/4 -> cc 0",
+];
 
 /** Asking again counts once: how often a guest looks is a matter of time. */
 export function withoutPolls(lines: readonly string[]): string[] {

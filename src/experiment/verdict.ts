@@ -136,13 +136,19 @@ function main(winner: Winner, estimates: Summary["policies"]): string {
   if (Object.keys(estimates).length === 1) {
     return `${best}: ${title} ${value}${howSure}. Only one policy was tried, so nothing is compared.`;
   }
+  const silent = Object.keys(estimates).filter(
+    (policy) => estimates[policy]?.[metric] === undefined,
+  );
+  const none = silent.length === 0 ? "" : ` No trial of ${listText(silent)} gave a value.`;
   const behind = next === undefined || margin === undefined ? "" : marginText(metric, margin, next);
-  if (tied.length === 0) return `${best} wins on ${title}: ${value}${howSure}, ${behind}.`;
-  const apart = behind === "" ? "" : `; it is ${behind}`;
-  if (next === undefined && tied.length + 1 === Object.keys(estimates).length) {
-    return `No winner on ${title}: the data cannot tell ${listText([best, ...tied])} apart (best mean ${value}${howSure}).`;
+  if (tied.length === 0 && behind === "") {
+    return `${best}: ${title} ${value}${howSure}. Nothing is compared:${none.replace(" No", " no")}`;
   }
-  return `${best} leads on ${title} with ${value}${howSure}, but the data cannot tell it from ${listText(tied)}${apart}.`;
+  if (tied.length === 0) return `${best} wins on ${title}: ${value}${howSure}, ${behind}.${none}`;
+  if (behind === "") {
+    return `No winner on ${title}: the data cannot tell ${listText([best, ...tied])} apart (best mean ${value}${howSure}).${none}`;
+  }
+  return `${best} leads on ${title} with ${value}${howSure}, but the data cannot tell it from ${listText(tied)}; it is ${behind}.${none}`;
 }
 
 function marginText(

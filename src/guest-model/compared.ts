@@ -1,7 +1,7 @@
 /**
- * What the model was compared with, and the written list of differences: real kernels' zPCI instructions, one by one
- * (test/conformance/data/sequences, held against this file by test/conformance/model-against-kernels.test.ts). Reports say
- * it to their readers.
+ * What the model was compared with, and the written list of differences: real kernels' zPCI instructions and the recovery
+ * machine's states, one by one (test/conformance/data/sequences, held against this file by
+ * test/conformance/model-against-kernels.test.ts). Reports say it to their readers.
  */
 import type { KernelName } from "./kernels.ts";
 
@@ -12,7 +12,7 @@ export interface ComparedKernel {
   readonly version: string;
 }
 
-/** Each with an NVMe function and the kernel's own nvme driver. */
+/** Each with an NVMe function of zmend's. */
 export const comparedKernels: readonly ComparedKernel[] = [
   { flavour: "6.1", package: "linux-image-6.1.0-50-s390x", version: "6.1.176-1" },
   { flavour: "6.12", package: "linux-image-6.12.107+deb13-s390x", version: "6.12.107-1" },
@@ -20,8 +20,21 @@ export const comparedKernels: readonly ComparedKernel[] = [
   { flavour: "7.3", package: "linux-binary-7.3-s390x", version: "7.3~rc7-1~exp1" },
 ];
 
-/** The driver of the model that stands for it. */
-export const comparedDriver = "nvme";
+export interface ComparedDriver {
+  /** The model's name. */
+  readonly driver: string;
+  /** The kernel's module that stands for it. */
+  readonly module: string;
+  readonly kernels: readonly KernelName[];
+}
+
+/** Others of the model's are written from their sources. */
+export const comparedDrivers: readonly ComparedDriver[] = [
+  { driver: "nvme", module: "nvme", kernels: ["6.1", "6.12", "7.2", "7.3"] },
+  { driver: "no-handlers", module: "pci-stub", kernels: ["6.1", "6.12", "7.2", "7.3"] },
+  // Debian's 6.1 has no such module for s390x.
+  { driver: "vfio-pci", module: "vfio-pci", kernels: ["6.12", "7.2", "7.3"] },
+];
 
 export interface Difference {
   readonly kernels: readonly KernelName[];

@@ -57,6 +57,8 @@ export interface DriverVariant {
   readonly mmioEnabled?: "recovered" | "need-reset";
   readonly slotReset: boolean;
   readonly resume: boolean;
+  /** False: it has no interrupt vectors, so nobody registers them in its name. */
+  readonly vectors?: boolean;
   /** The kernel's 20 ms and 1 ms waits are left out: for calibration against closed forms. */
   readonly ideal?: boolean;
   readonly quiesce: (kernel: KernelFlavour) => readonly ProgramStep[];
@@ -180,6 +182,23 @@ export const drivers: Readonly<Record<string, DriverVariant>> = {
     restore: () => [restoreState],
     restart: none,
     times: { ...nvmeTimes, teardown: around(1_000), restart: around(1_000) },
+  },
+  "vfio-pci": {
+    name: "vfio-pci",
+    summary: "answers CAN_RECOVER and has no other callback: enough for 7.x, no support for 6.x",
+    errorDetected: "can-recover",
+    slotReset: false,
+    resume: false,
+    vectors: false, // as long as user space has not opened the device
+    quiesce: none,
+    restore: none,
+    restart: none,
+    times: {
+      ...nvmeTimes,
+      teardown: around(1_000),
+      restore: around(1_000),
+      restart: around(1_000),
+    },
   },
   "no-handlers": {
     name: "no-handlers",

@@ -76,6 +76,7 @@ export class GuestModel {
   ];
   #at: number = At.asleep;
   #index = 0;
+  /** How often CLP has said "busy". */
   #tries = 0;
   /** The kernel's name for the outcome: MPCIFC 7 cleared the error, no reset was needed. */
   #cleared = false;
@@ -84,6 +85,9 @@ export class GuestModel {
   #probing = false;
   /** The event thread came here by an event, not by an administrator. */
   #reading = false;
+  /** The last time that CLP said "busy", and how often it had by then; 0 = nobody waits for it. */
+  #busyUs = 0;
+  #busyTries = 0;
 
   constructor(
     kernel: KernelFlavour,
@@ -127,90 +131,92 @@ export class GuestModel {
   }
 
   /** Channel-report machine check taken. A thread that is at work looks for more before it sleeps. */
-  machineCheck(nowUs: number): void {
+  machineCheck(): void {
     if (this.#at !== At.asleep) return;
-    this.#go(At.stcrw, nowUs + this.#times.delayUs(0, Stage.machineCheck));
+    this.#go(At.stcrw, this.#times.delayUs(0, Stage.machineCheck));
   }
 
   /** sysfs `recover`: the device is removed, disabled, enabled and scanned again. Only while idle. */
-  administrate(index: number, nowUs: number): void {
+  administrate(index: number): void {
     this.#index = index;
     this.#probing = true;
     this.#reading = false;
     this.#tries = 0;
     const enabled = (this.#port.accessAnswer(index) & 0xff) !== 3;
-    this.#go(enabled ? At.disable : At.enable, nowUs + this.#times.delayUs(index, Stage.remove));
+    this.#go(enabled ? At.disable : At.enable, this.#times.delayUs(index, Stage.remove));
   }
 
-  /** Does what is due at `nextUs`, the time that it now is. */
-  step(nowUs: number): void {
+  /** Does what is due at `nextUs`, the time that it now is: it stands in the stamp. */
+  step(): void {
     switch (this.#at) {
       case At.stcrw:
-        return this.#stcrw(nowUs);
+        return this.#stcrw();
       case At.chsc:
-        return this.#chsc(nowUs);
+        return this.#chsc();
       case At.handle:
-        return this.#handle(nowUs);
+        return this.#handle();
       case At.detected:
-        return this.#detected(nowUs);
+        return this.#detected();
       case At.unblock:
-        return this.#unblock(nowUs);
+        return this.#unblock();
       case At.examined:
-        return this.#clear(nowUs);
+        return this.#clear();
       case At.disable:
-        return this.#disable(nowUs);
+        return this.#disable();
       case At.enable:
-        return this.#enable(nowUs);
+        return this.#enable();
       case At.register:
-        return this.#register(nowUs);
+        return this.#register();
       default:
-        return this.#driverStep(nowUs);
+        return this.#driverStep();
     }
   }
 
-  #driverStep(nowUs: number): void {
+  #driverStep(): void {
     switch (this.#at) {
       case At.firstLoad:
-        return this.#firstLoad(nowUs);
+        return this.#firstLoad();
       case At.restored:
-        return this.#restored(nowUs);
+        return this.#restored();
       case At.restarted:
-        return this.#restarted(nowUs);
+        return this.#restarted();
       case At.gaveUp:
         this.#states[this.#index] = Driver.unbound;
         this.#watcher.mark(this.#index, Mark.lost);
-        return this.#finish(nowUs, true);
+        return this.#finish(true);
       case At.removed:
-        return this.#removed(nowUs);
+        return this.#removed();
       case At.probed:
-        return this.#probed(nowUs);
+        return this.#probed();
       default:
         this.nextUs = NEVER;
     }
   }
 
-  #go(at: number, atUs: number): void {
+  /** @param afterUs from now: small whole numbers pass without being put on the heap, times of day do not */
+  #go(at: number, afterUs: number): void {
     this.#at = at;
-    this.nextUs = atUs;
+    this.#busyTries = 0;
+    this.nextUs = (this.#times.stamp[0] as number) + afterUs;
   }
 
-  #after(stage: number, at: number, nowUs: number): void {
-    this.#go(at, nowUs + this.#times.delayUs(this.#index, stage));
+  #after(stage: number, at: number): void {
+    this.#go(at, this.#times.delayUs(this.#index, stage));
   }
 
   // Events ----------------------------------------------------------------------------------------------
 
-  #stcrw(nowUs: number): void {
+  #stcrw(): void {
     const taken = this.#port.stcrw();
     this.#record?.({ name: "STCRW", cc: taken ? 0 : 1 });
-    if (taken) this.#go(At.chsc, nowUs + this.#times.delayUs(0, Stage.fetch));
+    if (taken) this.#go(At.chsc, this.#times.delayUs(0, Stage.fetch));
     else this.#go(At.asleep, NEVER);
   }
 
-  #chsc(nowUs: number): void {
+  #chsc(): void {
     if (!this.#port.chsc()) {
       this.#record?.({ name: "CHSC", response: 0x0005 });
-      return this.#go(At.stcrw, nowUs);
+      return this.#go(At.stcrw, 0);
     }
     const { event } = this.#port;
     this.#index = event.index;
@@ -218,20 +224,20 @@ export class GuestModel {
     this.#reading = true;
     this.#record?.({ name: "CHSC", response: 0x0001, pec: event.pec });
     if (event.contentCode === 1) this.#watcher.mark(event.index, Mark.fetched);
-    this.#after(Stage.decide, At.handle, nowUs);
+    this.#after(Stage.decide, At.handle);
   }
 
   /** zpci_event_error and zpci_event_availability. */
-  #handle(nowUs: number): void {
+  #handle(): void {
     const { event } = this.#port;
-    if (event.contentCode !== 1) return this.#availability(event.pec, nowUs);
+    if (event.contentCode !== 1) return this.#availability(event.pec);
     if (this.#states[this.#index] === Driver.gone || this.#stale(event.handle)) {
-      return this.#next(nowUs);
+      return this.#next();
     }
-    if (isFmbCode(event.pec)) return this.#next(nowUs);
-    if (isPermanentCode(event.pec)) return this.#ioFailure(nowUs);
-    if (this.#states[this.#index] === Driver.permanent) return this.#fail(nowUs);
-    if (this.#states[this.#index] === Driver.unbound || !this.#supported) return this.#fail(nowUs);
+    if (isFmbCode(event.pec)) return this.#next();
+    if (isPermanentCode(event.pec)) return this.#ioFailure();
+    if (this.#states[this.#index] === Driver.permanent) return this.#fail();
+    if (this.#states[this.#index] === Driver.unbound || !this.#supported) return this.#fail();
     if (this.driver.errorDetected === "hangs") {
       this.#run(this.#programs[0]);
       this.#watcher.mark(this.#index, Mark.stuck);
@@ -240,7 +246,7 @@ export class GuestModel {
     this.#cleared = false;
     this.#asked = false;
     this.#run(this.#programs[0]);
-    this.#after(Stage.teardown, At.detected, nowUs);
+    this.#after(Stage.teardown, At.detected);
   }
 
   #stale(handle: number): boolean {
@@ -250,50 +256,50 @@ export class GuestModel {
     return listed === 0 || listed !== handle;
   }
 
-  #availability(pec: number, nowUs: number): void {
+  #availability(pec: number): void {
     const state = this.#states[this.#index];
     if (pec === DECONFIGURE && state !== Driver.gone) {
-      return this.#after(Stage.remove, At.removed, nowUs);
+      return this.#after(Stage.remove, At.removed);
     }
     if (pec === DECONFIGURED && state !== Driver.gone) {
       this.#states[this.#index] = Driver.gone;
       this.#watcher.mark(this.#index, Mark.lost);
-      return this.#next(nowUs);
+      return this.#next();
     }
     // A function that is configured already: the kernel takes the event for an old one.
     if (pec === AVAILABLE && state === Driver.gone) {
       this.#probing = true;
       this.#tries = 0;
-      return this.#after(Stage.enable, At.enable, nowUs);
+      return this.#after(Stage.enable, At.enable);
     }
-    this.#next(nowUs);
+    this.#next();
   }
 
   /** zpci_deconfigure_device. */
-  #removed(nowUs: number): void {
+  #removed(): void {
     const response = this.#port.disable(this.#index);
     this.#clp("disable", response);
-    if (response === ClpResponse.busy && this.#again(At.removed, nowUs)) return;
+    if (response === ClpResponse.busy && this.#again(At.removed)) return;
     this.#port.deconfigure(this.#index);
     this.#record?.({ name: "SERVC", operation: "deconfigure" });
     this.#states[this.#index] = Driver.gone;
     this.#watcher.mark(this.#index, Mark.lost);
-    this.#next(nowUs);
+    this.#next();
   }
 
   // Recovery --------------------------------------------------------------------------------------------
 
   /** zpci_event_notify_error_detected has an answer. */
-  #detected(nowUs: number): void {
+  #detected(): void {
     switch (this.driver.errorDetected) {
       case "need-reset":
-        return this.#reset(nowUs);
+        return this.#reset();
       case "can-recover":
-        return this.#unblock(nowUs);
+        return this.#unblock();
       case "none":
-        return this.kernel.noneIsConsent ? this.#unblock(nowUs) : this.#fail(nowUs);
+        return this.kernel.noneIsConsent ? this.#unblock() : this.#fail();
       default:
-        return this.#fail(nowUs);
+        return this.#fail();
     }
   }
 
@@ -303,87 +309,94 @@ export class GuestModel {
     this.#watcher.mark(this.#index, Mark.resetAsked);
   }
 
-  #unblock(nowUs: number): void {
+  #unblock(): void {
     this.#ask();
     const answer = this.#modify(ModifyOperation.resetBlock);
-    if ((answer & 0xff) === 2) return this.#go(At.unblock, nowUs + this.#pause(MPCIFC_RETRY_US));
-    if (answer !== 0) return this.#reset(nowUs);
-    this.#after(Stage.examine, At.examined, nowUs);
+    if ((answer & 0xff) === 2) return this.#go(At.unblock, this.#pause(MPCIFC_RETRY_US));
+    if (answer !== 0) return this.#reset();
+    this.#after(Stage.examine, At.examined);
   }
 
   /** mmio_enabled has an answer. */
-  #clear(nowUs: number): void {
+  #clear(): void {
     const { driver, kernel } = this;
-    if (driver.mmioEnabled === "need-reset") return this.#reset(nowUs);
+    if (driver.mmioEnabled === "need-reset") return this.#reset();
     const answer = this.#modify(ModifyOperation.resetError);
-    if ((answer & 0xff) === 2) return this.#go(At.examined, nowUs + this.#pause(MPCIFC_RETRY_US));
-    if (answer !== 0) return this.#reset(nowUs);
+    if ((answer & 0xff) === 2) return this.#go(At.examined, this.#pause(MPCIFC_RETRY_US));
+    if (answer !== 0) return this.#reset();
     this.#cleared = true;
     this.#watcher.mark(this.#index, Mark.resetGranted);
-    if (driver.mmioEnabled === undefined && !kernel.noneIsConsent) return this.#fail(nowUs);
-    this.#go(At.firstLoad, nowUs);
+    if (driver.mmioEnabled === undefined && !kernel.noneIsConsent) return this.#fail();
+    this.#go(At.firstLoad, 0);
   }
 
   /** zpci_hot_reset_device. */
-  #reset(nowUs: number): void {
+  #reset(): void {
     this.#tries = 0;
-    this.#disable(nowUs);
+    this.#disable();
   }
 
-  #disable(nowUs: number): void {
+  #disable(): void {
     if (!this.#probing) this.#ask();
     const response = this.#port.disable(this.#index);
     this.#clp("disable", response);
-    if (response === ClpResponse.busy && this.#again(At.disable, nowUs)) return;
+    if (response === ClpResponse.busy && this.#again(At.disable)) return;
     const done = response === ok || response === ClpResponse.alreadyInState;
-    if (!done && response !== ClpResponse.handleNotValidForOperation) return this.#fail(nowUs);
+    if (!done && response !== ClpResponse.handleNotValidForOperation) return this.#fail();
     if (!this.#probing) this.#watcher.mark(this.#index, Mark.resetGranted);
     this.#tries = 0;
-    this.#after(Stage.enable, At.enable, nowUs);
+    this.#after(Stage.enable, At.enable);
   }
 
-  #enable(nowUs: number): void {
+  #enable(): void {
     const response = this.#port.enable(this.#index);
     this.#clp("enable", response);
-    if (response === ClpResponse.busy && this.#again(At.enable, nowUs)) return;
-    if (response !== ok) return this.#fail(nowUs);
-    this.#register(nowUs);
+    if (response === ClpResponse.busy && this.#again(At.enable)) return;
+    if (response !== ok) return this.#fail();
+    this.#register();
   }
 
-  #register(nowUs: number): void {
-    if (this.kernel.interruptsInReset) this.#modify(ModifyOperation.registerInterrupts);
+  #register(): void {
+    if (this.kernel.interruptsInReset && this.driver.vectors !== false) {
+      this.#modify(ModifyOperation.registerInterrupts);
+    }
     const answer = this.#modify(ModifyOperation.registerIoat);
-    if ((answer & 0xff) === 2) return this.#go(At.register, nowUs + this.#pause(MPCIFC_RETRY_US));
+    if ((answer & 0xff) === 2) return this.#go(At.register, this.#pause(MPCIFC_RETRY_US));
     const late = (answer & 0xff) === 3 || answer >>> 8 === ModifyStatus.errorRecovery;
     if (answer !== 0 && !(late && this.kernel.lateRegistration)) {
       this.#clp("disable", this.#port.disable(this.#index));
-      return this.#fail(nowUs);
+      return this.#fail();
     }
-    this.#after(Stage.register, At.firstLoad, nowUs);
+    this.#after(Stage.register, At.firstLoad);
   }
 
   /** slot_reset begins, or, where the error was cleared in place, resume. */
-  #firstLoad(nowUs: number): void {
-    if (this.#probing) return this.#after(Stage.probe, At.probed, nowUs);
-    if (this.#port.alive(this.#index)) this.#watcher.mark(this.#index, Mark.proved);
-    if (this.#cleared) return this.#after(Stage.restart, At.restarted, nowUs);
+  #firstLoad(): void {
+    if (this.#probing) return this.#after(Stage.probe, At.probed);
+    // Without a callback nobody loads anything.
+    const loads = this.#cleared || this.driver.slotReset;
+    if (loads && this.#port.alive(this.#index)) this.#watcher.mark(this.#index, Mark.proved);
+    if (this.#cleared) return this.#after(Stage.restart, At.restarted);
     this.#run(this.#programs[1]);
-    this.#after(Stage.restore, At.restored, nowUs);
+    this.#after(Stage.restore, At.restored);
   }
 
-  #restored(nowUs: number): void {
+  #restored(): void {
     this.#run(this.#programs[2]);
-    this.#after(Stage.restart, At.restarted, nowUs);
+    this.#after(Stage.restart, At.restarted);
   }
 
   /** The driver has waited for its device; one that does not answer is waited for a while and then let go. */
-  #restarted(nowUs: number): void {
-    if (!this.#port.alive(this.#index)) return this.#after(Stage.giveUp, At.gaveUp, nowUs);
-    this.#watcher.mark(this.#index, Mark.resumed);
-    this.#finish(nowUs, true);
+  #restarted(): void {
+    const { resume } = this.driver;
+    if (resume && !this.#port.alive(this.#index)) return this.#after(Stage.giveUp, At.gaveUp);
+    // Nobody looks: the function is back unless another error has met it already.
+    const back = resume || this.#port.accessAnswer(this.#index) === 0;
+    if (back) this.#watcher.mark(this.#index, Mark.resumed);
+    this.#finish(true);
   }
 
-  #probed(nowUs: number): void {
+  #probed(): void {
     if (this.#port.alive(this.#index)) {
       this.#states[this.#index] = Driver.running;
       this.#watcher.mark(this.#index, Mark.resumed);
@@ -391,15 +404,29 @@ export class GuestModel {
       this.#states[this.#index] = Driver.unbound;
       this.#watcher.mark(this.#index, Mark.lost);
     }
-    this.#next(nowUs);
+    this.#next();
   }
 
   /** 0x0108 is tried again for two seconds; false when that is over. */
-  #again(at: number, nowUs: number): boolean {
+  #again(at: number): boolean {
     this.#tries += 1;
-    if (this.#tries >= CLP_TRIES && this.driver.ideal !== true) return false;
-    this.#go(at, nowUs + this.#pause(CLP_RETRY_US));
+    const { ideal } = this.driver;
+    if (this.#tries >= CLP_TRIES && ideal !== true) return false;
+    this.#go(at, this.#pause(CLP_RETRY_US));
+    if (ideal === true || this.#record !== undefined) return true;
+    this.#busyUs = this.#times.stamp[0] as number;
+    this.#busyTries = this.#tries;
+    this.#retryAfter(CLP_TRIES - this.#tries);
     return true;
+  }
+
+  /**
+   * The answer is another one only when the recovery machine has stepped, which `answered` says: the tries until then, all
+   * of them answered "busy", are counted and not made. Where somebody writes the instructions down they are.
+   */
+  #retryAfter(tries: number): void {
+    this.#tries = this.#busyTries + tries - 1;
+    this.nextUs = this.#busyUs + tries * CLP_RETRY_US;
   }
 
   /** The ideal driver looks again when the recovery machine has answered, which `answered` says. */
@@ -407,34 +434,40 @@ export class GuestModel {
     return this.driver.ideal === true ? NEVER : us;
   }
 
-  /** Somebody may have answered what the guest waits for: an ideal driver looks at once. */
-  answered(nowUs: number): void {
-    if (this.driver.ideal !== true || this.nextUs !== NEVER || waits[this.#at] !== 1) return;
-    this.nextUs = nowUs;
+  /** The recovery machine has stepped: what the guest waits for may have an answer. An ideal driver looks at once. */
+  answered(): void {
+    if (waits[this.#at] !== 1) return;
+    const nowUs = this.#times.stamp[0] as number;
+    if (this.driver.ideal === true) {
+      if (this.nextUs === NEVER) this.nextUs = nowUs;
+    } else if (this.#busyTries > 0) {
+      const tries = Math.ceil((nowUs - this.#busyUs) / CLP_RETRY_US);
+      this.#retryAfter(Math.min(Math.max(tries, 1), CLP_TRIES - this.#busyTries));
+    }
   }
 
   // Ends ------------------------------------------------------------------------------------------------
 
-  #fail(nowUs: number): void {
+  #fail(): void {
     if (this.#probing) {
       this.#states[this.#index] = Driver.unbound;
       this.#watcher.mark(this.#index, Mark.lost);
-      return this.#next(nowUs);
+      return this.#next();
     }
     if (this.kernel.report) this.#report(false);
-    this.#ioFailure(nowUs);
+    this.#ioFailure();
   }
 
   /** zpci_event_io_failure: no instruction follows; the driver gives its device up. */
-  #ioFailure(nowUs: number): void {
+  #ioFailure(): void {
     this.#states[this.#index] = Driver.permanent;
     this.#watcher.mark(this.#index, Mark.lost);
-    this.#next(nowUs);
+    this.#next();
   }
 
-  #finish(nowUs: number, success: boolean): void {
+  #finish(success: boolean): void {
     if (this.kernel.report) this.#report(success);
-    this.#next(nowUs);
+    this.#next();
   }
 
   #report(success: boolean): void {
@@ -443,11 +476,11 @@ export class GuestModel {
   }
 
   /** P flag: the next event at once; else back to STCRW. */
-  #next(nowUs: number): void {
+  #next(): void {
     if (this.#reading && this.#port.event.more) {
-      return this.#go(At.chsc, nowUs + this.#times.delayUs(0, Stage.fetch));
+      return this.#go(At.chsc, this.#times.delayUs(0, Stage.fetch));
     }
-    this.#go(At.stcrw, nowUs);
+    this.#go(At.stcrw, 0);
   }
 
   // Instructions ----------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 /** The model of a Linux guest's zPCI error handling. */
 export {
+  type ComparedDriver,
   type ComparedKernel,
-  comparedDriver,
+  comparedDrivers,
   comparedKernels,
   type Difference,
   differences,

@@ -44,6 +44,8 @@ export interface GuestPort {
 
 /** Times that the model does not know by itself: microseconds of this stage for this function, now. */
 export interface GuestTimes {
+  /** The time that it now is, microseconds, in its first element. */
+  readonly stamp: Float64Array;
   delayUs(index: number, stage: number): number;
 }
 

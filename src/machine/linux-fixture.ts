@@ -14,9 +14,13 @@ const fixtureSchema = z.object({
   files: z.array(z.object({ file: z.string(), sha256: z.string() })),
 });
 
+const DRIVERS = "drivers.cpio";
+
 export interface LinuxFixture {
   readonly kernel: { readonly image: Uint8Array; readonly file: string };
   readonly initrd: { readonly bytes: Uint8Array; readonly file: string };
+  /** Archive of further drivers, to follow the initrd; fixtures that were fetched by an older zmend have none. */
+  readonly drivers?: Uint8Array;
 }
 
 export function linuxFixtureNames(root: URL = packageRoot): string[] {
@@ -51,6 +55,7 @@ export function readLinuxFixture(name: string, root: URL = packageRoot): LinuxFi
     return {
       kernel: { image: read("kernel"), file: shown("kernel") },
       initrd: { bytes: read("initramfs.cpio"), file: shown("initramfs.cpio") },
+      ...(files.some(({ file }) => file === DRIVERS) ? { drivers: read(DRIVERS) } : {}),
     };
   } catch (error) {
     throw new ZmendError(

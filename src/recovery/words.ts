@@ -173,7 +173,10 @@ export class FunctionWords {
 
   /** Whether the time at `word` has come, at the last reading of the clock. */
   due(word: number): boolean {
-    return (this.#stamp[0] as number) >= this.time(word);
+    // Not by `time`: what a call returns may be put on the heap.
+    const at = this.#scratch + word;
+    const high = peek(this.words, at + 1) >>> 0;
+    return (this.#stamp[0] as number) >= high * 0x1_0000_0000 + (peek(this.words, at) >>> 0);
   }
 
   /** Time of the last reading plus `afterUs`, rounded up. */

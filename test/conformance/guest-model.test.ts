@@ -82,7 +82,7 @@ function recordedRecovery(pec: string): string[] {
 describe("the model's 6.1 flavour with an nvme-like driver", () => {
   it("issues the recorded 0x003a recovery, instruction by instruction, up to the listed differences", () => {
     const model = recoverySequence({ kernel: "6.1", driver: "nvme", pec: 0x3a })
-      .map(ours)
+      .instructions.map(ours)
       .filter((line) => !differences.includes(line));
     const genuine = recordedRecovery("003a");
     expect(genuine.length).toBe(334);
@@ -94,20 +94,22 @@ describe("the model's 6.1 flavour with an nvme-like driver", () => {
       const genuine = recordedRecovery(hex(pec, 4));
       expect(genuine).toEqual(["STCRW -> cc0", "CHSC", "STCRW -> cc1"]);
     }
-    const permanent = recoverySequence({ kernel: "6.1", driver: "nvme", pec: 0x3b }).map(ours);
-    expect(permanent).toEqual(["STCRW -> cc0", "CHSC", "STCRW -> cc1"]);
+    const permanent = recoverySequence({ kernel: "6.1", driver: "nvme", pec: 0x3b });
+    expect(permanent.instructions.map(ours)).toEqual(["STCRW -> cc0", "CHSC", "STCRW -> cc1"]);
   });
 });
 
 /** What zpci-guest.md 12 says of the kernels, seen in the sequences. */
 describe("kernel flavours", () => {
-  const sequence = (kernel: "6.1" | "6.12" | "7.2" | "7.3", driver = "nvme"): Instruction[] =>
-    recoverySequence({ kernel, driver, pec: 0x3a });
-  const modifies = (list: Instruction[]): unknown[] =>
+  const sequence = (
+    kernel: "6.1" | "6.12" | "7.2" | "7.3",
+    driver = "nvme",
+  ): readonly Instruction[] => recoverySequence({ kernel, driver, pec: 0x3a }).instructions;
+  const modifies = (list: readonly Instruction[]): unknown[] =>
     list.filter(({ name }) => name === "MPCIFC").map(({ operation }) => operation);
 
   it("differ in CLP List PCI before an event counts: from 6.12 on", () => {
-    const lists = (list: Instruction[]): number =>
+    const lists = (list: readonly Instruction[]): number =>
       list.filter(({ operation }) => operation === "list").length;
     expect([lists(sequence("6.1")), lists(sequence("6.12")), lists(sequence("7.3"))]).toEqual([
       0, 1, 1,
@@ -122,7 +124,7 @@ describe("kernel flavours", () => {
   });
 
   it("differ in the report to the machine: 7.x only", () => {
-    const reports = (list: Instruction[]): unknown[] =>
+    const reports = (list: readonly Instruction[]): unknown[] =>
       list.filter(({ name }) => name === "SERVC").map(({ operation }) => operation);
     expect(reports(sequence("6.12"))).toEqual([]);
     expect(reports(sequence("7.2"))).toEqual(["report: success"]);
@@ -132,7 +134,7 @@ describe("kernel flavours", () => {
   it("ask for the error to be cleared first where the driver can recover, and reset when refused", () => {
     const refused = modifies(sequence("7.3", "can-recover"));
     expect(refused.slice(0, 3)).toEqual([9, 2, 4]);
-    const granted = recoverySequence({
+    const { instructions: granted } = recoverySequence({
       kernel: "7.3",
       driver: "can-recover",
       pec: 0x3a,

@@ -1,18 +1,20 @@
 /**
- * The model guest against real kernels: the same scenarios, the zPCI instructions of a recovery with operands and answers
- * compared one by one, up to the written list. The kernels' are recorded (data/sequences, by record.mjs there); the one
+ * The model guest against real kernels: the same scenarios, the zPCI instructions of a recovery with operands and answers,
+ * and the states of the recovery machine, compared one by one, up to the written list. The kernels' are recorded (data/sequences, by record.mjs there); the one
  * that is fetched here runs live (test/guest/linux-sequence.test.ts).
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
+  type RecoverySequence,
   recoverySequence,
   type SequenceCase,
   sequenceLine,
+  stateLine,
   withoutPolls,
 } from "../../src/experiment/sequence.ts";
 import {
-  comparedDriver,
+  comparedDrivers,
   comparedKernels,
   differences,
   type KernelName,
@@ -27,6 +29,8 @@ interface Recorded {
     /** The same as an earlier case from its third instruction on. */
     readonly head?: readonly string[];
     readonly like?: number;
+    /** Steps of the recovery machine. */
+    readonly states: readonly string[];
   }[];
 }
 
@@ -38,13 +42,16 @@ const recordings = readdirSync(folder)
 const flavourOf = ({ kernel }: Recorded): KernelName => kernel.replace("linux-", "") as KernelName;
 
 function genuine(recording: Recorded, index: number): readonly string[] {
-  const { lines, head = [], like = 0 } = recording.cases[index] ?? { case: { pec: 0 } };
+  const { lines, head = [], like = 0 } = recording.cases[index] ?? {};
   return lines ?? [...head, ...(recording.cases[like]?.lines?.slice(2) ?? [])];
 }
 
+function modelled(flavour: KernelName, request: SequenceCase): RecoverySequence {
+  return recoverySequence({ kernel: flavour, ...request });
+}
+
 function model(flavour: KernelName, request: SequenceCase): string[] {
-  const list = recoverySequence({ kernel: flavour, driver: comparedDriver, ...request });
-  return withoutPolls(list.map(sequenceLine));
+  return withoutPolls(modelled(flavour, request).instructions.map(sequenceLine));
 }
 
 function compared(flavour: KernelName, lines: readonly string[]): string[] {
@@ -68,6 +75,17 @@ describe.each(recordings)("the model's flavour of $kernel", (recording) => {
     expect(real.length).toBeGreaterThanOrEqual(3);
   });
 
+  it.each(
+    recording.cases.map(({ case: request, states }) => ({
+      request,
+      states,
+      name: JSON.stringify(request),
+    })),
+  )("leads the recovery machine through the same states by the same events: $name", (one) => {
+    expect(modelled(flavour, one.request).states.map(stateLine)).toEqual(one.states);
+    expect(one.states[0]).toBe("operational -> draining on error-signalled (read)");
+  });
+
   it("was compared in recoveries, in a permanent error, in a reset that fails, and in two events at once", () => {
     const cases = recording.cases.map(({ case: request }) => request);
     expect(cases.filter(({ pec }) => pec !== 0x3b).length).toBeGreaterThanOrEqual(5);
@@ -86,6 +104,18 @@ describe("what a report says of the comparison", () => {
     expect(new Set(found.map((one) => JSON.stringify(one)))).toEqual(
       new Set(comparedKernels.map((one) => JSON.stringify(one))),
     );
+  });
+
+  it("names every driver that was recorded, on the kernels it was recorded with", () => {
+    const driversOf = ({ cases }: Recorded): (string | undefined)[] =>
+      cases.map(({ case: request }) => request.driver ?? "nvme");
+    const found = recordings.flatMap((recording) =>
+      driversOf(recording).map((driver) => `${driver} ${flavourOf(recording)}`),
+    );
+    const said = comparedDrivers.flatMap(({ driver, kernels }) =>
+      kernels.map((kernel) => `${driver} ${kernel}`),
+    );
+    expect(new Set(found)).toEqual(new Set(said));
   });
 
   it("lists a difference only where there is one", () => {

@@ -84,8 +84,8 @@ describe("the same ledger", () => {
     expect(sha256(ledger("one"))).toBe(digest);
   });
 
-  it("comes from two threads as from one", () => {
-    ok("run", file, "--out", at("two"), "--jobs", "2");
+  it("comes from two threads as from one, with --resume where nothing has begun yet", () => {
+    ok("run", file, "--out", at("two"), "--jobs", "2", "--resume");
     expect(sha256(ledger("two"))).toBe(digest);
   });
 
@@ -330,6 +330,15 @@ describe("zmend experiment sequence", () => {
     expect(list[0]).toEqual({ name: "STCRW", cc: 0 });
     expect(list.at(-1)).toEqual({ name: "STCRW", cc: 1 });
     expect(list).toContainEqual({ name: "MPCIFC", operation: 4, cc: 0, status: 0 });
+  });
+
+  it("prints the recovery machine's states instead, and says which driver no machine has", () => {
+    const states = ok("sequence", "--kernel", "7.3", "--driver", "no-handlers", "--states");
+    expect(states.split("\n")).toContain("guest-recovering -> failed on guest-report (failure)");
+    expect(run("sequence", "--machine", "linux-6.1", "--driver", "mlx5")).toMatchObject({
+      status: 2,
+      err: "zmend: Driver 'mlx5' is the model's only; a machine can have nvme, no-handlers, vfio-pci.\n",
+    });
   });
 });
 

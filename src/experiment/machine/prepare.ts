@@ -34,6 +34,7 @@ import {
   machineDigest,
   OWN_FIXTURE,
   sha256,
+  sourceDigest,
   sourceOf,
 } from "./sources.ts";
 
@@ -174,7 +175,8 @@ export async function prepareIdle(name: string, options: PrepareOptions = {}): P
       `Machine '${name}' has no instructions to record${suggestion(name, names)}; name one of ${names.join(", ")}.`,
     );
   }
-  const file = cachedFile(name, machineDigest(name, "."), 1, IDLE_COMMAND_LINE);
+  const digest = sourceDigest(sourceOf(name, IDLE_COMMAND_LINE));
+  const file = cachedFile(name, digest, 1, IDLE_COMMAND_LINE);
   if (existsSync(file)) return file;
   options.booting?.(name);
   await bootInto(file, name, 1, options.signal, IDLE_COMMAND_LINE);

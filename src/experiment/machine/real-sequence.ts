@@ -1,28 +1,28 @@
 /**
- * The zPCI instructions of one recovery as a real kernel issues them: `zmend experiment sequence --machine linux-6.1`. The
- * guest is at its prompt, so that nothing but the recovery is heard of it; from the STCRW that finds the event to the one
- * that finds no more, as the model's sequence (`../sequence.ts`).
+ * The zPCI instructions of one recovery as a real kernel issues them, and the states that the recovery machine goes through:
+ * `zmend experiment sequence --machine linux-6.1`. The guest is at its prompt, so that nothing but the recovery is heard of
+ * it; from the STCRW that finds the event to the one that finds no more, as the model's sequence (`../sequence.ts`).
  */
 import type { FaultAction } from "../../backend/sim/index.ts";
 import { constant, Stream } from "../../base/distribution.ts";
 import { ZmendError } from "../../base/errors.ts";
 import type { Instruction } from "../../guest-model/index.ts";
 import { DeterministicVm } from "../../machine/deterministic-vm.ts";
+import { Ledger } from "../../machine/ledger.ts";
+import type { LedgerEntry } from "../../machine/ledger-entry.ts";
 import { VCPU_RUNNING } from "../../machine/loops.ts";
 import { readSnapshot } from "../../machine/snapshot.ts";
 import { GuestRam } from "../../shm/guest-ram.ts";
-import type { SequenceCase } from "../sequence.ts";
+import { QUIET_US, type RecoverySequence, type SequenceCase, statesOf } from "../sequence.ts";
+import { bindLine, boundAtBoot, boundMark, realDriver } from "./guest-driver.ts";
 import { type PrepareOptions, prepareIdle } from "./prepare.ts";
 import { SequenceRecorder } from "./recorder.ts";
 import { ScenarioHost } from "./scenario-host.ts";
 
-/** The guest has nothing more to say of an event so long after its last instruction. */
-const QUIET_US = 2e6;
 /** A kernel asks a function to be disabled for two seconds, a driver waits for its device a minute. */
 const LIMIT_US = 120e6;
 
-export interface RealSequence {
-  readonly instructions: readonly Instruction[];
+export interface RealSequence extends RecoverySequence {
   /** What the guest's console said meanwhile. */
   readonly console: readonly string[];
 }
@@ -33,6 +33,7 @@ export async function realSequence(
   request: SequenceCase,
   options: PrepareOptions = {},
 ): Promise<RealSequence> {
+  const driver = realDriver(machine, request.driver ?? "nvme");
   const snapshot = await readSnapshot(await prepareIdle(machine, options));
   const { clearError = false, resetFails = false } = request;
   const host = {
@@ -63,26 +64,44 @@ export async function realSequence(
       intercepts: recorder.wrap,
     },
   );
+  const ledger = new Ledger(vm.vm);
+  const entries: LedgerEntry[] = [];
+  /** Until `done`, and the guest has had nothing to say for a while. */
+  const rest = (what: string, done: () => boolean): void => {
+    const startUs = vm.clock.nowUs();
+    let seen = -1;
+    let seenUs = startUs;
+    while (vm.clock.nowUs() < seenUs + QUIET_US || !done()) {
+      vm.step();
+      entries.push(...ledger.drain());
+      const heard = recorder.list.length + text.length;
+      if (heard !== seen) seenUs = vm.clock.nowUs();
+      seen = heard;
+      if (vm.stopped() === VCPU_RUNNING && vm.clock.nowUs() < startUs + LIMIT_US) continue;
+      throw new ZmendError(
+        "FIXTURE_INVALID",
+        `Machine ${machine} did not come to rest after ${what}.`,
+        { console: text.slice(-2000), instructions: recorder.list.slice(-20) },
+      );
+    }
+  };
   try {
+    if (!boundAtBoot(driver)) {
+      let line = new TextEncoder().encode(bindLine(driver));
+      rest(`it was told to bind ${driver}`, () => {
+        line = line.subarray(vm.pushInput(line));
+        return line.length === 0 && text.includes(boundMark(driver));
+      });
+      text = "";
+    }
+    ledger.drain(); // of the boot
+    entries.length = 0;
     const pecs = [request.pec, ...(request.andPec === undefined ? [] : [request.andPec])];
     const ccdfs = pecs.map((pec) => ({ pec }));
     const action: FaultAction = { type: "burst", ccdfs };
     vm.order({ kind: "raise", index: 0, actions: [action] });
     recorder.recording = true;
-    const startUs = vm.clock.nowUs();
-    let seen = 0;
-    let seenUs = startUs;
-    while (vm.clock.nowUs() < seenUs + QUIET_US || !ended(recorder.list)) {
-      vm.step();
-      if (recorder.list.length !== seen) seenUs = vm.clock.nowUs();
-      seen = recorder.list.length;
-      if (vm.stopped() === VCPU_RUNNING && vm.clock.nowUs() < startUs + LIMIT_US) continue;
-      throw new ZmendError(
-        "FIXTURE_INVALID",
-        `Machine ${machine} did not come to rest after event 0x${request.pec.toString(16)}.`,
-        { console: text.slice(-2000), instructions: recorder.list.slice(-20) },
-      );
-    }
+    rest(`event 0x${request.pec.toString(16)}`, () => ended(recorder.list));
   } finally {
     vm.close();
   }
@@ -91,6 +110,7 @@ export async function realSequence(
   const console = text.split("\n").map((line) => line.trim());
   return {
     instructions: recorder.list.slice(from, to + 1),
+    states: statesOf(entries),
     console: console.filter((line) => line !== ""),
   };
 }

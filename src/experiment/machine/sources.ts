@@ -50,12 +50,20 @@ export function machineDigest(name: string, folder: string): string {
       `Machine '${name}' is unknown${suggestion(name, machineNames())}; name one of ${machineNames().join(", ")}, or a snapshot file (.snap).`,
     );
   }
-  const { image, linux } = sourceOf(name);
+  return sourceDigest(sourceOf(name));
+}
+
+export function sourceDigest({ image, linux }: BootSource): string {
   return sha256(image, linux?.initrd?.bytes ?? "");
 }
 
 export function sourceOf(name: string, commandLine = COMMAND_LINE): BootSource {
   if (name === OWN_FIXTURE) return readFixture(name);
-  const { kernel, initrd } = readLinuxFixture(name);
-  return { ...kernel, linux: { initrd, commandLine } };
+  const { kernel, initrd, drivers } = readLinuxFixture(name);
+  // An idle machine is asked to bind other drivers too.
+  if (commandLine !== IDLE_COMMAND_LINE || drivers === undefined) {
+    return { ...kernel, linux: { initrd, commandLine } };
+  }
+  const bytes = Buffer.concat([initrd.bytes, drivers]);
+  return { ...kernel, linux: { initrd: { ...initrd, bytes }, commandLine } };
 }

@@ -3,7 +3,7 @@
  * produce, what the statistics assume. A limit is listed because the plan has it, never by habit.
  */
 import {
-  comparedDriver,
+  comparedDrivers,
   comparedKernels,
   differences,
   type KernelName,
@@ -46,25 +46,34 @@ function guestLimits(plan: Plan): string[] {
   return limits;
 }
 
-/** What the model's instructions were held against, and how they differ; what was not compared at all. */
+/** What the model was held against, and how they differ; what was not compared at all. */
 function comparisonLimits(kernels: readonly KernelName[], drivers: readonly string[]): string[] {
-  const compared = comparedKernels.filter(({ flavour }) => kernels.includes(flavour));
+  const real = comparedKernels.filter(({ flavour }) => kernels.includes(flavour));
+  const compared = comparedDrivers.filter(
+    (row) => drivers.includes(row.driver) && row.kernels.some((kernel) => kernels.includes(kernel)),
+  );
   const limits: string[] = [];
-  if (compared.length > 0 && drivers.includes(comparedDriver)) {
-    const names = compared.map((kernel) => `${kernel.package} ${kernel.version}`);
+  if (real.length > 0 && compared.length > 0) {
+    const names = real.map((kernel) => `${kernel.package} ${kernel.version}`);
+    const modules = compared.map(({ driver, module }) =>
+      driver === module ? driver : `${driver} (module ${module})`,
+    );
     const listed = differences.filter((one) => one.kernels.some((name) => kernels.includes(name)));
     limits.push(
-      `The zPCI instructions of the model's ${comparedDriver} driver were compared one by one with those of ${listText(names)} on zmend's CPU, one function, an idle guest. They differ in ${listText(listed.map(({ what }) => what))}.`,
+      `For the driver ${listText(modules)} the model's zPCI instructions and the recovery machine's states were compared one by one with those of ${listText(names)} on zmend's CPU, one function, an idle guest. They differ in ${listText(listed.map(({ what }) => what))}.`,
     );
   }
-  const uncompared = [
-    ...kernels
-      .filter((kernel) => !compared.some(({ flavour }) => flavour === kernel))
-      .map((kernel) => `kernel ${kernel}`),
-    ...drivers.filter((driver) => driver !== comparedDriver).map((driver) => `driver ${driver}`),
-  ];
+  const uncompared = drivers.flatMap((driver) => {
+    const known = comparedDrivers.find((row) => row.driver === driver)?.kernels ?? [];
+    const missing = kernels.filter((kernel) => !known.includes(kernel));
+    if (missing.length === 0) return [];
+    const where = missing.length === kernels.length ? "" : ` on kernel ${listText(missing)}`;
+    return [`${driver}${where}`];
+  });
   if (uncompared.length > 0) {
-    limits.push(`Not compared with a real one: ${listText(uncompared)}.`);
+    limits.push(
+      `Not compared with a real one, only written from its source: the driver ${listText(uncompared)}.`,
+    );
   }
   return limits;
 }

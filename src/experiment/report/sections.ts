@@ -112,8 +112,11 @@ function verdictBlock({ plan, summary }: Analysis): Block {
 }
 
 function winnersTable({ summary }: Analysis): Block[] {
-  if (Object.keys(summary.policies).length < 2 || summary.winners.length === 0) return [];
-  const rows = summary.winners.map(({ metric, best, tied, next, margin }) => {
+  const compared = summary.winners.filter(
+    ({ tied, next }) => tied.length > 0 || next !== undefined,
+  );
+  if (compared.length === 0) return [];
+  const rows = compared.map(({ metric, best, tied, next, margin }) => {
     const estimate = summary.policies[best]?.[metric];
     const value = estimate === undefined ? "" : estimateText(metric, estimate.mean, estimate).value;
     const difference =

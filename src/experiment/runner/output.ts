@@ -31,7 +31,10 @@ export class OutputFolder {
     this.#lock = join(path, LOCK_FILE);
   }
 
-  /** @throws ZmendError USAGE: another run is writing here, or has written and is not to be resumed */
+  /**
+   * @param resume go on with a ledger that is there; where none is yet, a run that is tried again begins
+   * @throws ZmendError USAGE: another run is writing here, or has written and is not to be resumed
+   */
   static take(path: string, resume: boolean): OutputFolder {
     const folder = new OutputFolder(path);
     try {
@@ -45,14 +48,11 @@ export class OutputFolder {
       );
     }
     folder.#acquire();
-    const has = existsSync(folder.file(LEDGER_FILE));
-    if (has !== resume) {
+    if (folder.hasLedger && !resume) {
       folder.release();
       throw new ZmendError(
         "USAGE",
-        has
-          ? `${path} has a ledger already; go on with it with --resume, or choose another --out.`
-          : `${path} has no ledger to go on with; leave out --resume.`,
+        `${path} has a ledger already; go on with it with --resume, or choose another --out.`,
         { path },
       );
     }
@@ -77,6 +77,10 @@ export class OutputFolder {
       }
       rmSync(this.#lock, { force: true });
     }
+  }
+
+  get hasLedger(): boolean {
+    return existsSync(this.file(LEDGER_FILE));
   }
 
   file(name: string): string {

@@ -65,13 +65,26 @@ function checkUrl(url: string): void {
   );
 }
 
+/** What to do when Redis stays away, by who says it. */
+const remedies = {
+  run: "go on with --resume, finished trials are kept",
+  worker: "start this worker again; what it was doing goes to another one",
+} as const;
+
 /** A connection that tries again until its owner's patience ends, which cuts the lifeline. */
 class Connection {
   readonly redis: Redis;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
+  #seen = false;
 
-  constructor(ioredis: Libraries["ioredis"], url: string, patienceMs: number, lifeline: Lifeline) {
+  constructor(
+    ioredis: Libraries["ioredis"],
+    url: string,
+    patienceMs: number,
+    lifeline: Lifeline,
+    whose: keyof typeof remedies,
+  ) {
     checkUrl(url);
     const path = url.startsWith("/") ? url : /^(?:redis\+)?unix:\/\/(\/.*)$/.exec(url)?.[1];
     const options = {
@@ -88,7 +101,7 @@ class Connection {
         lifeline.cut(
           new ZmendError(
             "ENVIRONMENT",
-            `Redis at ${shown(url)} has been away for ${Math.round(patienceMs / 1000)} s; start it and go on with --resume, finished trials are kept.`,
+            `Redis at ${shown(url)} has been away for ${Math.round(patienceMs / 1000)} s; start it and ${this.#seen ? remedies[whose] : "try again"}.`,
           ),
         );
       }, patienceMs);
@@ -96,6 +109,7 @@ class Connection {
     start();
     this.redis.on("close", start);
     this.redis.on("ready", () => {
+      this.#seen = true;
       clearTimeout(this.#timer);
       this.#timer = undefined;
     });
@@ -145,7 +159,7 @@ export class QueueSource implements TrialSource {
     const patience = options.patienceMs ?? REDIS_PATIENCE_MS;
     const name = options.name ?? QUEUE;
     const lifeline = new Lifeline();
-    const connections = [1, 2].map(() => new Connection(ioredis, url, patience, lifeline));
+    const connections = [1, 2].map(() => new Connection(ioredis, url, patience, lifeline, "run"));
     const [first, second] = connections as [Connection, Connection];
     const text = JSON.stringify(plan);
     const key = `zmend:plan:${createHash("sha256").update(text).digest("hex")}`;
@@ -205,7 +219,7 @@ export async function serveQueue(url: string, options: WorkerOptions): Promise<v
   const { bullmq, ioredis } = await libraries();
   const patience = options.patienceMs ?? REDIS_PATIENCE_MS;
   const lifeline = new Lifeline();
-  const connections = [1, 2].map(() => new Connection(ioredis, url, patience, lifeline));
+  const connections = [1, 2].map(() => new Connection(ioredis, url, patience, lifeline, "worker"));
   const [first, second] = connections as [Connection, Connection];
   const pools = new Map<string, Promise<TrialPool>>();
   const open = async (key: string): Promise<TrialPool> => {

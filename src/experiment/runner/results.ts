@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { zmendVersion } from "../../base/version.ts";
 import type { Plan } from "../plan.ts";
 import { renderReport } from "../report/index.ts";
-import { summarise } from "../summary.ts";
+import { type Analysis, summarise } from "../summary.ts";
 import { readRows } from "./ledger-file.ts";
 import {
   HTML_FILE,
@@ -24,8 +24,13 @@ export interface ResultOptions {
   readonly command: string;
 }
 
-/** @returns the verdict */
-export async function finish(options: ResultOptions): Promise<string> {
+export interface Outcome {
+  readonly verdict: string;
+  /** Why trials failed. */
+  readonly reasons: Analysis["reasons"];
+}
+
+export async function finish(options: ResultOptions): Promise<Outcome> {
   const { folder, plan } = options;
   const ledger = folder.file(LEDGER_FILE);
   await writeParquet(folder.file(PARQUET_FILE), readRows(ledger));
@@ -38,5 +43,5 @@ export async function finish(options: ResultOptions): Promise<string> {
   });
   writeFileSync(folder.file(HTML_FILE), html);
   writeFileSync(folder.file(MARKDOWN_FILE), markdown);
-  return analysis.summary.verdict;
+  return { verdict: analysis.summary.verdict, reasons: analysis.reasons };
 }

@@ -38,12 +38,13 @@ const IDLE = 0;
 const ASKED = 1;
 const ANSWERED = 2;
 
-/** Answers that are none: the base policy decides; the module threw; it answered something else. */
+/** Answers that are none: the base policy decides; the module threw; answered something else; cannot be asked. */
 export const NO_OPINION = -1;
 const THREW = -2;
 const NONSENSE = -3;
+const UNUSABLE = -4;
 
-/** The module threw, or answered nonsense: the trial fails and says so. */
+/** The module threw, answered nonsense, or is none: the trial fails and says so. */
 export class PolicyModuleFault extends Error {
   override readonly name = "PolicyModuleFault";
 }
@@ -100,6 +101,9 @@ export class PolicyCall {
     if (answer === THREW) {
       throw new PolicyModuleFault(`policy '${label}' threw in ${question}: ${this.#read()}`);
     }
+    if (answer === UNUSABLE) {
+      throw new PolicyModuleFault(`policy '${label}' is no policy module: ${this.#read()}`);
+    }
     if (answer === NONSENSE) {
       const wanted = answers[question].join(", ");
       throw new PolicyModuleFault(
@@ -129,8 +133,17 @@ export class PolicyCall {
   }
 
   threw(error: unknown): void {
+    this.#failed(error, THREW);
+  }
+
+  /** There is nobody to ask: the module could not be loaded, or is no policy. */
+  unusable(error: unknown): void {
+    this.#failed(error, UNUSABLE);
+  }
+
+  #failed(error: unknown, how: number): void {
     this.#write(error instanceof Error ? error.message : shorten(error));
-    storeShared(this.#words, ANSWER, THREW);
+    storeShared(this.#words, ANSWER, how);
     this.#pass(ANSWERED);
   }
 }

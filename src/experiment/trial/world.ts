@@ -131,6 +131,7 @@ export class TrialFault extends Error {
 export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   readonly vm: VmMemory;
   readonly clock: VirtualClock;
+  readonly stamp = new Float64Array(1);
   readonly #options: WorldOptions;
   readonly #functions: number;
   readonly #meter: Meter;
@@ -293,6 +294,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
     const { scenario, seedA, seedB } = this.#options;
     if (this.#number !== 0 || this.clock.nowUs() !== 0) {
       this.clock.restart();
+      this.stamp[0] = 0;
       const built = this.#build();
       this.#guest = built.guest;
       this.#floating = built.floating;
@@ -323,6 +325,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
     if (!(dueUs < this.#options.scenario.horizonUs)) return false;
     if (dueUs > this.clock.nowUs()) {
       this.clock.advanceTo(dueUs);
+      this.stamp[0] = dueUs;
       this.#turns = 0;
     } else if (++this.#turns > TURNS_AT_ONE_TIME_MAX) {
       throw new TrialFault(`the trial does not come to rest at ${dueUs} us`);
@@ -333,9 +336,9 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
       if (this.host(index).dueUs <= nowUs) this.host(index).due();
       this.#settle(index);
     }
-    if (this.#floating.claimMachineCheck()) this.#guest.machineCheck(nowUs);
+    if (this.#floating.claimMachineCheck()) this.#guest.machineCheck();
     if (this.#guest.nextUs <= nowUs && !this.#stopped) {
-      this.#guest.step(nowUs);
+      this.#guest.step();
       for (let index = 0; index < this.#functions; index++) this.#settle(index);
     }
     this.#operate(nowUs);
@@ -417,11 +420,11 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
     const nowUs = this.clock.nowUs();
     const summary = (this.#blocks[index] as number) + FunctionBlock.workerSummary;
     for (let n = 0; n < SETTLE_MAX; n++) {
-      if (this.#stopped || this.unit(index).ended) return;
       const due = (this.#unitDue[index] as number) <= nowUs;
       if (!due && load(this.vm.words, summary) === 0) return;
+      if (this.#stopped || this.unit(index).ended) return;
       this.#step(index, nowUs);
-      this.#guest.answered(nowUs);
+      this.#guest.answered();
     }
     throw new TrialFault(`the recovery machine of function ${index} does not come to rest`);
   }
@@ -537,7 +540,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
     if (this.#restartUs <= nowUs) this.#restart(nowUs);
     for (let index = 0; index < this.#functions; index++) {
       if ((this.#operatorDue[index] as number) <= nowUs) this.#repair(index, nowUs);
-      if (this.#admin[index] === 1) this.#administrate(index, nowUs);
+      if (this.#admin[index] === 1) this.#administrate(index);
     }
   }
 
@@ -589,7 +592,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   }
 
   /** In the guest: sysfs recover, once the kernel and the recovery machine have nothing else to do. */
-  #administrate(index: number, nowUs: number): void {
+  #administrate(index: number): void {
     if (this.#meter.up(index)) {
       this.#admin[index] = 0;
       return;
@@ -600,7 +603,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
       return;
     }
     this.#admin[index] = 0;
-    this.#guest.administrate(index, nowUs);
+    this.#guest.administrate(index);
   }
 }
 

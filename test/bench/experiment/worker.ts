@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import type { Plan } from "../../../src/experiment/plan.ts";
+import { tuneEngine } from "../../../src/experiment/trial/engine.ts";
 import { TrialRunner } from "../../../src/experiment/trial/runner.ts";
 import { soleThread } from "../../../src/shm/atomics.ts";
 
@@ -22,6 +23,7 @@ const CLOCK_MAX = 10;
 
 const { plan, sole, first, step } = workerData as TrialBench;
 if (sole) soleThread();
+tuneEngine();
 const runner = new TrialRunner(plan, "");
 let trial = first;
 

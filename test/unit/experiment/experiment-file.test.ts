@@ -92,7 +92,7 @@ describe("an experiment file", () => {
   it("refuses a billion trials unless they are meant, and a sweep nobody could lay out", () => {
     const huge = base.replace("repetitions: 10", "repetitions: 1000000000");
     expect(refusal(huge)).toBe(
-      "t.yaml: this plan has 1,000,000,000 trials (1 points, 1 scenarios, 1 guests, 1 policies, 1000000000 repetitions); say --yes if that is meant.",
+      "t.yaml: this plan has 1,000,000,000 trials (points 1 × scenarios 1 × guests 1 × policies 1 × repetitions 1,000,000,000); say --yes if that is meant.",
     );
     expect(plan(huge, { confirmed: true }).repetitions).toBe(1e9);
     const list = JSON.stringify(Array.from({ length: 1000 }, (_, n) => n + 1));

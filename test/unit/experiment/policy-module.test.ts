@@ -85,7 +85,7 @@ describe("a policy as an ES module", () => {
   it("that cannot be loaded, or has no default export, is a failed trial", () => {
     expect(trial("export default {")).toMatchObject({ status: "failed" });
     expect(trial("export const x = 1;")).toMatchObject({
-      reason: "policy 'policy' threw in onError: it has no default export",
+      reason: "policy 'policy' is no policy module: it has no object as its default export",
     });
   });
 

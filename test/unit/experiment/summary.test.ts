@@ -119,6 +119,24 @@ describe("a summary", () => {
     );
   });
 
+  test("of a policy whose every trial failed says that it gave no value, and claims no win over it", async () => {
+    const failing = (names: readonly string[], silent: string): Promise<string> => {
+      const few = knownPlan({ policies: names });
+      const rows = [...knownRows(few)].map((row): TrialRow => {
+        const { trial, repetition, point, scenario, guest, policy } = row;
+        const place = { trial, repetition, point, scenario, guest, policy };
+        return policy === silent ? { ...place, status: "failed", reason: "it threw" } : row;
+      });
+      return summarise(rows, few).then(({ summary: { verdict } }) => verdict);
+    };
+    expect(await failing(["mediated", "patient"], "patient")).toMatch(
+      /^mediated: availability 99\.\d+ % \(.*\)\. Nothing is compared: no trial of patient gave a value\.$/,
+    );
+    expect(await failing(["mediated", "qemu-11", "patient"], "patient")).toMatch(
+      /^mediated wins on availability: .* above qemu-11 \(.*\)\. No trial of patient gave a value\./,
+    );
+  });
+
   test("of no trial says that nothing can be said", async () => {
     expect((await summarise([], plan)).summary.verdict).toBe(
       "No trial gave a value for any metric: nothing can be said.",
