@@ -54,6 +54,8 @@ export type RecoveryOrder =
       readonly number: number;
       readonly policy: Policy;
     }
+  /** Nobody waits for this function any longer: its place is somebody else's. */
+  | { readonly kind: "leave"; readonly place: number }
   | { readonly kind: "end" };
 
 /** A place that its thread has left in order. */
@@ -206,15 +208,16 @@ export class RecoveryLoad {
       first.places[0]?.index ?? 0,
     );
     const rung = (): boolean => this.#ordered() || this.#load.rung();
-    const left = (place: Place): void => {
-      this.#task.orders.postMessage({ place: place.number } satisfies PlaceLeft);
-    };
     for (;;) {
       this.#takeOrders();
-      const idleMs = this.#load.pass(left);
+      const idleMs = this.#load.pass((place) => this.#left(place.number));
       if (this.#ended || (own && this.#load.size === 0)) return;
       sleepUnless(rung, sleepers, sleeping, idleMs);
     }
+  }
+
+  #left(place: number): void {
+    this.#task.orders.postMessage({ place } satisfies PlaceLeft);
   }
 
   #ordered(): boolean {
@@ -245,6 +248,13 @@ export class RecoveryLoad {
           .find(({ number }) => number === order.place)
           ?.setPolicy(order.number, order.policy);
         return;
+      case "leave": {
+        const place = this.#load.find(({ number }) => number === order.place);
+        if (place === undefined) return; // it has left by itself
+        this.#load.remove(place);
+        this.#left(place.number);
+        return;
+      }
       case "end":
         this.#ended = true;
         return;

@@ -84,6 +84,13 @@ export class RecoveryThread {
     }
   }
 
+  /** A function is not waited for any longer; `left` tells when its place is free. */
+  leave(vm: Carrying, index: number): void {
+    for (const [place, carried] of this.#places) {
+      if (carried.vm === vm && carried.index === index) this.#post({ kind: "leave", place });
+    }
+  }
+
   /** Ends the thread wherever it is; resolves when what follows from its death has been begun. */
   async kill(): Promise<void> {
     await this.#actor?.kill();
@@ -112,23 +119,32 @@ export class RecoveryThread {
     const actor = startActor("recovery", task, [port2]);
     this.#actor = actor;
     this.#port = port1;
+    const runs = (): boolean => this.#actor === actor;
     const ended = (): void => {
       port1.close();
-      this.#actor = undefined;
-      this.#port = undefined;
+      if (runs()) this.#retire();
     };
+    const before = this.#gone;
     this.#gone = actor.done.then(
-      () => {
+      async () => {
+        const last = runs();
         ended();
-        for (const place of [...this.#places.keys()]) this.#left(place);
-        return actor.close();
+        if (last) for (const place of [...this.#places.keys()]) this.#left(place);
+        await Promise.all([before, actor.close()]);
       },
       async (error: Error) => {
+        const last = runs();
         ended();
-        await actor.close();
-        this.#died(error);
+        await Promise.all([before, actor.close()]);
+        if (last) this.#died(error);
       },
     );
+  }
+
+  /** The thread takes no further orders: the next function to carry gets another. */
+  #retire(): void {
+    this.#actor = undefined;
+    this.#port = undefined;
   }
 
   #post(order: RecoveryOrder): void {
@@ -140,6 +156,8 @@ export class RecoveryThread {
   #left(place: number): void {
     const carried = this.#places.get(place);
     this.#places.delete(place);
+    // With the last of its functions a thread of one's own ends, whether or not we have seen it end.
+    if (this.#own && this.#places.size === 0) this.#retire();
     carried?.vm.left(carried.index);
   }
 

@@ -355,6 +355,7 @@ export class ThreadedVm {
   /** A function whose worker has ended leaves: its place is free when the guest has fetched its last event. */
   async removeFunction(index: number): Promise<void> {
     this.#spec = withFunction(this.#spec, index, undefined);
+    this.#recovery.leave(index);
     await this.order({ kind: "unplug", index });
   }
 

@@ -51,8 +51,8 @@ export class VmRecovery {
   #shared: RecoveryThread | undefined;
   /** By function; with threads that are shared each stands for all. */
   readonly #threads = new Map<number, RecoveryThread>();
-  /** Functions that a thread carries, and who waits for their end. */
-  readonly #carried = new Map<number, () => void>();
+  /** Functions that a thread carries, their end and who tells it. */
+  readonly #carried = new Map<number, { readonly end: Promise<void>; readonly tell: () => void }>();
   readonly #ends = new Set<Promise<void>>();
   /** Functions whose worker has ended in order. */
   readonly #left = new Set<number>();
@@ -84,14 +84,23 @@ export class VmRecovery {
   start(indices: readonly number[], continued = false): void {
     const places = new Map<RecoveryThread, number[]>();
     for (const index of indices) {
+      const last = this.#carried.get(index);
+      if (last !== undefined) {
+        // A function has one worker: the next begins when the last one has left.
+        void last.end.then(() => {
+          if (commandOf(this.#vm) === COMMAND_RUN) this.start([index], continued);
+        });
+        continue;
+      }
       const thread = this.#threadOf(index);
       places.set(thread, [...(places.get(thread) ?? []), index]);
       this.#left.delete(index);
-      this.#ends.add(
-        new Promise((resolve) => {
-          this.#carried.set(index, resolve);
-        }),
-      );
+      let tell = (): void => {};
+      const end = new Promise<void>((resolve) => {
+        tell = resolve;
+      });
+      this.#carried.set(index, { end, tell });
+      this.#ends.add(end);
     }
     for (const [thread, carried] of places) {
       thread.carry(
@@ -116,6 +125,11 @@ export class VmRecovery {
   /** Whether function `index` has a recovery worker: not after it left, nor after a policy stopped the VM. */
   serves(index: number): boolean {
     return !this.#left.has(index);
+  }
+
+  /** Nobody waits for function `index` any longer. */
+  leave(index: number): void {
+    if (this.#carried.has(index)) this.#threads.get(index)?.leave(this.#carrying, index);
   }
 
   ring(index: number): void {
@@ -166,8 +180,9 @@ export class VmRecovery {
   }
 
   #ended(index: number): void {
-    this.#carried.get(index)?.();
+    const carried = this.#carried.get(index);
     this.#carried.delete(index);
+    carried?.tell();
   }
 
   /** Everything is mended before any of it goes on: functions of a shared thread share its trace ring. */
@@ -180,7 +195,7 @@ export class VmRecovery {
     const runs = (): boolean => commandOf(this.#vm) === COMMAND_RUN;
     const mended = indices.filter((index) => runs() && this.#mended(index, error, blamed(index)));
     if (runs()) this.start(mended);
-    for (const end of ends) end?.();
+    for (const end of ends) end?.tell();
   }
 
   /** @param blamed it died at this one: others that it carried do not count the death */

@@ -28,8 +28,9 @@ export class Drain {
 
   /** Takes the ERR eventfd's count. */
   takeSignals(): void {
-    const { host, policy } = this.#machine;
-    if (host.takeSignals() === 0) return;
+    const { host, policy, words } = this.#machine;
+    // A host that was not opened has nothing that can be read.
+    if (words.get(Scratch.opened) === 0 || host.takeSignals() === 0) return;
     const stop = policy.onError === OnError.stopVm;
     this.#machine.feed(Event.errorSignalled, stop ? Signalled["stop-vm"] : Signalled.read);
   }
@@ -42,8 +43,14 @@ export class Drain {
 
   /** The slow interval: a lost signal costs delay, never an event. */
   due(): boolean {
+    return this.#machine.words.due(Scratch.drainAt) && this.nextUs() !== Number.POSITIVE_INFINITY;
+  }
+
+  /** When the slow interval ends; Infinity where there is none. */
+  nextUs(): number {
     const { policy, words } = this.#machine;
-    return policy.slowDrainUs > 0 && words.due(Scratch.drainAt);
+    const reads = policy.slowDrainUs > 0 && words.get(Scratch.opened) === 1;
+    return reads ? words.time(Scratch.drainAt) : Number.POSITIVE_INFINITY;
   }
 
   /** Reads the host's queue to its end, the batch limit, or the end of the guest's ring. */

@@ -268,8 +268,8 @@ export class EffectRunner {
   /** Ends mediation; what the host still had is kept from the guest by decision. */
   #close(): void {
     const words = this.#words;
-    if (words.get(Scratch.opened) === 0) return;
     this.#pinning.drop();
+    if (words.get(Scratch.opened) === 0) return;
     // A negative answer or one beyond any queue is no count: the books take what can be true.
     const discarded = Math.min(Math.max(this.#host.close(), 0), HOST_PENDING_POSTED_MAX + 1);
     const dropped = words.load(FunctionBlock.droppedByPolicy);

@@ -9,7 +9,7 @@ import type { RecoveryUnit } from "./unit.ts";
 /** Longest sleep: a stop without a ring is noticed after this. As long as a policy's slow drain: it costs no wake-ups. */
 const SLEEP_MAX_MS = 1000;
 
-export type LoopEnd = "vm-stopped" | "detached" | "unsupported";
+export type LoopEnd = "vm-stopped" | "detached";
 
 /** A function that a recovery thread carries. */
 export interface Carried {
@@ -34,6 +34,13 @@ export class Load<T extends Carried> {
     this.#dueUs.push(0);
   }
 
+  remove(carried: T): void {
+    const n = this.#carried.indexOf(carried);
+    if (n < 0) return;
+    this.#carried.splice(n, 1);
+    this.#dueUs.splice(n, 1);
+  }
+
   find(wanted: (carried: T) => boolean): T | undefined {
     return this.#carried.find(wanted);
   }
@@ -53,8 +60,7 @@ export class Load<T extends Carried> {
       if ((this.#dueUs[n] as number) <= startUs || carried.rung()) {
         const next = carried.pass();
         if (typeof next !== "number") {
-          this.#carried.splice(n, 1);
-          this.#dueUs.splice(n, 1);
+          this.remove(carried);
           n -= 1;
           ended(carried, next);
           continue;
@@ -73,7 +79,6 @@ export function passOf(unit: RecoveryUnit, clock: Clock, comesBack = false): num
   const wakeUs = unit.step();
   if (unit.vmStopping()) return "vm-stopped";
   if (unit.ended && !comesBack) return "detached";
-  if (!unit.supported) return "unsupported";
   return (wakeUs - clock.nowUs()) / 1000;
 }
 

@@ -58,7 +58,7 @@ export class RecoveryUnit {
   #started = false;
   /** A predecessor died with bits of the bell that it had taken: what they stood for is looked at once. */
   #succeeds = false;
-  /** The host has no error feature: the function runs, unrecoverable. */
+  /** The host tells of no errors: what the guest wants of it, resets and mappings, is served all the same. */
   #unsupported = false;
 
   constructor(options: RecoveryUnitOptions) {
@@ -92,7 +92,7 @@ export class RecoveryUnit {
     );
   }
 
-  /** False when the host lacks the error feature (vfio-uapi.md 2.5): warn once, run without recovery. */
+  /** False when the host lacks the error feature (vfio-uapi.md 2.5): the function runs, and nothing is told of it. */
   get supported(): boolean {
     return !this.#unsupported;
   }
@@ -123,7 +123,7 @@ export class RecoveryUnit {
     if (!this.#started && !this.#start()) {
       // Who cannot do anything yet sleeps, whoever rings: the first pass after the start looks at everything.
       this.#bell.take();
-      return this.#unsupported ? NEVER : this.#machine.clock.nowUs() + HOST_RETRY_US;
+      return this.#machine.clock.nowUs() + HOST_RETRY_US;
     }
     const bits = this.#bell.take();
     if (this.ended) {
@@ -156,34 +156,26 @@ export class RecoveryUnit {
 
   // Start and restart -----------------------------------------------------------------------------------
 
-  /** False when the host cannot be opened: not now, or not at all. */
+  /** False when the host cannot be opened now. */
   #start(): boolean {
-    if (this.#unsupported) return false;
     if (this.#machine.state === State.detached && !this.#hostIsBack()) {
       this.#started = true; // the function has gone, and so does this worker
       return true;
     }
     if (this.#machine.words.get(Scratch.opened) === 1) {
       this.#started = true;
-      this.#succeeds = true;
-      this.#resume();
-      this.#machine.driver.resumeClear();
-      const { words } = this.#machine;
-      const stood = words.time(Scratch.deadline);
-      this.#machine.feed(Event.workerRestarted, 0);
-      // A worker that dies again and again must not put a deadline off for ever.
-      if (stood !== 0) words.setTime(Scratch.deadline, stood);
+      this.#goOn();
       return true;
     }
     const result = this.#machine.host.open();
     // Busy with itself, or with somebody else: the function runs meanwhile, and is asked for again.
     if (result === -EAGAIN || result === -EBUSY) return false;
+    this.#started = true;
     if (result !== 0 && result !== -ENODEV) {
       this.#unsupported = true;
-      return false;
-    }
-    this.#started = true;
-    if (result === -ENODEV) {
+      this.#hostBack();
+      if (this.#machine.state !== State.operational) this.#goOn(); // a predecessor was at something
+    } else if (result === -ENODEV) {
       // Back and gone again before we looked.
       if (this.#hostIsBack()) {
         this.#machine.words.store(FunctionBlock.recoveryCommand, RecoveryCommand.none);
@@ -191,6 +183,18 @@ export class RecoveryUnit {
       this.#machine.feed(Event.hostGone, 0);
     } else this.#opened();
     return true;
+  }
+
+  /** Where a predecessor died. */
+  #goOn(): void {
+    this.#succeeds = true;
+    this.#resume();
+    this.#machine.driver.resumeClear();
+    const { words } = this.#machine;
+    const stood = words.time(Scratch.deadline);
+    this.#machine.feed(Event.workerRestarted, 0);
+    // A worker that dies again and again must not put a deadline off for ever.
+    if (stood !== 0) words.setTime(Scratch.deadline, stood);
   }
 
   #hostIsBack(): boolean {
@@ -204,14 +208,19 @@ export class RecoveryUnit {
     words.set(Scratch.hostHandle, this.#machine.host.handle());
     words.set(Scratch.lastPec, Pec.SERVAC);
     words.set(Scratch.hostErrorStands, 0);
-    if (this.#machine.state === State.detached) {
-      const command = words.load(FunctionBlock.recoveryCommand);
-      words.store(FunctionBlock.recoveryCommand, RecoveryCommand.none);
-      const standby = command === RecoveryCommand.hostBackStandby;
-      this.#machine.feed(Event.hostBack, standby ? Back.standby : Back.configured);
-    }
+    this.#hostBack();
     // An event may have been stored between open and arming: storing needs no signal.
     this.#machine.runner.poll = true;
+  }
+
+  /** Who had lost the function, or never had it, is told that it is there. */
+  #hostBack(): void {
+    if (this.#machine.state !== State.detached) return;
+    const { words } = this.#machine;
+    const command = words.load(FunctionBlock.recoveryCommand);
+    words.store(FunctionBlock.recoveryCommand, RecoveryCommand.none);
+    const standby = command === RecoveryCommand.hostBackStandby;
+    this.#machine.feed(Event.hostBack, standby ? Back.standby : Back.configured);
   }
 
   /** Ends what a predecessor died in: the drain step by its redo log, then the effects still to do, then
@@ -352,7 +361,7 @@ export class RecoveryUnit {
   #nextWakeUs(): number {
     if (this.#machine.runner.poll) return this.#machine.clock.nowUs();
     const words = this.#machine.words;
-    const slow = this.#machine.policy.slowDrainUs > 0 ? words.time(Scratch.drainAt) : NEVER;
+    const slow = this.#drain.nextUs();
     if (this.#machine.paused()) return slow;
     const deadline = words.time(Scratch.deadline);
     return Math.min(slow, deadline === 0 ? NEVER : deadline, this.#machine.driver.nextWakeUs());

@@ -13,7 +13,8 @@ import { buildPlatform } from "../../src/machine/platform-parts.ts";
 import { recoveryOptions } from "../../src/machine/recovery-parts.ts";
 import { mapOf, type VmSpec } from "../../src/machine/vm-spec.ts";
 import type { HostFunction } from "../../src/ports/host-function.ts";
-import { loadPolicy } from "../../src/recovery/index.ts";
+import { loadPolicy, State } from "../../src/recovery/index.ts";
+import { announceFunction } from "../../src/recovery/plug.ts";
 import { RecoveryUnit } from "../../src/recovery/unit.ts";
 import { load, store } from "../../src/shm/atomics.ts";
 import { FunctionBlock, stateOf, VmBlock } from "../../src/shm/blocks.ts";
@@ -161,8 +162,8 @@ export class Rails {
   }
 
   /**
-   * Errors and time without a guest: each turn may break a function, then the host's side works and time goes to
-   * what is due next.
+   * Errors and time without a guest: each turn may break a function or bring it back, then the host's side works and
+   * time goes to what is due next.
    */
   shake(turns: number): void {
     const mailbox = new GuestErrorMailbox(this.vm);
@@ -172,6 +173,9 @@ export class Rails {
         const pec = this.#random.chance(50) ? PERMANENT : this.#random.pick(SHAKEN_PECS);
         mailbox.post(index, pec, 0, this.#random.u32() | 0, false);
       }
+      // A function that a lie has cost comes back: one that is away hears no more lies.
+      const away = this.#recoveries[index]?.state === State.detached;
+      if (away && this.#random.chance(8)) announceFunction(this.vm, index, this.#random.chance(2));
       this.#platform.step();
       let dueUs = Math.min(this.#platform.nextEventUs(), this.#clock.nowUs() + LONGEST_JUMP_US);
       for (const recovery of this.#recoveries) dueUs = Math.min(dueUs, recovery.step());

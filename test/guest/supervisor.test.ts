@@ -87,12 +87,15 @@ describe("a VM of several", () => {
       // Of the four that live, every other one, whoever's they are.
       const living = started.get("recovery")?.slice(-4) ?? [];
       await Promise.all(living.filter((_, n) => (n + error) % 2 === 0).map((one) => one.kill()));
+      // As Linux does, the guest waits 2 s for a reset: a machine that takes longer to replace a worker loses the function.
+      const ends = ["operational", "failed"];
       await until(() => {
         const [status] = control.functions();
-        if (status?.state !== "operational" || status.books.errorsRaised !== error) return false;
+        if (status === undefined || !ends.includes(status.state)) return false;
         // Whoever died, it was read, and the guest has it.
-        return booksBalance(status.books) === 0;
+        return status.books.errorsRaised === error && booksBalance(status.books) === 0;
       });
+      if (control.functions()[0]?.state === "failed") break;
     }
     expect(control.runState()).toBe("running");
     const all = [...control.functions(), ...supervisor.find("beta").control.functions()];

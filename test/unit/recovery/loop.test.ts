@@ -24,12 +24,6 @@ describe("a recovery worker's life", () => {
     expect(runRecoveryLoop(unit, rig.clock)).toBe("detached");
   });
 
-  it("ends at once over a host without the error feature", () => {
-    const rig = new RecoveryRig();
-    const old = Object.create(rig.host, { open: { value: () => -25 } }) as typeof rig.host; // -ENOTTY
-    expect(runRecoveryLoop(rig.unit({ host: old }), rig.clock)).toBe("unsupported");
-  });
-
   it("dies of the kill word, with the step in the error", () => {
     const rig = new RecoveryRig();
     const unit = rig.unit();

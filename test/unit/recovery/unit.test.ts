@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { RequestKind } from "../../../src/abi/records.ts";
 import { booksBalance, readBooks } from "../../../src/machine/books.ts";
-import { EBUSY, EIO } from "../../../src/ports/host-function.ts";
+import { EBUSY, EIO, ENOTTY } from "../../../src/ports/host-function.ts";
+import { announceFunction, awaitFunction } from "../../../src/recovery/plug.ts";
 import type { Policy } from "../../../src/recovery/policy.ts";
 import { compilePolicy, type PolicyFile } from "../../../src/recovery/policy-file.ts";
 import { repairAfterDeath } from "../../../src/recovery/repair.ts";
@@ -1118,11 +1119,52 @@ describe("bounds", () => {
 
   it("a host without the error feature leaves the function running and is not asked again", () => {
     const rig = new RecoveryRig();
-    const old = Object.create(rig.host, { open: { value: () => -25 } }) as typeof rig.host; // -ENOTTY
-    const unit = rig.unit({ host: old });
-    expect(unit.step()).toBe(Number.POSITIVE_INFINITY);
-    expect(unit.supported).toBe(false);
+    let asked = 0;
+    rig.host.open = () => {
+      asked += 1;
+      return -ENOTTY;
+    };
+    const unit = rig.unit();
+    unit.step();
+    unit.step();
+    expect([asked, unit.supported]).toEqual([1, false]);
+    expect([rig.guestState, rig.stateName]).toEqual([FunctionState.ENABLED, "operational"]);
+    // What the host had to tell is nobody's business: no GET was ever asked for.
+    rig.raise();
+    pass(rig, unit, 3000);
+    expect([rig.hostPending, rig.guestState]).toEqual([1, FunctionState.ENABLED]);
+  });
+
+  it("over a host without the error feature a guest that finds its function broken resets it all the same", () => {
+    const rig = new RecoveryRig();
+    rig.host.open = () => -ENOTTY;
+    const unit = rig.unit();
+    unit.step();
+    const { ERROR } = FunctionState;
+    rig.set(FunctionBlock.stateWord, stateWord(rig.generation, ERROR)); // RPCIT met a malformed table
+    expect(rig.clpDisable()).toBe(0x0108);
+    unit.step();
+    rig.endReset();
+    unit.step();
+    expect(rig.clpDisable()).toBe(0x0010);
+    expect(rig.clpEnable()).toBe(0x0010);
+    settle(rig, unit);
+    expect(rig.hostResets).toBe(1);
     expect(rig.guestState).toBe(FunctionState.ENABLED);
+  });
+
+  it("a function is told of over a host without the error feature as over any other, and leaves as any other", () => {
+    const rig = new RecoveryRig();
+    rig.host.open = () => -ENOTTY;
+    awaitFunction(rig.vm, 0);
+    rig.set(FunctionBlock.stateWord, stateWord(1, FunctionState.RESERVED));
+    announceFunction(rig.vm, 0);
+    const unit = rig.unit();
+    unit.step();
+    expect([rig.stateName, rig.fetch()?.pec]).toEqual(["operational", 0x0301]);
+    command(rig, RecoveryCommand.take);
+    unit.step();
+    expect([rig.stateName, rig.fetch()?.pec]).toEqual(["detached", 0x0304]);
   });
 
   it("rigPolicy has a deadline for every state that waits", () => {
