@@ -186,6 +186,8 @@ export class RecoveryLoad {
   readonly #task: RecoveryTask;
   readonly #load = new Load<Place>();
   readonly #seats = new Map<number, Seat>();
+  /** The policy to warm the event path up with, when its VM does not wait for this thread any more. */
+  #warmUpFor: Policy | undefined;
   #taken = 0;
   #ended = false;
 
@@ -193,9 +195,10 @@ export class RecoveryLoad {
     this.#task = task;
     const { first } = task;
     // A successor is waited for: it does not compile first.
-    const open = gateIsOpen(attachTo(first.task));
     const [place] = first.places;
-    if (!open && place !== undefined) warmUpEventPath(policyOf(first.task.spec, place.index));
+    if (place !== undefined && !gateIsOpen(attachTo(first.task))) {
+      this.#warmUpFor = policyOf(first.task.spec, place.index);
+    }
     this.#carryOut(first);
   }
 
@@ -212,6 +215,11 @@ export class RecoveryLoad {
       this.#takeOrders();
       const idleMs = this.#load.pass((place) => this.#left(place.number));
       if (this.#ended || (own && this.#load.size === 0)) return;
+      if (this.#warmUpFor !== undefined) {
+        warmUpEventPath(this.#warmUpFor);
+        this.#warmUpFor = undefined;
+        continue;
+      }
       sleepUnless(rung, sleepers, sleeping, idleMs);
     }
   }

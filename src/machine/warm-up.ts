@@ -1,6 +1,6 @@
 /**
- * Lets a thread's engine compile the event path before the VM's time begins: the first error of a VM should not be
- * the one that runs cold code. The same objects, over a private memory, under a virtual clock.
+ * Lets a recovery thread's engine compile the event path while the rest of its VM still starts: the first error of a VM
+ * should not be the one that runs cold code, and the guest should not wait for that. The same objects, over a private memory, under a virtual clock.
  */
 import { Pec } from "../abi/ccdf.ts";
 import { buildCcdf } from "../backend/sim/ccdf-builder.ts";

@@ -24,6 +24,7 @@ export class Doorbell {
   readonly #sleepers: Int32Array;
   readonly #sleeping: number;
   readonly #summary: number;
+  readonly #isRung = (): boolean => this.rung();
 
   /**
    * @param sleeping @param summary word indices
@@ -57,7 +58,7 @@ export class Doorbell {
    * no positive number. Credits owed to a producer must be flushed first.
    */
   sleep(timeoutMs: number): void {
-    sleepUnless(() => this.rung(), this.#sleepers, this.#sleeping, timeoutMs);
+    sleepUnless(this.#isRung, this.#sleepers, this.#sleeping, timeoutMs);
   }
 }
 

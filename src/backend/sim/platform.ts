@@ -59,6 +59,8 @@ export class SimPlatform {
   readonly #vm: VmMemory;
   /** By function index; a slot without a function is undefined. */
   readonly #slots: (SimFunction | undefined)[];
+  /** Those that are there, for loops of every step. */
+  #functions: readonly SimFunction[] = [];
   readonly #clock: Clock;
   readonly #dmaFor: (index: number, config: SimFunctionConfig) => GuestDma;
   readonly #trace: TraceWriter;
@@ -87,11 +89,12 @@ export class SimPlatform {
     this.#sharePes();
   }
 
-  /** Functions of one EEH PE know of each other. */
+  /** After functions came or went. Functions of one EEH PE know of each other. */
   #sharePes(): void {
-    for (const entry of this.#functions()) {
+    this.#functions = this.#slots.filter((entry) => entry !== undefined);
+    for (const entry of this.#functions) {
       const { pe } = entry.config.host;
-      const peers = [...this.#functions()].filter(
+      const peers = this.#functions.filter(
         (other) => pe !== undefined && other !== entry && other.config.host.pe === pe,
       );
       entry.kernel.peers = peers.map(({ kernel }) => kernel);
@@ -142,16 +145,12 @@ export class SimPlatform {
     this.#sharePes();
   }
 
-  *#functions(): Generator<SimFunction> {
-    for (const entry of this.#slots) if (entry !== undefined) yield entry;
-  }
-
   /** Carries out everything that is due; true when it did something. */
   step(): boolean {
     this.#bell.take();
     const nowUs = this.#clock.nowUs();
     let worked = false;
-    for (const entry of this.#functions()) {
+    for (const entry of this.#functions) {
       if (this.#stepFunction(entry, nowUs)) worked = true;
     }
     return worked;
@@ -160,7 +159,7 @@ export class SimPlatform {
   /** Clock time at which something becomes due by itself; Infinity when nothing will. */
   nextEventUs(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const entry of this.#functions()) {
+    for (const entry of this.#functions) {
       const { script, kernel, requests, presence, impairment, device, area, asked } = entry;
       next = Math.min(next, kernel.nextEventUs(), requests.nextEventUs(), device.nextEventUs());
       next = Math.min(next, presence.nextEventUs(), impairment.nextEventUs());
@@ -190,7 +189,7 @@ export class SimPlatform {
   /** Fires the rules of every function that wait for this command; returns how many there are. */
   command(name: string): number {
     let fired = 0;
-    for (const { script, asked, nvme } of this.#functions()) {
+    for (const { script, asked, nvme } of this.#functions) {
       const actions = script.named(name);
       asked.push(...actions);
       fired += actions.length + (nvme?.faults.command(name) ?? 0);
@@ -271,7 +270,7 @@ export class SimPlatform {
 
   /** Writes back and closes what controllers hold open; the platform is not stepped afterwards. */
   close(): void {
-    for (const { nvme } of this.#functions()) nvme?.close();
+    for (const { nvme } of this.#functions) nvme?.close();
   }
 
   /** Raw error events as the channel subsystem hands them to the kernel, routed by FID. */
@@ -297,7 +296,9 @@ export class SimPlatform {
   #runScript(entry: SimFunction, nowUs: number): boolean {
     const { area, script, asked } = entry;
     let worked = this.#endImpairments(entry, nowUs);
-    asked.push(...script.onWatchHits(area.exchange(HostBlock.watchHits, 0)));
+    if (area.get(HostBlock.watchHits) > 0) {
+      asked.push(...script.onWatchHits(area.exchange(HostBlock.watchHits, 0)));
+    }
     for (let count = 0; count < ACTIONS_PER_STEP_MAX; count++) {
       if (area.get(HostBlock.hardware) === Hardware.RESETTING) return worked;
       const accesses = area.get(HostBlock.accesses) >>> 0;

@@ -105,8 +105,8 @@ export const event: Group = async (options, emit) => {
 };
 
 /**
- * Heap of the recovery worker per event, two wake-ups (error, fetch) with everything they write. Node 20's
- * `performance.now()` puts 16 bytes on the heap for each reading, whoever calls it; the rest is ours.
+ * Heap of the recovery worker per event, two wake-ups (error, fetch) with everything they write. Reading the clock puts
+ * nothing there (src/base/clock.ts); numbers that functions return do.
  */
 async function allocations(value: number, wakes: Pair): Promise<Result> {
   const theirs: number[] = [];

@@ -16,6 +16,7 @@ import { HostClock, monotonicNowUs } from "../../../src/base/clock.ts";
 import { CCDF_RING_SLOTS, REQUEST_RING_SLOTS, TRACE_RING_SLOTS } from "../../../src/base/limits.ts";
 import { DMA_REFUSED, type GuestDma } from "../../../src/ports/host-function.ts";
 import { type Policy, RecoveryUnit, runRecoveryLoop } from "../../../src/recovery/index.ts";
+import { type Carried, Load, passOf } from "../../../src/recovery/loop.ts";
 import { load, store } from "../../../src/shm/atomics.ts";
 import { FunctionBlock, VmBlock, WORK_CREDIT, WORK_REQUEST } from "../../../src/shm/blocks.ts";
 import { ChannelReport } from "../../../src/shm/channel-report.ts";
@@ -148,7 +149,7 @@ function recover(task: EventTask, vm: VmMemory): number {
 }
 
 /**
- * As `recover`, but the loop stands here, so that it can look at the heap every `SLICE` events.
+ * As a recovery thread runs, with a look at the heap every `SLICE` events.
  * @returns bytes of heap per event, median slice
  */
 function recoverCounting(task: EventTask, vm: VmMemory): number {
@@ -157,17 +158,19 @@ function recoverCounting(task: EventTask, vm: VmMemory): number {
   const read = (vm.map.functionBlocks[0] as number) / 4 + FunctionBlock.readByWorker;
   const slices: number[] = [];
   let heap = getHeapStatistics().used_heap_size;
-  for (let next = SLICE; ; ) {
-    const wakeUs = unit.step();
-    if (unit.vmStopping()) return median(slices);
+  const all = new Load<Carried>();
+  all.add({ rung: () => unit.rung(), pass: () => passOf(unit, clock) });
+  const ended = (): void => {};
+  for (let next = SLICE; all.size > 0; ) {
+    const idleMs = all.pass(ended);
     if (load(vm.words, read) >= next) {
       slices.push((getHeapStatistics().used_heap_size - heap) / SLICE);
       heap = getHeapStatistics().used_heap_size;
       next += SLICE;
     }
-    const waitMs = (wakeUs - clock.nowUs()) / 1000;
-    if (waitMs > 0) unit.sleep(Math.min(waitMs, 250));
+    if (all.size > 0) unit.sleep(idleMs);
   }
+  return median(slices);
 }
 
 const roles = { ring, recover, recoverCounting } as const;
