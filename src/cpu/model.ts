@@ -2,8 +2,8 @@
  * CPU models: which facilities a guest is told about, and how the machine names itself. A row announces
  * only what this CPU carries out, all of it, whatever the machine of that name has: the list of all instructions
  * with their facilities is `test/conformance/data/instructions.txt`, and a test holds the models against it. No model has
- * decimal floating point (42), the enhanced monitor (36), transactions (50, 73), message security (17, 76, 77), packed
- * decimal in vector registers (134) or the vector enhancements of z14 (135). Sources: s390x-machine.md 3.4 (facility decisions), 5.1 (STSI), design.md
+ * decimal floating point (42), the enhanced monitor (36), transactions (50, 73), message security (17, 76, 77), or
+ * packed decimal in vector registers (134). Sources: s390x-machine.md 3.4 (facility decisions), 5.1 (STSI), design.md
  * 5.1; machine types: Linux arch/s390/kernel/processor.c.
  */
 
@@ -46,7 +46,9 @@ const Z196_GROUPS = [...Z10_GROUPS, FLOATING_POINT_EXTENSION, Z196_GROUP, REFERE
 /** Vector registers and their instructions. */
 const VECTOR = 129;
 const Z13_GROUPS = [...Z196_GROUPS, 49, 53, EDAT2, VECTOR];
-const Z14_GROUPS = [...Z13_GROUPS, 58, NO_EXECUTE];
+/** Short and extended elements, minimum and maximum, and some more. */
+const VECTOR_ENHANCEMENTS = 135;
+const Z14_GROUPS = [...Z13_GROUPS, 58, NO_EXECUTE, VECTOR_ENHANCEMENTS];
 const Z15_GROUPS = [...Z14_GROUPS, 61];
 /** zPCI, adapter event notification, adapter interruption suppression. */
 const PCI = [69, 71, 72];
@@ -78,7 +80,7 @@ export const cpuModels = {
   },
   z14: {
     machineType: 0x3906,
-    description: "z13, instruction-execution protection and facility 58",
+    description: "z13, vector enhancements, instruction-execution protection, facility 58",
     facilities: [...everything, ...Z14_GROUPS],
   },
   max: {

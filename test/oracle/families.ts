@@ -599,7 +599,7 @@ export const families: readonly Family[] = [
   },
   {
     name: "vector-integer",
-    what: "vector integer instructions (facility 129)",
+    what: "vector integer instructions (facilities 129 and 135)",
     setup: vectorSetup,
     opening: loadVectors,
     steps: [
@@ -635,7 +635,7 @@ export const families: readonly Family[] = [
   },
   {
     name: "vector-float",
-    what: "vector floating point, long format",
+    what: "vector floating point",
     setup: (g) => {
       bfpSetup(g);
       vectorSetup(g);

@@ -28,7 +28,8 @@ PANRATE SLOW
 0009 3215-C
 `;
 
-const DISABLED_WAIT = /HHCCP011I.*\n\s*PSW=\w{8} \w{8} (\w{16})/;
+/** Messages of other threads may stand between the two lines. */
+const DISABLED_WAIT = /HHCCP011I[\s\S]*?PSW=\w{8} \w{8} (\w{16})/;
 
 async function runUnderHercules(image: Image, timeoutMs: number): Promise<Dump | Failure> {
   const folder = mkdtempSync(join(tmpdir(), "zmend-oracle-"));

@@ -207,6 +207,12 @@ export const notGeneratedForms: readonly NotGenerated[] = [
       "(test/unit/cpu/vector.test.ts)",
   },
   {
+    instructions: ["vfma", "vfms", "vfnma", "vfnms"],
+    reason:
+      "of a quiet and a signaling NaN the first operand's is the result, not the signaling one (mended in later versions); so " +
+      "their operands have quiet ones only",
+  },
+  {
     instructions: ["vector floating point"],
     reason:
       "the old PSW of a vector-processing exception points at the instruction, which it suppresses; and the inexact-exception " +

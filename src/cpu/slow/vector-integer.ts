@@ -5,6 +5,7 @@ import {
   ccOfAll,
   DOUBLEWORDS,
   elementsOf,
+  FACILITY_ENHANCEMENTS,
   operand,
   QUADWORDS,
   result,
@@ -12,6 +13,7 @@ import {
   specification,
   vectorInstruction,
   WORDS,
+  withEnhancements,
 } from "./vector-registers.ts";
 
 const ALL = (1n << 128n) - 1n;
@@ -91,6 +93,11 @@ function trailingZeros(a: bigint, bits: number): bigint {
 
 function population(a: bigint): bigint {
   return BigInt(a.toString(2).replaceAll("0", "").length);
+}
+
+/** Elements wider than bytes came with z14. */
+function vpopct(c: SlowContext): void {
+  unary(c.has(FACILITY_ENHANCEMENTS) ? DOUBLEWORDS : BYTES, population)(c);
 }
 
 function compareEach(compare: (a: bigint, b: bigint, bits: number) => boolean): SlowInstruction {
@@ -180,6 +187,31 @@ function galois(accumulates: boolean): SlowInstruction {
     });
     resultElements(c, sums, size + 1);
   };
+}
+
+/** MULTIPLY SUM LOGICAL: both products, each doubled if M6 says so, and the third operand. */
+function vmsl(c: SlowContext): void {
+  const doubled = c.field(24, 4);
+  if (c.field(20, 4) !== DOUBLEWORDS || (doubled & 3) !== 0) return specification(c);
+  const [a, b] = [elementsOf(c, 12, DOUBLEWORDS), elementsOf(c, 16, DOUBLEWORDS)];
+  const sum = [8, 4].reduce(
+    (total, bit, n) => {
+      const product = (a[n] as bigint) * (b[n] as bigint);
+      return total + ((doubled & bit) !== 0 ? product << 1n : product);
+    },
+    operand(c, 32),
+  );
+  resultElements(c, [sum], QUADWORDS);
+}
+
+/** BIT PERMUTE: sixteen bits of the second operand, named by the bytes of the third, into bits 48-63. */
+function vbperm(c: SlowContext): void {
+  const source = operand(c, 12);
+  const bits = elementsOf(c, 16, BYTES).reduce((chosen, index) => {
+    const bit = index < 128n ? (source >> (127n - index)) & 1n : 0n;
+    return (chosen << 1n) | bit;
+  }, 0n);
+  result(c, bits << 64n);
 }
 
 // Sums across elements
@@ -278,7 +310,7 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0xe7fc, "VMNL", binary(DOUBLEWORDS, smallerLogical)],
   [0xe753, "VCLZ", unary(DOUBLEWORDS, leadingZeros)],
   [0xe752, "VCTZ", unary(DOUBLEWORDS, trailingZeros)],
-  [0xe750, "VPOPCT", unary(BYTES, population)],
+  [0xe750, "VPOPCT", vpopct],
   [0xe7de, "VLC", unary(DOUBLEWORDS, (a) => -a)],
   [0xe7df, "VLP", unary(DOUBLEWORDS, (a, bits) => (signed(a, bits) < 0n ? -a : a))],
   [0xe7f8, "VCEQ", compareEach((a, b) => a === b)],
@@ -291,6 +323,11 @@ const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0xe76a, "VO", logic((a, b) => a | b)],
   [0xe76b, "VNO", logic((a, b) => (a | b) ^ ALL)],
   [0xe76d, "VX", logic((a, b) => a ^ b)],
+  [0xe76e, "VNN", withEnhancements(logic((a, b) => (a & b) ^ ALL))],
+  [0xe76f, "VOC", withEnhancements(logic((a, b) => a | (b ^ ALL)))],
+  [0xe76c, "VNX", withEnhancements(logic((a, b) => a ^ b ^ ALL))],
+  [0xe7b8, "VMSL", withEnhancements(vmsl)],
+  [0xe785, "VBPERM", withEnhancements(vbperm)],
   [0xe7a2, "VML", product(low)],
   [0xe7a3, "VMH", product(high(true))],
   [0xe7a1, "VMLH", product(high(false))],

@@ -9,6 +9,8 @@ import { dataException } from "./bfp-exceptions.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 
 const FACILITY_VECTOR = 129;
+/** Vector enhancements 1, of z14. */
+export const FACILITY_ENHANCEMENTS = 135;
 /** CR0 bits 45 and 46: AFP-register control, vector-enablement control. */
 const CONTROLS = 0x60000;
 const DXC_VECTOR_INSTRUCTION = 0xfe;
@@ -110,6 +112,14 @@ export function vectorInstruction(body: SlowInstruction): SlowInstruction {
 export function withFacility(body: SlowInstruction): SlowInstruction {
   return (c) => {
     if (c.has(FACILITY_VECTOR)) body(c);
+    else c.program(Program.operation);
+  };
+}
+
+/** An instruction that came with z14. */
+export function withEnhancements(body: SlowInstruction): SlowInstruction {
+  return (c) => {
+    if (c.has(FACILITY_ENHANCEMENTS)) body(c);
     else c.program(Program.operation);
   };
 }

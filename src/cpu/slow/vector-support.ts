@@ -4,6 +4,7 @@ import {
   BYTES,
   DOUBLEWORDS,
   elementsOf,
+  FACILITY_ENHANCEMENTS,
   join,
   load,
   operand,
@@ -103,9 +104,17 @@ function vlrep(c: SlowContext): void {
   if (value !== undefined) resultElements(c, new Array(countOf(size)).fill(value), size);
 }
 
+/** M3 of VLLEZ that came with z14: a word at the left. */
+const LEFT_WORD = 6;
+
 /** LOAD LOGICAL ELEMENT AND ZERO: right in the left doubleword. */
 function vllez(c: SlowContext): void {
   const size = c.field(32, 4);
+  if (size === LEFT_WORD && c.has(FACILITY_ENHANCEMENTS)) {
+    const word = load(c, c.indexedAddress(), widthOf(WORDS));
+    if (word !== undefined) result(c, word << 96n);
+    return;
+  }
   if (size > DOUBLEWORDS) return specification(c);
   const value = load(c, c.indexedAddress(), widthOf(size));
   if (value !== undefined) result(c, value << 64n);

@@ -137,9 +137,37 @@ describe("vector floating point", () => {
     expect(m.run("e731000030c7")).toBe(0x1b);
   });
 
-  it("short and extended elements came later: a specification exception", () => {
+  it("short and extended elements, minimum, maximum and logic came with z14", () => {
+    const m = machine("z13");
+    expect([m.run("e731200020e3"), m.run("e731200040e3")]).toEqual([6, 6]); // VFA
+    expect([m.run("e731000020c7"), m.run("e731000030c4")]).toEqual([6, 6]); // VFI, VLDE
+    expect([m.run("e73100001050"), m.run("e73020006004")]).toEqual([6, 6]); // VPOPCT, VLLEZ
+    for (const code of ["ee", "ef", "9e", "9f", "6e", "6f", "6c", "b8", "85"]) {
+      expect([code, m.run(`e731200030${code}`)]).toEqual([code, 1]);
+    }
+    expect(m.run("e731200430e8")).toBe(6); // VFCE, signaling
+    expect(machine("z14").run("e731200020e3")).toBe(0);
+  });
+
+  it("of a signaling and a quiet NaN a multiplication with addition takes the signaling one", () => {
     const m = machine();
-    expect([m.run("e731200020e3"), m.run("e731200040e3")]).toEqual([6, 6]);
-    expect(m.run("e731000210c7")).toBe(6);
+    m.set(1, `7ff8000000000001${ONE}`);
+    m.set(2, `7ff0000000000002${ONE}`);
+    m.set(4, ONE + ONE);
+    expect(m.run("e7312300408f")).toBe(0); // VFMA 3,1,2,4
+    expect(m.get(3).slice(0, 16)).toBe("7ff8000000000002");
+    expect(flags(m)).toBe(0x80);
+  });
+
+  it("VFNMA rounds the negated sum", () => {
+    const m = machine();
+    m.set(1, ONE + ONE);
+    m.set(4, "3c90000000000000".repeat(2)); // 2^-54
+    const rounded = (mode: number): string => {
+      m.state.setI32(Cpu.fpc, mode);
+      expect(m.run("e7311300409f")).toBe(0); // 3 = -(1 x 1 + 4)
+      return m.get(3).slice(0, 16);
+    };
+    expect([rounded(2), rounded(3)]).toEqual(["bff0000000000000", "bff0000000000001"]);
   });
 });
