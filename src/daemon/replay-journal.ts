@@ -14,6 +14,8 @@ export interface ReplayReport {
   readonly records: number;
   /** Places where a replay did not repeat what was recorded. */
   readonly diverged: number;
+  /** Places where a run on threads went another way, in a recovery that its records do not pin down. */
+  readonly parted: number;
   /** Runs of which nothing was replayed: their start or their guest is missing. */
   readonly unreplayed: number;
   /** Records of the journal that cannot be read. */
@@ -43,10 +45,12 @@ export async function replayJournal(path: string, options: ReplayCommandOptions)
   }
   const reports = runs.map((run) => replayRun(run, { maxInstructions }));
   const diverged = reports.reduce((sum, { divergences }) => sum + divergences.length, 0);
+  const parted = reports.reduce((sum, run) => sum + run.parted.length, 0);
   const unreplayed = reports.filter(({ replayed }) => !replayed).length;
   const report: ReplayReport = {
     records: records.length,
     diverged,
+    parted,
     unreplayed,
     damaged,
     runs: reports,
@@ -55,33 +59,32 @@ export async function replayJournal(path: string, options: ReplayCommandOptions)
   return diverged + unreplayed + damaged === 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-function reportText({ records, diverged, unreplayed, runs }: ReplayReport): string {
-  const end = diverged === 0 ? "no divergence" : `${diverged} divergences`;
+function reportText({ records, diverged, parted, unreplayed, runs }: ReplayReport): string {
+  const other = parted === 0 ? "" : `, ${parted} recoveries went another way`;
+  const end = `${diverged === 0 ? "no divergence" : `${diverged} divergences`}${other}`;
   const rest = unreplayed === 0 ? "" : `, ${unreplayed} runs not replayed`;
-  return [...runs.flatMap(runText), `${records} records, ${end}${rest}`].join("\n");
+  const compared = new Set(runs.filter(({ replayed }) => replayed).map(comparedText));
+  return [...runs.flatMap(runText), ...compared, `${records} records, ${end}${rest}`].join("\n");
 }
 
-function runText({
-  vm,
-  mode,
-  firstSeq,
-  records,
-  repeated,
-  divergences,
-  notes,
-}: RunReport): string[] {
-  const what = mode === "deterministic" ? "entries" : "transitions";
+function runText(run: RunReport): string[] {
+  const { vm, mode, firstSeq, records, repeated, divergences, parted, notes } = run;
   return [
-    `${vm}: ${mode} run from record ${firstSeq}, ${records} records: ${repeated} ${what} repeated`,
+    `${vm}: ${mode} run from record ${firstSeq}, ${records} records: ${repeated} of them repeated`,
     ...notes.map((note) => `  ${note}`),
-    ...divergences.map(divergenceText),
+    ...divergences.map((place) => `  diverges at ${placeText(place)}`),
+    ...parted.map((place) => `  parts at ${placeText(place)}: ${place.why}`),
   ];
 }
 
-function divergenceText({ seq, fid, recorded, replayed }: Divergence): string {
+function comparedText({ mode, compared }: RunReport): string {
+  return `compared of a ${mode} run: ${compared}`;
+}
+
+function placeText({ seq, fid, recorded, replayed }: Divergence): string {
   const where = [
     ...(seq === undefined ? [] : [`record ${seq}`]),
     ...(fid === undefined ? [] : [hex(fid, 8)]),
   ];
-  return `  diverges at ${where.join(", ")}: recorded ${recorded}; replayed ${replayed}`;
+  return `${where.join(", ")}: recorded ${recorded}; replayed ${replayed}`;
 }

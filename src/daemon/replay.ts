@@ -90,8 +90,9 @@ export function registerReplay(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nOf a deterministic run every ledger entry is compared; of a run on threads the sequence of recovery\n" +
-        "transitions of each function, with host events at the recorded times and instruction counts.\n" +
+      "\nOf a deterministic run every ledger entry is compared. Of a run on threads the host is played back (errors, answers,\n" +
+        "operators' commands, at the recorded times and instruction counts), and for each function the sequences of errors\n" +
+        "raised, read, injected and fetched, transitions, host's answers, policy steps and recoveries are compared.\n" +
         "Exit status: 0 nothing differs, 1 something does, could not be replayed, or is damaged; 2 bad usage.",
     )
     .action(async (path: string, options: ReplayCommandOptions) => {

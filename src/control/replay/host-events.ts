@@ -14,6 +14,8 @@ import { EAGAIN, EINVAL, EIO, ENODEV, ENOTTY } from "../../ports/host-function.t
 import type { Policy } from "../../recovery/index.ts";
 import { RecoveryCommand } from "../../shm/blocks.ts";
 import type { JournalRecord } from "../journal/index.ts";
+import { isBusy } from "./compared.ts";
+import { inService } from "./pinned.ts";
 
 /**
  * One thing from outside. It is due when its function has made `transitions` transitions and the guest has done
@@ -37,13 +39,9 @@ export interface HostEvent {
 
 type Ccdf = Extract<FaultAction, { type: "ccdf" }>;
 
-const CLP_BUSY = "0x0108";
-const MPCIFC_BUSY = 2;
-
 /** What a guest does to its functions, as the ledger tells it: the points at which host and guest meet. */
 const guestActionKinds: readonly string[] = ["fetched", "clp-set", "mpcifc", "first-good-load"];
 
-/** How often a guest has to ask again while the host is busy is a question of time: only answers count. */
 export function isGuestAction({
   kind,
   detail,
@@ -51,8 +49,7 @@ export function isGuestAction({
   readonly kind: string;
   readonly detail: Readonly<Record<string, unknown>>;
 }): boolean {
-  if (!guestActionKinds.includes(kind)) return false;
-  return detail["response"] !== CLP_BUSY && detail["cc"] !== MPCIFC_BUSY;
+  return guestActionKinds.includes(kind) && !isBusy(detail);
 }
 
 /** An error on its way to the worker. */
@@ -79,8 +76,6 @@ interface Standing {
   readonly transitions: number;
   readonly inRecovery: boolean;
 }
-
-const inService: readonly unknown[] = ["operational", "quarantined", "failed", "detached"];
 
 /** Errors of one function, grouped by the drain that read them. */
 class Arrivals {

@@ -9,9 +9,11 @@
  * function has made the transitions that it had made, the guest has done to its functions what it had done by then, and, for a
  * function in service, when the recorded time has come and the guest has executed the recorded number of instructions or
  * waits. (Recorded time is counted from the guest's first act: threads take a while to start.)
- * The guest's program and the recovery machines run anew. Compared is, per function, the sequence of recovery transitions (from, to, event). A
- * divergence is thus a place where threads, and not the inputs, decided; or where another version of zmend decides
- * otherwise. Also, each recorded transition must be one that the recovery table has for its event.
+ * The guest's program and the recovery machines run anew. Compared is, per function and kind (`compared.ts`), the sequence of records:
+ * transitions, CCDFs read, injected and fetched, answers of the host, steps of the policy, recoveries. Times, and the order of
+ * records that different threads made, are not. A divergence is thus a place where threads, and not the inputs, decided; or where
+ * another version of zmend decides otherwise; or a record that is not what was written. Also, each recorded transition must be one
+ * that the recovery table has for its event.
  */
 
 import { DeterministicVm } from "../../machine/deterministic-vm.ts";
@@ -27,6 +29,8 @@ import { mapOf, type VmSpec } from "../../machine/vm-spec.ts";
 import { store } from "../../shm/atomics.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
 import { imageSum, type JournalRecord, type RecordedRun } from "../journal/index.ts";
+import { auditFunction } from "./audit.ts";
+import { comparedFacts, comparedInWords, comparedKind } from "./compared.ts";
 import {
   type HostEvent,
   isGuestAction,
@@ -34,8 +38,8 @@ import {
   recordedPace,
   scheduleOf,
 } from "./host-events.ts";
+import { unpinned } from "./pinned.ts";
 import type { Run } from "./runs.ts";
-import { illegalTransition } from "./table-check.ts";
 
 export interface Divergence {
   /** Record of the journal that the replay did not repeat; absent when the replay did something more. */
@@ -45,15 +49,24 @@ export interface Divergence {
   readonly replayed: string;
 }
 
+/** A place where guest and worker met otherwise than in the recording, which does not pin down how. */
+export interface Parting extends Divergence {
+  readonly why: string;
+}
+
 export interface RunReport {
   readonly vm: string;
   readonly mode: "deterministic" | "threads" | "unknown";
   readonly firstSeq: number;
   /** Records of the journal that belong to the run. */
   readonly records: number;
-  /** Records, or transitions, that the replay repeated. */
+  /** Of them, those that were compared and came out the same. */
   readonly repeated: number;
   readonly divergences: readonly Divergence[];
+  /** Where real time decided, and in the replay otherwise: what follows of that function was not compared. */
+  readonly parted: readonly Parting[];
+  /** Which records, and what of them. */
+  readonly compared: string;
   /** False when there was nothing to replay it with. */
   readonly replayed: boolean;
   /** Why nothing, or not everything, was replayed. */
@@ -80,21 +93,31 @@ const GRACE_US = 10_000_000;
 
 export function replayRun(run: Run, options: ReplayOptions): RunReport {
   const { vm, firstSeq, recorded } = run;
-  const base = { vm, firstSeq, records: run.records.length, repeated: 0, divergences: [] };
+  const base = {
+    vm,
+    firstSeq,
+    records: run.records.length,
+    repeated: 0,
+    divergences: [],
+    parted: [],
+  };
   if (recorded === undefined) {
     const notes = ["the journal no longer has the start of this run"];
-    return { ...base, mode: "unknown", replayed: false, notes };
+    return { ...base, mode: "unknown", compared: "nothing", replayed: false, notes };
   }
   const { mode } = recorded;
   const guest = loadGuest(recorded);
-  if (typeof guest === "string") return { ...base, mode, replayed: false, notes: [guest] };
+  if (typeof guest === "string") {
+    return { ...base, mode, compared: "nothing", replayed: false, notes: [guest] };
+  }
   requireMemory(mapOf(recorded.spec).totalBytes, `the replay of VM ${vm}`);
   const cut = run.cut === undefined ? [] : [`replayed up to record ${lastSeq(run)}: ${run.cut}`];
-  const result =
-    mode === "deterministic"
-      ? replayDeterministic(run.records, recorded, guest, options)
-      : replayThreads(run.records, recorded, guest, options);
-  return { ...base, mode, replayed: true, ...result, notes: [...cut, ...result.notes] };
+  const deterministic = mode === "deterministic";
+  const compared = deterministic ? "every entry of the ledger, times included" : comparedInWords;
+  const result = deterministic
+    ? replayDeterministic(run.records, recorded, guest, options)
+    : replayThreads(run.records, recorded, guest, options);
+  return { ...base, mode, compared, replayed: true, ...result, notes: [...cut, ...result.notes] };
 }
 
 function lastSeq(run: Run): number {
@@ -130,7 +153,7 @@ function loadGuest({ guest }: RecordedRun): Guest | string {
   };
 }
 
-type Result = Pick<RunReport, "repeated" | "divergences" | "notes">;
+type Result = Pick<RunReport, "repeated" | "divergences" | "parted" | "notes">;
 
 function build(
   spec: VmSpec,
@@ -231,19 +254,53 @@ function replayDeterministic(
   } finally {
     machine.close();
   }
-  return { repeated, divergences, notes };
+  return { repeated, divergences, parted: [], notes };
 }
 
-/** One function's transitions: those recorded, how many of them the replay has repeated, how many it has made. */
-interface Track {
+/** Records of one kind, in their order: those recorded, and how many of them the replay has repeated. */
+interface Sequence {
   readonly expected: readonly JournalRecord[];
   repeated: number;
+}
+
+/** One function's part of the run. */
+interface Track {
+  readonly sequences: ReadonlyMap<string, Sequence>;
+  /** Transitions that the replay has made. */
   made: number;
   /** What the guest has done to the function so far. */
   guestActions: number;
   /** Since when its recovery machine is held. */
   heldSinceUs: number | undefined;
+  /** Where the replay took another way, or a record is not what it could be. */
   divergence: Divergence | undefined;
+  /** The record of that place. */
+  record: JournalRecord | undefined;
+}
+
+function trackOf(records: readonly JournalRecord[], fid: number): Track {
+  const sequences = new Map<string, { expected: JournalRecord[]; repeated: number }>();
+  for (const record of records) {
+    const kind = record.fid === fid ? comparedKind(record) : undefined;
+    if (kind === undefined) continue;
+    const sequence = sequences.get(kind) ?? { expected: [], repeated: 0 };
+    sequences.set(kind, sequence);
+    sequence.expected.push(record);
+  }
+  const misfit = auditFunction(records.filter((record) => record.fid === fid));
+  return {
+    sequences,
+    made: 0,
+    guestActions: 0,
+    heldSinceUs: undefined,
+    divergence: misfit === undefined ? undefined : differs(misfit.record, misfit.why),
+    record: undefined,
+  };
+}
+
+function differs(record: JournalRecord, replayed: string): Divergence {
+  const of = record.fid === undefined ? {} : { fid: record.fid };
+  return { ...of, seq: record.seq, recorded: inWords(record), replayed };
 }
 
 function replayThreads(
@@ -254,22 +311,7 @@ function replayThreads(
 ): Result {
   const functions = recordedHosts(recorded.spec, records);
   const spec: VmSpec = { ...recorded.spec, functions };
-  const tracks = new Map<number, Track>(
-    functions.map(({ fid }) => {
-      const expected = records.filter((record) => record.kind === "state" && record.fid === fid);
-      return [
-        fid,
-        {
-          expected,
-          repeated: 0,
-          made: 0,
-          guestActions: 0,
-          heldSinceUs: undefined,
-          divergence: illegal(expected),
-        },
-      ];
-    }),
-  );
+  const tracks = new Map(functions.map(({ fid }) => [fid, trackOf(records, fid)]));
   const pace = recordedPace(records, LEAST_PACE);
   const lateUs = lateStart(spec, guest, pace, records);
   const schedule = scheduleOf(spec, records);
@@ -303,31 +345,38 @@ function replayThreads(
   const stopped = notes.length > 0;
   let repeated = 0;
   const divergences: Divergence[] = [];
-  for (const [fid, track] of tracks) {
-    repeated += track.repeated;
-    const missing = track.expected[track.repeated];
-    if (track.divergence !== undefined) divergences.push({ fid, ...track.divergence });
-    else if (missing !== undefined && !stopped) {
-      divergences.push({ fid, seq: missing.seq, recorded: inWords(missing), replayed: "nothing" });
+  const parted: Parting[] = [];
+  for (const { sequences, divergence, record } of tracks.values()) {
+    for (const sequence of sequences.values()) repeated += sequence.repeated;
+    const missing = stopped ? undefined : firstMissing(sequences);
+    const place = divergence ?? (missing === undefined ? undefined : differs(missing, "nothing"));
+    if (place === undefined) continue;
+    // What an audit has found is no question of time.
+    const at = divergence === undefined ? missing : record;
+    const why = at === undefined ? undefined : unpinned(records, at);
+    if (why === undefined) divergences.push(place);
+    else parted.push({ ...place, why });
+  }
+  return { repeated, divergences, parted, notes };
+}
+
+function firstMissing(sequences: Track["sequences"]): JournalRecord | undefined {
+  const missing = [...sequences.values()].flatMap(({ expected, repeated }) => {
+    const next = expected[repeated];
+    return next === undefined ? [] : [next];
+  });
+  return missing.sort((a, b) => a.seq - b.seq)[0];
+}
+
+/** Whether any function still has records to repeat. */
+function open(tracks: ReadonlyMap<number, Track>): boolean {
+  for (const { sequences, divergence } of tracks.values()) {
+    if (divergence !== undefined) continue;
+    for (const { expected, repeated } of sequences.values()) {
+      if (repeated < expected.length) return true;
     }
   }
-  return { repeated, divergences, notes };
-}
-
-/** Whether any function still has transitions to repeat. */
-function open(tracks: ReadonlyMap<number, Track>): boolean {
-  for (const { expected, repeated, divergence } of tracks.values()) {
-    if (divergence === undefined && repeated < expected.length) return true;
-  }
   return false;
-}
-
-function illegal(expected: readonly JournalRecord[]): Divergence | undefined {
-  for (const record of expected) {
-    const why = illegalTransition(record);
-    if (why !== undefined) return { seq: record.seq, recorded: inWords(record), replayed: why };
-  }
-  return undefined;
 }
 
 /** How much later than here the recorded guest first acted: how long its threads took to start and to get warm. */
@@ -450,15 +499,17 @@ function play(event: HostEvent | undefined, machine: DeterministicVm): void {
 function follow(tracks: ReadonlyMap<number, Track>, entry: LedgerEntry): void {
   const track = entry.fid === undefined ? undefined : tracks.get(entry.fid);
   if (track !== undefined && isGuestAction(entry)) track.guestActions += 1;
-  if (track === undefined || entry.kind !== "state") return;
-  track.made += 1;
-  const wanted = track.expected[track.repeated];
+  if (track === undefined) return;
+  if (entry.kind === "state") track.made += 1;
+  const kind = comparedKind(entry);
+  const sequence = kind === undefined ? undefined : track.sequences.get(kind);
+  const wanted = sequence?.expected[sequence.repeated];
   // More than was recorded is no difference: the recording ended before.
-  if (wanted === undefined || track.divergence !== undefined) return;
-  if (transition(entry.detail) === transition(wanted.detail)) track.repeated += 1;
-  else track.divergence = { seq: wanted.seq, recorded: inWords(wanted), replayed: inWords(entry) };
-}
-
-function transition({ from, to, event }: Readonly<Record<string, unknown>>): string {
-  return `${String(from)} ${String(to)} ${String(event)}`;
+  if (sequence === undefined || wanted === undefined || track.divergence !== undefined) return;
+  if (comparedFacts(entry) === comparedFacts(wanted)) {
+    sequence.repeated += 1;
+    return;
+  }
+  track.divergence = differs(wanted, inWords(entry));
+  track.record = wanted;
 }

@@ -239,6 +239,10 @@ describe("a recorded demo", () => {
     const report = replayRun(run as Run, enough);
     expect(report).toMatchObject({ mode: "threads", replayed: true, divergences: [], notes: [] });
     expect(report.repeated).toBeGreaterThan(8);
+    const injected = run?.records.find(({ kind }) => kind === "injected")?.seq ?? 0;
+    expect(
+      replayRun(changed(run as Run, injected, { pec: "0x0003" }), enough).divergences,
+    ).toMatchObject([{ seq: injected, replayed: expect.stringMatching(/^event 1 has PEC 0x/) }]);
     const last = run?.records.findLast(({ kind, fid }) => kind === "state" && fid === 1);
     const seq = last?.seq ?? 0;
     const invented = changed(run as Run, seq, { ...last?.detail, to: "failed" });
