@@ -32,8 +32,14 @@ export function inOrder<F extends Record<string, Field>>(
   table: Layout<F>,
   byteOrder: ByteOrder,
 ): Layout<F> {
-  return { ...table, byteOrder };
+  const known = ordered.get(table) ?? {};
+  known[byteOrder] ??= { ...table, byteOrder };
+  ordered.set(table, known);
+  return known[byteOrder] as Layout<F>;
 }
+
+/** Tables in an order that was asked for: each of a VM's functions asks for the same ones. */
+const ordered = new WeakMap<object, { [order in ByteOrder]?: object }>();
 
 // Device
 

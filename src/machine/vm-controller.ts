@@ -29,6 +29,7 @@ import {
   VCPU_RESET,
   VCPU_RUNNING,
 } from "./loops.ts";
+import { lookEvery } from "./pump.ts";
 import { refused } from "./refused.ts";
 import { readSnapshot, type Snapshot, type SnapshotHead, writeSnapshot } from "./snapshot.ts";
 import { ThreadedVm } from "./threaded-vm.ts";
@@ -103,7 +104,8 @@ export class VmController implements VmControl {
   #watchdogAction: WatchdogAction;
   #state: RunState = "prelaunch";
   #failure: Error | undefined;
-  #pump: NodeJS.Timeout | undefined;
+  /** Ends the looks at each interval; there once it was started. */
+  #pump: (() => void) | undefined;
   #busy: Promise<void> = Promise.resolve();
   #stopped = false;
   #ended: Promise<void> | undefined;
@@ -198,7 +200,7 @@ export class VmController implements VmControl {
     if (this.#state !== "prelaunch" || this.#pump !== undefined) {
       throw refused(this.name, "start", "it has been started already; resume it instead");
     }
-    this.#pump = setInterval(() => this.#look(), this.#pumpMs);
+    this.#pump = lookEvery(this.#pumpMs, () => this.#look());
     const paused = options.paused ?? this.#snapshot?.head.paused ?? false;
     if (this.#snapshot !== undefined) this.#enter("restore-vm", "operator");
     await this.#machine.start(options.interrupted, paused);
@@ -273,7 +275,7 @@ export class VmController implements VmControl {
 
   async #end(): Promise<void> {
     this.#stopped = true;
-    clearInterval(this.#pump);
+    this.#pump?.();
     await this.#machine.stop();
     this.#takeFailure();
     this.#entries.pump(Number.POSITIVE_INFINITY);
