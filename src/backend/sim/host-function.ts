@@ -77,6 +77,8 @@ const BASE_VERSION_WITH_ERRORS = 3;
 const DETECTABLE_FEATURE = 13;
 /** GET_INFO is repeated while the chain grows between calls, but not for ever. */
 const INFO_TRIES_MAX = 8;
+/** A chain that claims more than this is not believed: the recorded one has 208 bytes. */
+const INFO_BYTES_MAX = 65536;
 /** Any eventfd number will do: the counts are shared words. */
 const EVENTFD = 0;
 const DISARM = -1;
@@ -265,7 +267,7 @@ function readCapabilities(device: SimVfioDevice): ZpciFacts {
     encodeInto(inOrder(VfioDeviceInfo, order), viewOf(buffer), 0, { argsz: buffer.length });
     if (device.ioctl(VFIO_DEVICE_GET_INFO, buffer) !== 0) break;
     const needed = readField(viewOf(buffer), 0, VfioDeviceInfo.fields.argsz, order);
-    if (needed <= buffer.length) break;
+    if (needed <= buffer.length || needed > INFO_BYTES_MAX) break;
     buffer = new Uint8Array(needed);
   }
   const facts = decodeCapabilities(buffer, order);

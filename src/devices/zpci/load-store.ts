@@ -160,14 +160,15 @@ export class PciStoreBlock implements InterceptHandler {
     const space = (request >>> 16) & 15;
     const length = request & 0x1fff;
     if (space > PCIAS_BAR_MAX) return cc1(LoadStoreStatus.invalidSpace);
-    const offset = toNumber(cpu.grHigh(r3), cpu.grLow(r3));
+    const offsetLow = cpu.grLow(r3);
+    const offset = toNumber(cpu.grHigh(r3), offsetLow);
     cpu.formOperandAddress();
     if (
-      offset % 8 !== 0 ||
+      (offsetLow & 7) !== 0 ||
       length <= 8 ||
       length % 8 !== 0 ||
       length > maxStoreBlock(target.facts) ||
-      (offset % 4096) + length > 4096 ||
+      (offsetLow & 0xfff) + length > 4096 ||
       (cpu.addressLow & 7) !== 0
     ) {
       return SPECIFICATION;

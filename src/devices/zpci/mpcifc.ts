@@ -282,7 +282,7 @@ const interruptWords: readonly number[] = [
 
 /** Operations 9 and 7: only the host can clear the error, so this asks it and says "busy" meanwhile. */
 function clear(target: ZpciFunction, operation: number): number {
-  if (!target.clearError || target.get(FunctionBlock.resetPhase) !== PHASE_IDLE) return RECOVERY;
+  if (!target.clearError || resetPending(target)) return RECOVERY;
   if (target.phaseBusy(FunctionBlock.clearPhase) || !target.canPost()) return CC2;
   const tag = (target.generation() << 8) | operation;
   const phase = target.get(FunctionBlock.clearPhase);
@@ -300,6 +300,16 @@ function clear(target: ZpciFunction, operation: number): number {
   if (!target.swap(FunctionBlock.clearPhase, PHASE_IDLE, request)) return CC2;
   postClear(target, operation);
   return CC2;
+}
+
+/** A host reset runs or waits to be taken; one of a generation that has ended waits for nobody. */
+function resetPending(target: ZpciFunction): boolean {
+  const phase = target.get(FunctionBlock.resetPhase);
+  const ended = phase === PHASE_DONE || phase === PHASE_FAILED;
+  if (!ended || target.get(FunctionBlock.resetGeneration) === target.generation()) {
+    return phase !== PHASE_IDLE;
+  }
+  return !target.swap(FunctionBlock.resetPhase, phase, PHASE_IDLE);
 }
 
 /** Asked for, and again when it is granted: the worker tells the two apart by the state word. */

@@ -88,6 +88,19 @@ describe("MPCIFC 9 and 7 on a host that clears errors", () => {
     expect(machine.state(0)).toBe(FunctionState.ERROR);
   });
 
+  test("are not refused for the end of a reset that nobody took before the function was deconfigured", () => {
+    const machine = broken();
+    machine.clpSet(0, 1); // asks for a reset …
+    machine.devices.reset(); // … and nobody asks how it went
+    machine.setWord(0, FunctionBlock.resetPhase, PHASE_DONE);
+    machine.bringUp(0);
+    machine.setState(0, FunctionState.ERROR);
+    machine.fillFib();
+    machine.mpcifc(0, 9);
+    expect(machine.cpu.cc).toBe(2);
+    expect(machine.word(0, FunctionBlock.clearPhase)).toBe(PHASE_REQUESTED | (9 << 8));
+  });
+
   test("a permanent error that came meanwhile is cc 3", () => {
     const machine = broken();
     machine.mpcifc(0, 7);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeCapabilities } from "../../../../src/backend/sim/capabilities.ts";
 import { Hardware, HostBlock } from "../../../../src/backend/sim/host-area.ts";
-import { SimVfioDevice } from "../../../../src/backend/sim/index.ts";
+import { SimHostFunction, SimVfioDevice } from "../../../../src/backend/sim/index.ts";
 import { instant, SimHost } from "../../../support/sim-host.ts";
 
 const EFAULT = 14;
@@ -124,6 +124,23 @@ describe("the facts read from the chain", () => {
       ),
       { numRuns: 300 },
     );
+  });
+
+  it("of a host that wants a buffer of 4 GiB for them are those of a host without any", () => {
+    const sim = new SimHost([{ fid: 2 }]);
+    const device = new SimVfioDevice(sim.vm, 0, sim.config(), { byteOrder: "little" });
+    const sizes: number[] = [];
+    const ioctl = device.ioctl.bind(device);
+    device.ioctl = (request, buffer = new Uint8Array(0)) => {
+      const result = ioctl(request, buffer);
+      if (request !== GET_INFO) return result;
+      sizes.push(buffer.length);
+      new DataView(buffer.buffer).setUint32(0, 0xffff_fff0, true);
+      return result;
+    };
+    const { facts } = new SimHostFunction(sim.vm, 0, sim.config(), { device });
+    expect(sizes).toEqual([24]);
+    expect(facts.ccdfErrLength).toBe(0);
   });
 
   it("of a version 2 host have no CCDF length, so the feature counts as absent (5.1)", () => {
