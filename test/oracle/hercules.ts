@@ -1,7 +1,8 @@
 /**
- * Runs an image under Hercules and returns guest storage after its disabled wait: the judge of packed decimal,
- * which QEMU lacks. Hercules runs a script at its start, and another one when its operator facility sees the
- * message of the disabled wait.
+ * Runs an image under Hercules and returns guest storage after its disabled wait: the judge of packed decimal and
+ * others that QEMU lacks. Hercules runs a script at its start, which tries to save storage again and again: that is
+ * refused until the CPU has stopped. (Its operator facility could wait for the message of the disabled wait, but misses
+ * messages on a busy machine.)
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -28,26 +29,25 @@ PANRATE SLOW
 0009 3215-C
 `;
 
-/** Messages of other threads may stand between the two lines. */
+/** Of the disabled wait; messages of other threads may stand between the two lines. */
 const DISABLED_WAIT = /HHCCP011I[\s\S]*?PSW=\w{8} \w{8} (\w{16})/;
+const SAVED = "HHCPN170I";
 
 async function runUnderHercules(image: Image, timeoutMs: number): Promise<Dump | Failure> {
   const folder = mkdtempSync(join(tmpdir(), "zmend-oracle-"));
   const file = (name: string): string => join(folder, name);
   writeFileSync(file("image"), image.bytes);
   writeFileSync(file("configuration"), configuration);
+  const last = (dumpBytesOf(image) - 1).toString(16);
   const start = [
-    "hao tgt HHCCP011I",
-    `hao cmd script ${file("end")}`,
     `loadcore ${file("image")} 0`,
     `psw am=64 ia=${image.entry.toString(16)}`,
     "start",
   ];
-  writeFileSync(file("start"), `${start.join("\n")}\n`);
-  const last = (dumpBytesOf(image) - 1).toString(16);
-  // The message comes a little before the CPU counts as stopped, and only then is storage saved.
-  const save = `savecore ${file("memory")} 0 ${last}\n`;
-  writeFileSync(file("end"), `pause 0.1\n${save}pause 1\n${save}quit\n`);
+  for (let ms = 0; ms < timeoutMs; ms += 1000) {
+    start.push("pause 1", `savecore ${file("memory")} 0 ${last}`);
+  }
+  writeFileSync(file("start"), `${start.join("\n")}\nquit\n`);
   const child = spawn(HERCULES, ["-d", "-f", file("configuration")], {
     env: { ...process.env, HERCULES_RC: file("start") },
     stdio: ["ignore", "pipe", "pipe"],
@@ -55,6 +55,7 @@ async function runUnderHercules(image: Image, timeoutMs: number): Promise<Dump |
   let output = "";
   child.stdout.on("data", (chunk: Buffer) => {
     output += chunk.toString("latin1");
+    if (output.includes(SAVED) && DISABLED_WAIT.test(output)) child.kill("SIGKILL");
   });
   child.stderr.resume();
   const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);

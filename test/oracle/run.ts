@@ -154,7 +154,8 @@ interface HarnessCost {
   readonly interruption: number;
 }
 
-const harnessCosts = new Map<Peer, HarnessCost>();
+/** A peer is let go with its family: it holds a machine, and maybe thousands of generated modules. */
+const harnessCosts = new WeakMap<Peer, HarnessCost>();
 
 /** Measured with sequences that are empty but for the closing SVC, or for one unassigned instruction. */
 async function harnessCost(peer: Peer): Promise<HarnessCost> {
