@@ -370,9 +370,7 @@ export class Vcpu {
     const { context, guest, interrupts, dat } = this.system;
     const state = this.#state;
     const told = new Set<number>();
-    this.#handlers.push(() => {
-      state.setI32(Cpu.programCode, Program.operation);
-      state.setI32(Cpu.nullify, 0);
+    const tell = (): void => {
       if (notImplemented === undefined) return;
       const high = state.i32(Cpu.instructionHigh);
       const low = state.i32(Cpu.instructionLow);
@@ -380,6 +378,11 @@ export class Vcpu {
       if (high >>> 24 < FIRST_OPCODE || told.has(key)) return;
       told.add(key);
       notImplemented(high, low, state.high(Core.startAddress), state.low(Core.startAddress), key);
+    };
+    this.#handlers.push(() => {
+      state.setI32(Cpu.programCode, Program.operation);
+      state.setI32(Cpu.nullify, 0);
+      tell();
     });
     const install = (key: number, kind: ExitKind, handler: () => void): void => {
       const count = this.#header + VcpuHeader.exits + exitKinds.indexOf(kind);
@@ -387,6 +390,8 @@ export class Vcpu {
       this.#handlers.push(() => {
         this.#countExit(count);
         handler();
+        // Not on this model.
+        if (state.i32(Cpu.programCode) === Program.operation) tell();
       });
     };
     for (const [key, handler] of intercepts) {

@@ -21,10 +21,12 @@ test("an opcode that is not implemented is an operation exception each time and 
   };
   expect(run(0x10000, "b9ab0012")).toBe(1); // ESSA
   expect(run(0x10100, "b9ab0034")).toBe(1); // again, other operands
-  expect(run(0x10200, "e70012340006")).toBe(1); // VL
+  expect(run(0x10200, "e60012340049")).toBe(1); // VLIP
+  expect(run(0x10280, "e70012340006")).toBe(1); // VL: not on this model
   expect(run(0x10300, "0001")).toBe(1); // what kernels trap with
   expect(told).toEqual([
     `${0xb9ab0012} 0 0 ${0x10000}`,
-    `${0xe7001234} ${0x00060000} 0 ${0x10200}`,
+    `${0xe6001234} ${0x00490000} 0 ${0x10200}`,
+    `${0xe7001234} ${0x00060000} 0 ${0x10280}`,
   ]);
 });
