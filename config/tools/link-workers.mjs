@@ -25,6 +25,22 @@ function pairs(list) {
     .map(([name, other = name]) => [name, other]);
 }
 
+/**
+ * Without comments that have lines of their own, and in ASCII: every thread keeps the text of its file, in two bytes for
+ * each character where one is beyond Latin-1. A module with a template over several lines keeps its comments, because
+ * a line of it may look like one.
+ */
+function lean(text) {
+  const ascii = text.replace(
+    /[^\0-\x7f]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  if (ascii.split("\n").some((line) => line.split("`").length % 2 === 0)) return ascii;
+  return ascii
+    .replace(/^[ \t]*\/\*(?:(?!\*\/)[\s\S])*\*\/[ \t]*\n/gm, "")
+    .replace(/^[ \t]*\/\/.*\n/gm, "");
+}
+
 /** One file for the module `entry` and all that it reaches. */
 export function linked(entry) {
   const modules = new Map();
@@ -43,7 +59,7 @@ export function linked(entry) {
     const known = modules.get(file);
     if (known !== undefined) return known;
     const exported = [];
-    const text = readFileSync(file, "utf8")
+    const text = lean(readFileSync(file, "utf8"))
       .replace(MAP, "")
       .replace(FORWARD, (_whole, what, specifier) => {
         const from = place(specifier, file);

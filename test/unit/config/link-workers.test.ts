@@ -44,6 +44,27 @@ describe("linking a thread's doorway", () => {
     expect(linked(join(folder, "entry.js"))).not.toMatch(/^import .*"\.|sourceMappingURL/m);
   });
 
+  test("leaves out comments and what makes a text two bytes wide, and nothing that is meant", async () => {
+    write({
+      "words.js":
+        '/**\n * One … of * many.\n */\nexport const dots = "…"; // stays\n// gone\n  // gone too\n' +
+        "export const ratio = /* half */ 4 / 2 / 1;\nexport const path =\n  /* a */ 'a//b';\n",
+      "page.js": "export const page = `first\n// no comment\n/* nor this */\n`;\n// may stay\n",
+      "entry.js":
+        'import { dots, path, ratio } from "./words.js";\nimport { page } from "./page.js";\n' +
+        "export default function words() {\n  return [dots, ratio, path, page];\n}\n",
+    });
+    const text = linked(join(folder, "entry.js"));
+    expect(text).not.toContain("gone");
+    expect(text).not.toContain("of * many");
+    expect(text).not.toMatch(/[^\0-\x7f]/);
+    writeFileSync(join(folder, "lean.mjs"), text);
+    const { default: words } = (await import(pathToFileURL(join(folder, "lean.mjs")).href)) as {
+      default: () => unknown;
+    };
+    expect(words()).toEqual(["…", 2, "a//b", "first\n// no comment\n/* nor this */\n"]);
+  });
+
   test.each([
     ["a package", 'import { Piscina } from "piscina";\n', "imports piscina"],
     ["its own place", "export const here = import.meta.url;\n", "cannot be linked"],
