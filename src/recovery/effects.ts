@@ -8,7 +8,7 @@
  * the ring index, what to do and the counters' values afterwards are written, then `drainStep` = logged, then
  * the step is done, then `drainStep` = settled. Each part can be done twice (`redo`): publishing stores the
  * same sequence word and is skipped once the ring's tail has moved, counters are stored as absolute values. A
- * worker that dies before `logged` leaves the CCDF in the armed slot, where FH is not 0, and its successor
+ * worker that dies before `logged` leaves the CCDF in the armed slot, which was blank, and its successor
  * judges it anew. Source: design.md 4.
  */
 import { AvailabilityPec, isPermanentCode, Pec } from "../abi/ccdf.ts";
@@ -60,6 +60,7 @@ const counterOfReason: readonly number[] = notDeliveredReasons.map((reason) => {
 
 const REPEATED_ERROR = CcdfKind.error | (CcdfFlag.repeat << 8);
 
+const CCDF_WORDS = 8;
 const BODY_FH = RECORD_BODY + 4;
 const BODY_FID = RECORD_BODY + 8;
 const BODY_WORD_E = RECORD_BODY + 12;
@@ -126,7 +127,15 @@ export class FunctionEffects {
   /** The slot that a dead predecessor's GET filled and nobody settled; -1 when there is none. */
   leftover(): number {
     const slot = this.ring.reserve();
-    return slot >= 0 && this.ring.armed() && this.handleAt(slot) !== 0 ? slot : -1;
+    return slot >= 0 && this.ring.armed() && !this.#blank(slot) ? slot : -1;
+  }
+
+  /** As the slot was armed. A record may lack the handle: of a function that has gone, from a host that tells none. */
+  #blank(slot: number): boolean {
+    for (let n = 0; n < CCDF_WORDS; n++) {
+      if (peek(this.#memory, slot + Lane.body + n) !== 0) return false;
+    }
+    return true;
   }
 
   #u32(at: number): number {

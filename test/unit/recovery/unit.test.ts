@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RequestKind } from "../../../src/abi/records.ts";
 import { booksBalance, readBooks } from "../../../src/machine/books.ts";
-import { EBUSY, EIO, ENOTTY } from "../../../src/ports/host-function.ts";
+import { EBUSY, EIO, ENOMSG, ENOTTY } from "../../../src/ports/host-function.ts";
 import { announceFunction, awaitFunction } from "../../../src/recovery/plug.ts";
 import type { Policy } from "../../../src/recovery/policy.ts";
 import { compilePolicy, type PolicyFile } from "../../../src/recovery/policy-file.ts";
@@ -807,6 +807,22 @@ describe("operator", () => {
     repairAfterDeath(rig.options({ policy: never }));
     rig.unit({ policy: never }).step();
     expect(rig.stateName).toBe("unplugging");
+  });
+
+  it("a record without a handle counts although the worker died between reading and judging it", () => {
+    const rig = new RecoveryRig();
+    let left = 1;
+    rig.host.getError = (slot) => {
+      if (left-- <= 0) return -ENOMSG;
+      rig.vm.view.setUint32(slot + 8, 0x123); // a FID and a code: the function has gone, and its handle with it
+      rig.vm.view.setUint16(slot + 30, SERVAC);
+      return 0;
+    };
+    const unit = rig.unit();
+    rig.set(FunctionBlock.killAtStep, 3);
+    expect(() => unit.step()).toThrow();
+    repairAfterDeath(rig.options());
+    expect(readBooks(rig.vm, 0)).toMatchObject({ read: 1, notDelivered: { unverifiable: 1 } });
   });
 
   it("a host that others have open is asked again in a while, whoever rings meanwhile", () => {
