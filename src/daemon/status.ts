@@ -18,6 +18,8 @@ const HOME = "\u001b[H";
 const CLEAR_LINE = "\u001b[K";
 const CLEAR_BELOW = "\u001b[J";
 const CLEAR_ALL = "\u001b[2J";
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with ESC.
+const COLOUR = /\u001b\[\d+m/g;
 
 /** Adds the `status` command. */
 export function registerStatus(program: Command): void {
@@ -60,8 +62,29 @@ async function status(options: StatusOptions): Promise<void> {
   }
 }
 
+export interface ScreenSize {
+  /** 0 or nothing where the terminal does not say. */
+  readonly rows?: number | undefined;
+  readonly columns?: number | undefined;
+}
+
 /** Over the last picture without a flicker: each line cleared to its end, the rest below. */
-function screen(text: string, first: boolean): string {
-  const lines = text.split("\n").slice(0, Math.max(1, (process.stdout.rows ?? 1000) - 1));
+export function screen(text: string, first: boolean, size: ScreenSize = process.stdout): string {
+  const lines = fitting(text.split("\n"), size);
   return `${first ? CLEAR_ALL : ""}${HOME}${lines.join(`${CLEAR_LINE}\n`)}${CLEAR_LINE}\n${CLEAR_BELOW}`;
+}
+
+/** The lines that the terminal has room for, long ones counted as often as they wrap; what is left out is said. */
+function fitting(lines: readonly string[], { rows, columns }: ScreenSize): readonly string[] {
+  // One row is the cursor's.
+  const room = rows ? Math.max(2, rows - 1) : Number.POSITIVE_INFINITY;
+  const width = columns || Number.POSITIVE_INFINITY;
+  const heights = lines.map((line) =>
+    Math.max(1, Math.ceil(line.replace(COLOUR, "").length / width)),
+  );
+  if (heights.reduce((sum, height) => sum + height, 0) <= room) return lines;
+  let used = 1;
+  let kept = 0;
+  while (used + (heights[kept] ?? 0) <= room) used += heights[kept++] ?? 0;
+  return [...lines.slice(0, kept), `… ${lines.length - kept} more lines: a larger window has them`];
 }
