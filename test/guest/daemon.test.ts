@@ -232,11 +232,11 @@ describe("a running daemon", () => {
     client.socket.destroy();
     const words = "journal show --vm alpha --kind operator-command --json".split(" ");
     for (;;) {
-      const lines = (await daemon.zmend(...words)).stdout.trim().split("\n");
+      const { stdout } = await daemon.zmend(...words);
+      const lines = stdout.split("\n").filter((line) => line !== "");
       const acts = lines.map((line) => JSON.parse(line) as JournalLine);
       const byQmp = acts.filter(({ detail }) => detail["by"] === "qmp");
       if (byQmp.length < 2) continue;
-      expect(acts.map(({ detail }) => detail["command"])).toContain("vm-restore");
       expect(byQmp).toMatchObject([
         {
           vm: "alpha",
