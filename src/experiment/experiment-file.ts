@@ -260,7 +260,7 @@ function guestOf(given: GuestFile, folder: string): PlannedGuest {
   const { kernel, driver, machine, timesFile } = given;
   if (machine !== undefined) {
     const sha256 = machineDigest(machine, folder);
-    const label = given.label ?? basename(machine).replace(/\.\w+$/, "");
+    const label = given.label ?? basename(machine).replace(/\.snap$/, "");
     return { label, kind: "machine", machine, sha256 };
   }
   if (kernel === undefined || driver === undefined) throw new RangeError("checked by the schema");

@@ -113,7 +113,9 @@ export function recoverySequence(request: SequenceRequest): RecoverySequence {
   while (world.clock.nowUs() < untilUs && world.turn()) {
     if (ended && untilUs === HORIZON_US) untilUs = world.clock.nowUs() + QUIET_US;
   }
-  return { instructions: list, states: statesOf(ledger.drain()) };
+  // A turn goes straight to what is due next, which may be a deadline long after the guest has come to rest.
+  const entries = ledger.drain().filter(({ timeUs }) => timeUs <= untilUs);
+  return { instructions: list, states: statesOf(entries) };
 }
 
 export function statesOf(entries: readonly LedgerEntry[]): StateStep[] {

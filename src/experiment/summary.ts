@@ -206,8 +206,8 @@ export class Summariser {
       ]),
     );
     const cells = this.#cells.length > 1 ? this.#cellEstimates() : [];
-    const { winners, verdict } = verdictOf(this.#plan, policies, comparisons);
     const knownAnswer = this.#knownAnswers();
+    const { winners, verdict } = verdictOf(this.#plan, policies, comparisons, knownAnswer);
     const summary: Summary = {
       experiment: this.#plan.name,
       question: this.#plan.question,

@@ -6,7 +6,7 @@
 import { type MetricName, metricOf } from "./metrics.ts";
 import type { Plan } from "./plan.ts";
 import { differenceText, estimateText, listText, probabilityText } from "./report/format.ts";
-import type { Comparison, Summary } from "./summary.ts";
+import type { Comparison, KnownAnswerCheck, Summary } from "./summary.ts";
 
 /** Chance of even one wrong claim in the whole report. */
 const significance = 0.05;
@@ -31,12 +31,31 @@ export function verdictOf(
   plan: Plan,
   estimates: Summary["policies"],
   comparisons: readonly Comparison[],
+  knownAnswer: readonly KnownAnswerCheck[] = [],
 ): Verdict {
   const winners = plan.metrics
     .filter((metric) => metricOf(metric).better !== "none")
     .map((metric) => winnerOf(metric, estimates, comparisons))
     .filter((winner) => winner !== undefined);
-  return { winners, verdict: sentences(plan, estimates, winners) };
+  const first = sentences(plan, estimates, winners, comparisons);
+  const known = knownAnswer.length === 0 ? [] : [knownText(knownAnswer)];
+  const alone = Object.keys(estimates).length === 1 && known.length > 0;
+  return { winners, verdict: [...known, ...(alone ? [] : [first])].join(" ") };
+}
+
+/** Whether arithmetic agrees, before anything else is said. */
+function knownText(checks: readonly KnownAnswerCheck[]): string {
+  const [only] = checks;
+  const inside = checks.filter((check) => check.inside).length;
+  if (only === undefined || checks.length > 1) {
+    return `${inside} of ${checks.length} intervals cover the closed form.`;
+  }
+  const { metric, closedForm, estimate } = only;
+  const { value, interval } = estimateText(metric, estimate.mean, estimate);
+  const expected = estimateText(metric, closedForm, estimate).value;
+  const covers = inside === 1 ? "covers" : "does not cover";
+  const chance = inside === 1 ? "" : " (by chance alone, one 95 % interval in twenty does not)";
+  return `The estimate ${covers} the closed form${chance}: ${titleOf(metric)} ${value} (95 % interval ${interval}), closed form ${expected}.`;
 }
 
 function winnerOf(
@@ -104,7 +123,12 @@ function titleOf(metric: MetricName): string {
   return kind === undefined ? `${plain}` : `${kind} ${plain}`;
 }
 
-function sentences(plan: Plan, estimates: Summary["policies"], winners: readonly Winner[]): string {
+function sentences(
+  plan: Plan,
+  estimates: Summary["policies"],
+  winners: readonly Winner[],
+  comparisons: readonly Comparison[],
+): string {
   const metric = plan.metrics[0];
   const first = winners.find((winner) => winner.metric === metric) ?? winners[0];
   if (first === undefined) return "No trial gave a value for any metric: nothing can be said.";
@@ -115,7 +139,7 @@ function sentences(plan: Plan, estimates: Summary["policies"], winners: readonly
   const loses = others.filter(
     (winner) => winner.best !== first.best && winner.tied.length === 0 && winner.next !== undefined,
   );
-  const parts = [main(first, estimates)];
+  const parts = [main(first, estimates, comparisons)];
   if (alsoWins.length > 0) {
     parts.push(`It also wins on ${listText(alsoWins.map((winner) => titleOf(winner.metric)))}.`);
   }
@@ -126,7 +150,11 @@ function sentences(plan: Plan, estimates: Summary["policies"], winners: readonly
   return parts.join(" ");
 }
 
-function main(winner: Winner, estimates: Summary["policies"]): string {
+function main(
+  winner: Winner,
+  estimates: Summary["policies"],
+  comparisons: readonly Comparison[],
+): string {
   const { metric, best, tied, next, margin } = winner;
   const own = estimates[best]?.[metric];
   if (own === undefined) return "";
@@ -146,9 +174,24 @@ function main(winner: Winner, estimates: Summary["policies"]): string {
   }
   if (tied.length === 0) return `${best} wins on ${title}: ${value}${howSure}, ${behind}.${none}`;
   if (behind === "") {
-    return `No winner on ${title}: the data cannot tell ${listText([best, ...tied])} apart (best mean ${value}${howSure}).${none}`;
+    const mean = `best mean ${value}${interval === "" ? "" : `, 95 % interval ${interval}`}`;
+    return `No winner on ${title}: the data cannot tell ${listText([best, ...tied])} apart (${mean}${boundText(winner, comparisons)}).${none}`;
   }
   return `${best} leads on ${title} with ${value}${howSure}, but the data cannot tell it from ${listText(tied)}; it is ${behind}.${none}`;
+}
+
+/** Of two that cannot be told apart: how much there can be between them. */
+function boundText({ metric, best, tied }: Winner, comparisons: readonly Comparison[]): string {
+  const [other] = tied;
+  if (other === undefined || tied.length > 1) return "";
+  const found = oriented(comparisons, metric, best, other);
+  if (found === undefined || found.low === null || found.high === null) return "";
+  const { interval } = differenceText(metric, found.difference, found);
+  return interval === "" ? "" : `; they differ by ${interval}${unitOf(metric)}`;
+}
+
+function unitOf(metric: MetricName): string {
+  return metricOf(metric).unit === "ratio" ? " points" : "";
 }
 
 function marginText(

@@ -360,11 +360,14 @@ export class RecoveryUnit {
 
   #nextWakeUs(): number {
     if (this.#machine.runner.poll) return this.#machine.clock.nowUs();
-    const words = this.#machine.words;
     const slow = this.#drain.nextUs();
-    if (this.#machine.paused()) return slow;
-    const deadline = words.time(Scratch.deadline);
-    return Math.min(slow, deadline === 0 ? NEVER : deadline, this.#machine.driver.nextWakeUs());
+    return this.#machine.paused() ? slow : Math.min(slow, this.dueUs());
+  }
+
+  /** When something but the slow drain is due, while deadlines run; Infinity = never. */
+  dueUs(): number {
+    const deadline = this.#machine.words.time(Scratch.deadline);
+    return Math.min(deadline === 0 ? NEVER : deadline, this.#machine.driver.nextWakeUs());
   }
 
   // The operator ----------------------------------------------------------------------------------------

@@ -85,6 +85,13 @@ export function deadlineOf(words: Int32Array, block: number): number {
   return us === 0 ? Number.POSITIVE_INFINITY : us;
 }
 
+/** The slow drain's next time, for whoever leaves out those that find nothing (trials of experiments). */
+export function setSlowDrain(words: Int32Array, block: number, us: number): void {
+  const at = block + FunctionBlock.recoveryScratch + Scratch.drainAt;
+  poke(words, at, us >>> 0);
+  poke(words, at + 1, Math.floor(us / 0x1_0000_0000));
+}
+
 export const STAGE_NONE = 0;
 export const STAGE_DUE = 1;
 export const STAGE_RUNNING = 2;

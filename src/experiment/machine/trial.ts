@@ -5,9 +5,9 @@ import type { VmMemory } from "../../shm/vm-memory.ts";
 import type { TrialRow } from "../ledger.ts";
 import { coordinatesOf, type Plan } from "../plan.ts";
 import { Books } from "../trial/books.ts";
+import type { Decider } from "../trial/decider.ts";
 import { Meter } from "../trial/meter.ts";
 import { identityOf, measured, seedWords } from "../trial/trial.ts";
-import type { Decider } from "../trial/world.ts";
 import type { Machines } from "./machines.ts";
 import { MachineWorld, memoryFor } from "./world.ts";
 

@@ -25,9 +25,9 @@ import { createVmMemory, type VmMemory } from "../../shm/vm-memory.ts";
 import type { Scenario } from "../scenario.ts";
 import { EventDraw, FunctionArrivals, Purpose, streamOf } from "../trial/arrivals.ts";
 import type { Books } from "../trial/books.ts";
+import { type DecidedWorld, type Decider, TrialFault } from "../trial/decider.ts";
 import { Health } from "../trial/host-model.ts";
 import { type Meter, Phase } from "../trial/meter.ts";
-import { type DecidedWorld, type Decider, TrialFault } from "../trial/world.ts";
 import { ScenarioHost } from "./scenario-host.ts";
 import { type RecoveryListener, RecoveryWatch } from "./watch.ts";
 

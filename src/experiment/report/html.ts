@@ -28,7 +28,7 @@ figcaption span{color:var(--muted);font-size:.9rem}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.25rem 0}
 th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--grid);vertical-align:top}
-thead th{color:var(--muted);font-weight:500;white-space:nowrap}
+thead th{color:var(--muted);font-weight:500;vertical-align:bottom}
 tbody th{font-weight:500}
 .number{text-align:right}
 tr.strong td,tr.strong th{font-weight:700}

@@ -103,12 +103,38 @@ function verdictBlock({ plan, summary }: Analysis): Block {
       `Stopping rule: the interval of ${plan.stop.metric} narrower than ${width.value.replace("+", "")}${reached ? ", reached" : `; not reached within ${countText(plan.repetitions)} repetitions`}.`,
     );
   }
+  facts.push(...cellFacts(plan.metrics[0], summary));
   const single = Object.values(summary.policies).some((row) =>
     Object.values(row).some((estimate) => estimate.method === "single"),
   );
   if (single)
     facts.push("One repetition allows no interval: repeat with --repetitions 30 or more.");
   return { kind: "verdict", text: summary.verdict, facts };
+}
+
+/** Where it is best and where worst, for questions that policies alone do not answer. */
+function cellFacts(
+  metric: MetricName | undefined,
+  { cells, winners }: Analysis["summary"],
+): string[] {
+  const best = winners.find((winner) => winner.metric === metric)?.best;
+  if (metric === undefined || best === undefined || cells.length < 2) return [];
+  const sign = metricOf(metric).better === "lower" ? 1 : -1;
+  const labels = cellLabels(cells);
+  const ranked = cells
+    .flatMap(({ policies }, index) => {
+      const estimate = policies[best];
+      return estimate === undefined ? [] : [{ label: labels[index] ?? "", estimate }];
+    })
+    .sort((a, b) => sign * (a.estimate.mean - b.estimate.mean));
+  const [top] = ranked;
+  const bottom = ranked.at(-1);
+  if (top === undefined || bottom === undefined || ranked.length < 2) return [];
+  const text = ({ label, estimate }: typeof top): string =>
+    `${label} ${estimateCell(estimate, metric)}`;
+  return [
+    `${metricOf(metric).title} of ${best} by cell: best ${text(top)}, worst ${text(bottom)}.`,
+  ];
 }
 
 function winnersTable({ summary }: Analysis): Block[] {

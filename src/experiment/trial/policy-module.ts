@@ -13,6 +13,7 @@ import type { Policy } from "../../recovery/policy.ts";
 import { PolicyStep, State, states } from "../../recovery/vocabulary.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
 import type { PlannedPolicy } from "../plan.ts";
+import type { DecidedWorld, Decider } from "./decider.ts";
 import {
   answers,
   NO_OPINION,
@@ -21,7 +22,6 @@ import {
   PolicyModuleOverrun,
   type Question,
 } from "./policy-calls.ts";
-import type { DecidedWorld, Decider } from "./world.ts";
 
 /** For one decision; the first one waits for the module to be loaded too. */
 const LIMIT_MS = 1_000;

@@ -4,9 +4,10 @@ import { type FailedTrial, ledgerText, type TrialRow } from "../ledger.ts";
 import type { MachineTrials } from "../machine/trial.ts";
 import { coordinatesOf, type Plan, type PlannedPolicy } from "../plan.ts";
 import type { MachineFiles } from "../runner/pool-data.ts";
+import { TrialMemories } from "./memory.ts";
 import { PolicyModuleFault } from "./policy-calls.ts";
 import { PolicyModule, PolicyModuleOverrun } from "./policy-module.ts";
-import { identityOf, runModelTrial, TrialMemories } from "./trial.ts";
+import { identityOf, runModelTrial } from "./trial.ts";
 
 export class TrialRunner {
   readonly #plan: Plan;

@@ -7,8 +7,10 @@ import type { MetricName } from "../metrics.ts";
 import { coordinatesOf, type Plan, type PlannedGuest, type TrialCoordinates } from "../plan.ts";
 import type { Scenario } from "../scenario.ts";
 import { Books } from "./books.ts";
+import type { Decider } from "./decider.ts";
+import { TrialMemories, TrialMemory } from "./memory.ts";
 import { Meter } from "./meter.ts";
-import { type Decider, TrialMemory, World } from "./world.ts";
+import { World } from "./world.ts";
 
 const TWO32 = 0x1_0000_0000;
 
@@ -83,17 +85,6 @@ export function modelWorld(options: ModelWorldOptions): ModelWorld {
     turn: options.turn,
   });
   return { world, meter, books };
-}
-
-/** Memories by number of functions, for trials that run one after the other. */
-export class TrialMemories {
-  readonly #made = new Map<number, TrialMemory>();
-
-  of(functions: number): TrialMemory {
-    const found = this.#made.get(functions) ?? new TrialMemory(functions);
-    this.#made.set(functions, found);
-    return found;
-  }
 }
 
 /** Runs trial `trial` of the plan with the model guest. */

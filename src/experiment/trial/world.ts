@@ -3,12 +3,12 @@
  * ones over a VM's memory, only the CPU is missing; the host and the guest are models. Each turn does what is due,
  * in a fixed order: arrivals, host, recovery machines, guest, operator. Times are whole microseconds.
  *
- * A recovery machine that waits for nothing is not woken for its slow drain: with nothing in the host's queue that
- * drain reads nothing. Its phase is kept, so that an event whose signal was lost is found when it would have been.
+ * A recovery machine is not woken for its slow drain while nothing is in the host's queue: that drain reads nothing.
+ * Its phase is kept, so that an event whose signal was lost is found when it would have been.
  */
 
 import { TraceKind } from "../../abi/records.ts";
-import { VirtualClock } from "../../base/clock.ts";
+import type { VirtualClock } from "../../base/clock.ts";
 import { type Distribution, Stream } from "../../base/distribution.ts";
 import { plugFunction } from "../../devices/index.ts";
 import {
@@ -21,88 +21,33 @@ import {
   Mark,
   stages,
 } from "../../guest-model/index.ts";
-import type { Clock } from "../../ports/clock.ts";
 import type { Policy } from "../../recovery/policy.ts";
 // Not through its index: a worker would load the parsers of policy files too.
 import { RecoveryUnit } from "../../recovery/unit.ts";
 import { State } from "../../recovery/vocabulary.ts";
-import { deadlineOf } from "../../recovery/words.ts";
+import { deadlineOf, setSlowDrain } from "../../recovery/words.ts";
 import { load, store } from "../../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand, VmBlock, WORK_COMMAND } from "../../shm/blocks.ts";
 import { ChannelReport } from "../../shm/channel-report.ts";
 import { Doorbell } from "../../shm/doorbell.ts";
 import { FloatingInterrupts } from "../../shm/floating.ts";
-import {
-  planMemory,
-  platformTraceRing,
-  recoveryTraceRing,
-  vcpuTraceRing,
-} from "../../shm/memory-map.ts";
-import { TraceWriter } from "../../shm/trace.ts";
-import { createVmMemory, type VmMemory } from "../../shm/vm-memory.ts";
+import type { TraceWriter } from "../../shm/trace.ts";
+import type { VmMemory } from "../../shm/vm-memory.ts";
 import type { Scenario } from "../scenario.ts";
 import { EventDraw, FunctionArrivals, Purpose, streamOf } from "./arrivals.ts";
 import type { Books } from "./books.ts";
+import { type DecidedWorld, type Decider, TrialFault } from "./decider.ts";
 import { Health, HostModel } from "./host-model.ts";
 import { MachinePort } from "./machine-port.ts";
+import type { TrialMemory } from "./memory.ts";
 import { type Meter, Phase } from "./meter.ts";
+import { type Operated, Operators } from "./operators.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Bytes of guest storage: the model needs none, the plan wants some. */
-const RAM_BYTES = 65536;
 /** Passes of a recovery machine at one moment; more means that it does not come to rest. */
 const SETTLE_MAX = 64;
 /** Turns at one moment of virtual time. */
 const TURNS_AT_ONE_TIME_MAX = 100_000;
-
-/** What a trial's machine, model or real, shows to someone who decides. */
-export interface DecidedWorld {
-  readonly clock: Clock;
-  /** Number of the recovery machine's state. */
-  state(index: number): number;
-  /** Errors wait to be read. */
-  pending(index: number): boolean;
-  /** The state's deadline has come: the machine is about to take the policy's next step. */
-  deadlineDue(index: number): boolean;
-  /** Word of a function's block. */
-  word(index: number, word: number): number;
-}
-
-/** Someone who decides instead of the policy's tables (policy modules). */
-export interface Decider {
-  /** Before a recovery machine is stepped; may change the policy's decision fields. */
-  before(index: number, world: DecidedWorld): void;
-}
-
-/**
- * The memory of a trial's VM, its clock and its threads' trace rings: what is costly to make and can serve one trial
- * after the other.
- */
-export class TrialMemory {
-  readonly vm: VmMemory;
-  readonly clock = new VirtualClock();
-  readonly traces: readonly TraceWriter[];
-
-  constructor(functions: number) {
-    this.vm = createVmMemory(
-      planMemory({
-        vcpuCount: 1,
-        functionCount: functions,
-        ramBytes: RAM_BYTES,
-        vcpuBytes: 4096,
-        hostBytes: 4,
-      }),
-    );
-    const { map } = this.vm;
-    this.traces = [
-      new TraceWriter(this.vm, platformTraceRing(map), this.clock),
-      new TraceWriter(this.vm, vcpuTraceRing(map, 0), this.clock),
-      ...map.functionBlocks.map(
-        (_, index) => new TraceWriter(this.vm, recoveryTraceRing(map, index), this.clock),
-      ),
-    ];
-  }
-}
 
 export interface WorldOptions {
   /** For `scenario.functionsPerGuest` functions; nobody else uses it while the world lives. */
@@ -123,12 +68,7 @@ export interface WorldOptions {
   readonly turn?: ((world: World) => void) | undefined;
 }
 
-/** The trial cannot go on: a model or a machine does not come to rest. */
-export class TrialFault extends Error {
-  override readonly name = "TrialFault";
-}
-
-export class World implements GuestTimes, GuestWatcher, DecidedWorld {
+export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
   readonly vm: VmMemory;
   readonly clock: VirtualClock;
   readonly stamp = new Float64Array(1);
@@ -137,29 +77,25 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   readonly #meter: Meter;
   readonly #traces: readonly TraceWriter[];
   readonly #blocks: readonly number[];
-  readonly #controlBytes: number;
   readonly #stateSeen: Uint8Array;
   readonly #unitDue: Float64Array;
   /** Next slow drain of a machine that was left to sleep. */
   readonly #slowDue: Float64Array;
-  readonly #operatorDue: Float64Array;
-  /** An administrator in the guest is to bring the function back: as soon as the guest and the machine allow. */
-  readonly #admin: Uint8Array;
+  /** 1 = it waits for the guest, and slow drains are left out until something else happens. */
+  readonly #waits: Uint8Array;
   readonly #events: Int32Array;
   readonly #hostDraws: readonly Stream[];
   readonly #guestDraws: readonly Stream[];
   readonly #times: readonly Distribution[];
   readonly #event = new EventDraw();
-  readonly #operatorDraws = new Stream();
+  readonly #operators: Operators;
   #hosts: HostModel[] = [];
   #units: RecoveryUnit[] = [];
   #arrivals: FunctionArrivals[] = [];
   #guest: GuestModel;
   #floating: FloatingInterrupts;
   #number = 0;
-  #operations = 0;
   #stopped = false;
-  #restartUs = NEVER;
   falseQuarantines = 0;
   vmStops = 0;
 
@@ -173,17 +109,17 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
     this.clock.restart();
     this.#traces = options.memory.traces;
     const { map } = this.vm;
-    this.#controlBytes = map.traceRings[0] as number;
     this.#blocks = map.functionBlocks.map((offset) => offset / 4);
     this.#stateSeen = new Uint8Array(functions);
     this.#unitDue = new Float64Array(functions);
     this.#slowDue = new Float64Array(functions);
-    this.#operatorDue = new Float64Array(functions);
-    this.#admin = new Uint8Array(functions);
+    this.#waits = new Uint8Array(functions);
     this.#events = new Int32Array(functions);
     this.#hostDraws = this.#blocks.map(() => new Stream());
     this.#guestDraws = this.#blocks.map(() => new Stream());
     this.#times = stages.map((stage) => options.driver.times[stage]);
+    const { scenario, seedA, seedB, meter } = options;
+    this.#operators = new Operators(functions, scenario.operator, seedA, seedB, meter, this);
     const built = this.#build();
     this.#guest = built.guest;
     this.#floating = built.floating;
@@ -191,6 +127,10 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
 
   get guest(): GuestModel {
     return this.#guest;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
   }
 
   host(index: number): HostModel {
@@ -218,8 +158,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   #build(): { guest: GuestModel; floating: FloatingInterrupts } {
     const { vm, clock } = this;
     const { scenario, kernel, driver, policy, record } = this.#options;
-    vm.bytes.fill(0, 0, this.#controlBytes);
-    vm.bytes.fill(0, vm.map.vcpuAreas[0] as number, (vm.map.vcpuAreas[0] as number) + 4096);
+    this.#options.memory.clear();
     const floating = new FloatingInterrupts(vm);
     const report = new ChannelReport(vm, floating);
     report.reset();
@@ -254,18 +193,19 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   #boot(nowUs: number): void {
     this.#unitDue.fill(NEVER);
     this.#slowDue.fill(NEVER);
-    this.#admin.fill(0);
+    this.#waits.fill(0);
+    this.#operators.booted();
     this.#stateSeen.fill(State.operational);
     for (let index = 0; index < this.#functions; index++) {
       this.#step(index, nowUs);
       const runs = this.host(index).health !== Health.gone && this.#guest.boot(index);
-      this.#settle(index);
+      this.settle(index);
       if (runs) this.#back(index, nowUs);
       else this.#lose(index, nowUs);
     }
   }
 
-  #restart(nowUs: number): void {
+  restart(nowUs: number): void {
     this.#options.books.add(this.vm, this.#stopped);
     const health = this.#hosts.map((host) => host.health);
     const built = this.#build();
@@ -275,7 +215,6 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
       host.health = health[index] === Health.gone ? Health.gone : Health.good;
     });
     this.#stopped = false;
-    this.#restartUs = NEVER;
     this.#boot(nowUs);
   }
 
@@ -301,16 +240,14 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
     }
     this.#number = number;
     this.#events.fill(0);
-    this.#operatorDue.fill(NEVER);
+    this.#operators.begin(number * this.#functions);
     for (let index = 0; index < this.#functions; index++) {
       const guest = streamOf(Purpose.guest, this.#owner(index));
       (this.#guestDraws[index] as Stream).key(seedA, seedB, guest, -1);
       const host = streamOf(Purpose.host, this.#owner(index));
       (this.#hostDraws[index] as Stream).key(seedA, seedB, host, -1);
     }
-    this.#operations = 0;
     this.#stopped = false;
-    this.#restartUs = NEVER;
     const first = number * this.#functions;
     this.#arrivals = this.#blocks.map(
       (_, index) => new FunctionArrivals(scenario.sources, seedA, seedB, number, first + index),
@@ -334,14 +271,14 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
     for (let index = 0; index < this.#functions; index++) {
       while ((this.#arrivals[index] as FunctionArrivals).nextUs <= nowUs) this.#arrive(index);
       if (this.host(index).dueUs <= nowUs) this.host(index).due();
-      this.#settle(index);
+      this.settle(index);
     }
     if (this.#floating.claimMachineCheck()) this.#guest.machineCheck();
     if (this.#guest.nextUs <= nowUs && !this.#stopped) {
       this.#guest.step();
-      for (let index = 0; index < this.#functions; index++) this.#settle(index);
+      for (let index = 0; index < this.#functions; index++) this.settle(index);
     }
-    this.#operate(nowUs);
+    this.#operators.step(nowUs);
     this.#options.turn?.(this);
     return true;
   }
@@ -353,12 +290,10 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   }
 
   #dueUs(): number {
-    let due = this.#restartUs;
+    let due = this.#operators.nextUs;
     for (let index = 0; index < this.#functions; index++) {
       const arrival = (this.#arrivals[index] as FunctionArrivals).nextUs;
       if (arrival < due) due = arrival;
-      const operator = this.#operatorDue[index] as number;
-      if (operator < due) due = operator;
       if (this.#stopped) continue;
       const host = (this.#hosts[index] as HostModel).dueUs;
       if (host < due) due = host;
@@ -406,17 +341,16 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
 
   /** The ERR signal was lost: the slow drain finds the event at its next time. */
   #findLate(index: number, nowUs: number): void {
-    const sleeping = this.#slowDue[index] as number;
-    if (sleeping === NEVER || this.#unitDue[index] !== NEVER || !this.host(index).pending) return;
-    const every = this.#options.policy.slowDrainUs;
-    const missed = sleeping > nowUs ? 0 : Math.ceil((nowUs - sleeping) / every);
-    this.#unitDue[index] = sleeping + missed * every;
+    if (this.#slowDue[index] === NEVER || !this.host(index).pending) return;
+    if (this.#unitDue[index] !== NEVER && this.#waits[index] === 0) return;
+    const due = Math.min(this.#unitDue[index] as number, this.#slowDrainFrom(index, nowUs));
+    this.#unitDue[index] = due;
   }
 
   // Recovery machines -----------------------------------------------------------------------------------
 
   /** Steps the machine while it is rung or due. */
-  #settle(index: number): void {
+  settle(index: number): void {
     const nowUs = this.clock.nowUs();
     const summary = (this.#blocks[index] as number) + FunctionBlock.workerSummary;
     for (let n = 0; n < SETTLE_MAX; n++) {
@@ -431,6 +365,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
 
   #step(index: number, nowUs: number): void {
     const unit = this.unit(index);
+    this.#keepPhase(index, nowUs);
     this.#options.decider?.before(index, this);
     const wake = unit.step();
     if (load(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command) !== 0) {
@@ -441,8 +376,33 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
     if (state !== this.#stateSeen[index]) this.#changed(index, state, nowUs);
     const host = this.host(index);
     this.#slowDue[index] = wake;
+    this.#waits[index] = 0;
     if (host.busy) this.#unitDue[index] = this.#deadlineOf(index);
-    else this.#unitDue[index] = quiet[state] === 1 && !host.pending ? NEVER : wake;
+    else if (host.pending) this.#unitDue[index] = wake;
+    else if (quiet[state] === 1) this.#unitDue[index] = NEVER;
+    else this.#wait(index, wake);
+  }
+
+  /** Nothing is in the host's queue: up to what else is due, slow drains read nothing. */
+  #wait(index: number, wake: number): void {
+    const due = this.unit(index).dueUs();
+    this.#unitDue[index] = due;
+    if (wake < due && wake > this.clock.nowUs()) this.#waits[index] = 1;
+    else this.#unitDue[index] = wake;
+  }
+
+  /** Slow drains that were left out have gone by: the next one comes when it would have come. */
+  #keepPhase(index: number, nowUs: number): void {
+    if (this.#waits[index] === 0) return;
+    const at = this.#slowDrainFrom(index, nowUs);
+    setSlowDrain(this.vm.words, this.#blocks[index] as number, at);
+  }
+
+  /** The first slow drain at `nowUs` or later of a machine that was left to sleep. */
+  #slowDrainFrom(index: number, nowUs: number): number {
+    const first = this.#slowDue[index] as number;
+    const every = this.#options.policy.slowDrainUs;
+    return first + (first > nowUs ? 0 : Math.ceil((nowUs - first) / every)) * every;
   }
 
   /**
@@ -476,15 +436,11 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   #stop(nowUs: number): void {
     this.#stopped = true;
     this.vmStops += 1;
-    const { operator } = this.#options.scenario;
     for (let index = 0; index < this.#functions; index++) {
       this.#meter.stops(index, nowUs);
       this.#meter.loses(index);
     }
-    const draws = this.#operatorDraw(0);
-    if (operator.restartVmUs !== undefined) {
-      this.#restartUs = nowUs + Math.round(draws.draw(operator.restartVmUs));
-    }
+    this.#operators.vmStopped(nowUs);
   }
 
   // Guest -----------------------------------------------------------------------------------------------
@@ -512,59 +468,24 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   }
 
   #back(index: number, nowUs: number): void {
-    this.#operatorDue[index] = NEVER;
+    this.#operators.back(index);
     this.#meter.resumes(index, nowUs);
   }
 
-  // Operators -------------------------------------------------------------------------------------------
-
-  #operatorDraw(index: number): Stream {
-    const { seedA, seedB } = this.#options;
-    this.#operations += 1;
-    const owner = streamOf(Purpose.operator, this.#owner(index));
-    return this.#operatorDraws.key(seedA, seedB, owner, this.#operations);
-  }
-
-  /** Out of service: an operator is told, and comes when the scenario says so. */
+  /** Out of service. A guest that gives up a function which works (boot, removal) is as much of a loss as any other. */
   #lose(index: number, nowUs: number): void {
-    // A guest that gives up a function which works (boot, removal) is as much of a loss as any other.
     this.#meter.stops(index, nowUs);
     this.#meter.loses(index);
-    if (this.#operatorDue[index] !== NEVER) return;
-    const { repairUs } = this.#options.scenario.operator;
-    if (repairUs === undefined) return;
-    this.#operatorDue[index] = nowUs + Math.round(this.#operatorDraw(index).draw(repairUs));
+    this.#operators.lost(index, nowUs);
   }
 
-  #operate(nowUs: number): void {
-    if (this.#restartUs <= nowUs) this.#restart(nowUs);
-    for (let index = 0; index < this.#functions; index++) {
-      if ((this.#operatorDue[index] as number) <= nowUs) this.#repair(index, nowUs);
-      if (this.#admin[index] === 1) this.#administrate(index);
-    }
+  // What operators do -----------------------------------------------------------------------------------
+
+  replace(index: number): void {
+    this.host(index).repair();
   }
 
-  #repair(index: number, nowUs: number): void {
-    this.#operatorDue[index] = NEVER;
-    const host = this.host(index);
-    host.repair();
-    if (this.#stopped) return; // the hardware is new when the VM starts again
-    if (this.#guest.hung) {
-      this.#restart(nowUs); // nothing else frees the kernel's event thread
-      return;
-    }
-    const state = this.unit(index).state;
-    if (state === State.detached)
-      this.#plugAgain(index); // the guest's kernel brings it up by itself
-    else {
-      const away = state === State.failed || state === State.quarantined;
-      if (away) this.#command(index, RecoveryCommand.release);
-      this.#admin[index] = 1;
-    }
-    this.#settle(index);
-  }
-
-  #command(index: number, command: number): void {
+  command(index: number, command: number): void {
     const block = this.#blocks[index] as number;
     store(this.vm.words, block + FunctionBlock.recoveryCommand, command);
     new Doorbell(
@@ -575,8 +496,8 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
   }
 
   /** The function is there again; a new worker serves it, for the old one's life has ended. */
-  #plugAgain(index: number): void {
-    this.#command(index, RecoveryCommand.hostBack);
+  plugAgain(index: number): void {
+    this.command(index, RecoveryCommand.hostBack);
     const { vm, clock } = this;
     const floating = this.#floating;
     this.#units[index] = new RecoveryUnit({
@@ -589,21 +510,6 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld {
       channelReport: new ChannelReport(vm, floating),
       floating,
     });
-  }
-
-  /** In the guest: sysfs recover, once the kernel and the recovery machine have nothing else to do. */
-  #administrate(index: number): void {
-    if (this.#meter.up(index)) {
-      this.#admin[index] = 0;
-      return;
-    }
-    if (this.#stopped || !this.#guest.idle) return;
-    if (this.unit(index).state !== State.operational) {
-      if (quiet[this.unit(index).state] === 1) this.#admin[index] = 0; // lost again: the next visit
-      return;
-    }
-    this.#admin[index] = 0;
-    this.#guest.administrate(index);
   }
 }
 

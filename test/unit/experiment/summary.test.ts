@@ -79,6 +79,24 @@ describe("the summary of an experiment whose truth is known", () => {
   });
 });
 
+describe("a verdict", () => {
+  test("bounds what there can be between two policies that it cannot tell apart", async () => {
+    const pair = knownPlan({ policies: ["a", "b"] });
+    const { summary: alike } = await summarise(
+      [...knownRows(pair)].map((row): TrialRow => {
+        if (row.status !== "done" || row.policy !== "b") return row;
+        const shift = row.repetition % 2 === 0 ? 1e-4 : -1e-4;
+        const availability = (row.metrics.availability ?? 0) + shift;
+        return { ...row, metrics: { ...row.metrics, availability } };
+      }),
+      pair,
+    );
+    expect(alike.verdict).toMatch(
+      /^No winner on availability: the data cannot tell [ab] and [ab] apart \(best mean 99\.\d+ %, 95 % interval [\d.]+ to [\d.]+; they differ by [−\d.]+ to [+\d.]+ points\)\./,
+    );
+  });
+});
+
 describe("a summary", () => {
   test("leaves out trials that failed, counts them and keeps their reasons", async () => {
     function* rows(): Generator<TrialRow> {
@@ -178,6 +196,7 @@ describe("a summary", () => {
       ["quarantine", 0.9999],
       ["qemu-11", 0.9999],
     ]);
+    expect(checked.verdict).toMatch(/^\d of 4 intervals cover the closed form\. mediated wins on /);
     for (const { estimate, inside } of checked.knownAnswer ?? []) {
       expect(inside).toBe((estimate.low ?? 1) <= 0.9999 && 0.9999 <= (estimate.high ?? 0));
     }

@@ -5,7 +5,7 @@ import { constant, Stream } from "../../../../src/base/distribution.ts";
 import { ScenarioHost } from "../../../../src/experiment/machine/scenario-host.ts";
 import type { HostBehaviour } from "../../../../src/experiment/scenario.ts";
 import { HostModel } from "../../../../src/experiment/trial/host-model.ts";
-import { TrialMemory } from "../../../../src/experiment/trial/world.ts";
+import { TrialMemory } from "../../../../src/experiment/trial/memory.ts";
 import { HOST_PENDING, type HostFunction } from "../../../../src/ports/host-function.ts";
 
 /** A simulated host that does at once what it is asked, and counts. */
