@@ -109,6 +109,19 @@ export class Apt {
     return join(packages, file);
   }
 
+  /**
+   * Downloads packages with everything that they depend on.
+   * @param {readonly string[]} names or apt's patterns
+   * @returns {string[]} the packages' files
+   */
+  downloadAll(names) {
+    const words = ["install", "-qq", "-y", "--download-only", "--no-install-recommends", ...names];
+    this.#apt("apt-get", words, "the packages");
+    const archives = join(this.#folder, "cache", "archives");
+    const files = readdirSync(archives).filter((name) => name.endsWith(".deb"));
+    return files.sort().map((name) => join(archives, name));
+  }
+
   /** @type {(program: string, words: string[], what: string, cwd?: string, lenient?: boolean) => string} */
   #apt(program, words, what, cwd = this.#folder, lenient = false) {
     const result = spawnSync(program, ["-c", this.#config, ...words], { cwd, encoding: "utf8" });

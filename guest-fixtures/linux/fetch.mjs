@@ -1,9 +1,8 @@
 /**
- * `npm run fixtures -- NAME...`: Debian's own kernels as guests. Fetches packages with apt, builds the first root
- * file system, keeps both in `.cache/NAME` beside `fixture.json`. `--check NAME...` only says whether they are
- * there, without a network. Exit status: 0 done, 1 not cached, 2 wrong use, 3 no apt or no network.
+ * `npm run fixtures -- NAME...`: Debian's own kernels as guests, and a whole Debian on a disk. Fetches packages with apt,
+ * builds the first root file system, keeps both in `.cache/NAME` beside `fixture.json`. `--check NAME...` only says
+ * whether they are there, without a network. Exit status: 0 done, 1 not cached, 2 wrong use, 3 no apt or no network.
  */
-import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -11,21 +10,29 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cachedRoot, fetchRoot, ROOT_KERNEL, ROOT_NAME } from "../debian-root/root.mjs";
 import { Apt, AptError, unpackPackage } from "./apt.mjs";
+import {
+  cache,
+  described,
+  fileSum,
+  partialFolder,
+  publish,
+  say,
+  scriptsSum,
+  wholeFixture,
+} from "./cache.mjs";
 import { driverArchive, initramfs } from "./initramfs.mjs";
 import { modulesWith } from "./modules.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const cache = join(here, "..", "..", ".cache");
 const { kernels } = JSON.parse(readFileSync(join(here, "kernels.json"), "utf8"));
-const names = kernels.map((kernel) => kernel.name);
 const init = join(here, "init.sh");
 /** Folder of the kernel's modules in a cached fixture. */
 const MODULES = "modules";
@@ -33,6 +40,18 @@ const MODULES = "modules";
 const DRIVERS = "drivers.cpio";
 /** What the guest's command line may name with run=. */
 const programs = [{ name: "recovery", path: join(here, "recovery.sh") }];
+const scripts = [init, ...programs.map(({ path }) => path)];
+
+/** Every fixture in the order to get them: what is cached of it, and how it is fetched. */
+const fixtures = [
+  ...kernels.map((kernel) => ({
+    name: kernel.name,
+    cached: () => cached(kernel.name),
+    fetch: () => fetch(kernel),
+  })),
+  { name: ROOT_NAME, cached: cachedRoot, fetch: () => fetchRoot(fetchRootKernel) },
+];
+const names = fixtures.map(({ name }) => name);
 
 process.exitCode = main(process.argv.slice(2));
 
@@ -46,10 +65,10 @@ function main(words) {
     say(`fixtures: ${problem}; name one or more of: ${names.join(", ")} (--check first to look)`);
     return 2;
   }
-  const chosen = kernels.filter((kernel) => wanted.includes(kernel.name));
+  const chosen = fixtures.filter(({ name }) => wanted.includes(name));
   if (check) return Math.max(...chosen.map(lookUp));
   try {
-    for (const kernel of chosen) fetch(kernel);
+    for (const fixture of chosen) fixture.fetch();
     return 0;
   } catch (error) {
     if (!(error instanceof AptError)) throw error;
@@ -59,8 +78,9 @@ function main(words) {
 }
 
 /** Whether a fixture is cached whole. */
-function lookUp({ name }) {
-  const state = cached(name);
+function lookUp(fixture) {
+  const { name } = fixture;
+  const state = fixture.cached();
   say(`${name}: ${state ?? "not cached"}`);
   return state === undefined ? 1 : 0;
 }
@@ -69,27 +89,11 @@ function lookUp({ name }) {
 function cached(name) {
   const fixture = wholeFixture(name);
   // A first root file system of other scripts is another fixture.
-  return fixture?.scripts === scriptsSum() ? `Linux ${fixture.version}, cached` : undefined;
+  return fixture?.scripts === scriptsSum(scripts) ? `Linux ${fixture.version}, cached` : undefined;
 }
 
-/** What `fixture.json` says, if every file is as it says. */
-function wholeFixture(name) {
-  try {
-    const folder = join(cache, name);
-    const fixture = JSON.parse(readFileSync(join(folder, "fixture.json"), "utf8"));
-    const whole = fixture.files.every(
-      (entry) => sha256(readFileSync(join(folder, entry.file))) === entry.sha256,
-    );
-    return whole ? fixture : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function scriptsSum() {
-  return sha256(
-    Buffer.concat([init, ...programs.map(({ path }) => path)].map((path) => readFileSync(path))),
-  );
+function fetchRootKernel() {
+  fetch(kernels.find(({ name }) => name === ROOT_KERNEL));
 }
 
 function fetch(kernel) {
@@ -122,15 +126,14 @@ function build(kernel, scratch) {
   const packages = [...wanted, [other, "busybox-static"]].map(([source, name]) => {
     const version = source.version(name);
     const file = source.download(name);
-    const sum = sha256(readFileSync(file));
+    const sum = fileSum(file);
     noteTested(kernel, name, version, sum);
     unpackPackage(file, root);
     return { package: name, version, sha256: sum };
   });
   const moduleRoot = join(root, kernel.modulesRoot);
   const version = readdirSync(moduleRoot)[0] ?? "";
-  const folder = join(cache, `${kernel.name}.partial`);
-  rmSync(folder, { recursive: true, force: true });
+  const folder = partialFolder(kernel.name);
   mkdirSync(join(folder, MODULES), { recursive: true });
   copyFileSync(join(root, kernel.kernel.replace("{version}", version)), join(folder, "kernel"));
   copyFileSync(join(root, kernel.busybox), join(folder, "busybox"));
@@ -143,9 +146,7 @@ function build(kernel, scratch) {
   writeFileSync(join(folder, DRIVERS), driverArchive(drivers));
   const order = modules.map(({ name }) => name);
   assemble(folder, { name: kernel.name, version, packages, modules: order });
-  const final = join(cache, kernel.name);
-  rmSync(final, { recursive: true, force: true });
-  renameSync(folder, final);
+  publish(kernel.name);
   say(`${kernel.name}: Linux ${version} in .cache/${kernel.name}`);
 }
 
@@ -167,11 +168,8 @@ function assemble(folder, { name, version, packages, modules }) {
   writeFileSync(join(folder, "initramfs.cpio"), archive);
   const parts = ["kernel", "busybox", ...modules.map((module) => join(MODULES, module))];
   const drivers = existsSync(join(folder, DRIVERS)) ? [DRIVERS] : [];
-  const files = [...parts, ...drivers, "initramfs.cpio"].map((file) => ({
-    file,
-    sha256: sha256(readFileSync(join(folder, file))),
-  }));
-  const fixture = { name, version, scripts: scriptsSum(), packages, modules, files };
+  const files = [...parts, ...drivers, "initramfs.cpio"].map((file) => described(folder, file));
+  const fixture = { name, version, scripts: scriptsSum(scripts), packages, modules, files };
   writeFileSync(join(folder, "fixture.json"), `${JSON.stringify(fixture, undefined, 2)}\n`);
 }
 
@@ -191,14 +189,4 @@ function noteTested(kernel, name, version, sum) {
   } else if (pinned.sha256 !== sum) {
     throw new AptError(`package ${name} ${version} does not have its tested sha256; try again`);
   }
-}
-
-/** @param {Uint8Array} bytes */
-function sha256(bytes) {
-  return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** @param {string} text */
-function say(text) {
-  process.stderr.write(`${text}\n`);
 }

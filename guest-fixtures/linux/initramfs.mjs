@@ -11,8 +11,9 @@ const early = ["sh", "mount"];
  * @param {readonly { name: string, data: Uint8Array }[]} parts.modules in the order to load them
  * @param {string} parts.init path of the first program
  * @param {readonly { name: string, path: string }[]} parts.programs what the command line's run= may name
+ * @param {readonly { name: string, path: string }[]} [parts.files] more of them, in the root
  */
-export function initramfs({ busybox, modules, init, programs }) {
+export function initramfs({ busybox, modules, init, programs, files = [] }) {
   const order = modules.map(({ name }) => `${name}\n`).join("");
   return cpioArchive([
     ...["bin", "dev", "lib", "lib/modules", "mnt", "proc", "run", "sys", "tmp"].map((name) =>
@@ -24,6 +25,7 @@ export function initramfs({ busybox, modules, init, programs }) {
     ...early.map((name) => symbolicLink(`bin/${name}`, "busybox")),
     ...programs.map(({ name, path }) => file(`bin/${name}`, readFileSync(path), 0o755)),
     file("init", readFileSync(init), 0o755),
+    ...files.map(({ name, path }) => file(name, readFileSync(path))),
     file("lib/modules/order", new TextEncoder().encode(order)),
     ...modules.map(({ name, data }) => file(`lib/modules/${name}`, data)),
   ]);

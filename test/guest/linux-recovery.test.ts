@@ -44,7 +44,9 @@ async function ended(guest: LinuxVm): Promise<ReadonlyMap<number, LinuxReport>> 
 for (const kernel of linuxKernels) recoveriesOf(kernel, linuxMissing(kernel));
 
 function recoveriesOf(kernel: string, missing: string | undefined): void {
-  describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, () => {
+  // Where the guest gets a tenth of a core, what takes it a second takes a minute.
+  const limits = { timeout: BOOT_LIMIT_MS };
+  describe.skipIf(missing !== undefined)(`recovery in ${kernel}${missing ?? ""}`, limits, () => {
     describe("three disks, one VM", () => {
       let guest: LinuxVm;
       let folder = "";

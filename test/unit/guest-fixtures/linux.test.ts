@@ -180,10 +180,23 @@ describe("kernel modules", () => {
   });
 });
 
+interface RootModule {
+  missingPackages(isThere: (program: string) => boolean, asRoot: boolean): string[];
+}
+
+describe("a Debian root file system", () => {
+  it("names the packages without which it cannot be made; fakeroot for those who are not root", async () => {
+    const { missingPackages } = await fixtureModule<RootModule>("../debian-root/root.mjs");
+    expect(missingPackages(() => false, false)).toEqual(["dpkg", "e2fsprogs", "fakeroot"]);
+    expect(missingPackages((program) => program !== "mke2fs", true)).toEqual(["e2fsprogs"]);
+    expect(missingPackages(() => true, false)).toEqual([]);
+  });
+});
+
 describe("npm run fixtures", () => {
   it.each([
     [[], /no name given; name one or more of: linux-6\.1/],
-    [["linux-9.9"], /'linux-9\.9' is unknown; name one or more of: linux-6\.1/],
+    [["linux-9.9"], /'linux-9\.9' is unknown; name one or more of: linux-6\.1.*, debian-root /],
   ])("with %j says what it knows, status 2", (words, message) => {
     const result = runNode([fetcher, ...words]);
     expect(result).toMatchObject({ status: 2, stdout: "" });
