@@ -35,7 +35,8 @@ function repeatsOf(records: readonly JournalRecord[]): ReadonlySet<unknown> {
 
 /** What the records of a recovery machine have said so far. Its own thread wrote them, so their order is theirs. */
 class Recovery {
-  #state = "operational";
+  /** Undefined after a worker's death: it may have changed the state and not come to say so. */
+  #state: string | undefined = "operational";
   #timeUs = 0;
   /** What the host said of the last reset. */
   #reset: unknown;
@@ -68,8 +69,14 @@ class Recovery {
       case "host-reset":
         this.#reset = record.detail["result"];
         return undefined;
+      case "worker-died":
+      case "worker-restarted":
+        this.#state = undefined;
+        return undefined;
       case "recovered":
-        return this.#state === "operational" ? undefined : `the function is ${this.#state} here`;
+        return this.#state === undefined || this.#state === "operational"
+          ? undefined
+          : `the function is ${this.#state} here`;
       default:
         return undefined;
     }
@@ -77,8 +84,8 @@ class Recovery {
 
   #transition(record: JournalRecord): string | undefined {
     const { from, to, event } = record.detail;
-    if (this.#state !== "detached" && from !== this.#state)
-      return `the function is ${this.#state} here`;
+    const known = this.#state !== undefined && this.#state !== "detached";
+    if (known && from !== this.#state) return `the function is ${this.#state} here`;
     if (event === "host-reset-done" && (this.#reset ?? "done") !== "done") {
       return `the host's answer was ${String(this.#reset)}`;
     }

@@ -100,6 +100,14 @@ describe("the records of a function", () => {
     expect(auditFunction(told)).toBeUndefined();
   });
 
+  it("may lack the last transition of a worker that died", () => {
+    const all = records();
+    const died = { seq: 6.5, ...record("worker-died", {}) };
+    const gap = all.filter(({ seq }) => seq !== 7);
+    expect(auditFunction(gap)?.why).toBe("the function is awaiting-guest here");
+    expect(auditFunction([...gap, died].sort((a, b) => a.seq - b.seq))).toBeUndefined();
+  });
+
   it("begin again when the function comes back", () => {
     const before = records().slice(0, 8);
     const left = {
