@@ -67,6 +67,15 @@ export class LinuxVm extends ControlledVm {
     });
   }
 
+  /** As any machine's, but not for ever when the kernel has given up. */
+  override until(condition: () => boolean): Promise<void> {
+    return super.until(() => {
+      if (condition()) return true;
+      if (this.vm.runState() !== "guest-panicked") return false;
+      throw new Error(`the guest has panicked:\n${this.lines.slice(-40).join("\n")}`);
+    });
+  }
+
   /** Lines of the console that hold `text`. */
   said(text: string): string[] {
     return this.lines.filter((line) => line.includes(text));
