@@ -32,12 +32,20 @@ export interface PhaseListener {
 /** More errors than this are never on their way between host and guest: host queue and CCDF ring hold fewer. */
 const ON_THEIR_WAY_MAX = 256;
 
+/**
+ * Two threads' entries for one error may change places by less than this, microseconds. What is further apart belongs to
+ * different errors: one whose entry was lost, or that the host gave up unread.
+ */
+const SKEW_US = 50_000;
+
 /** States in which an episode has ended without a recovery. */
 const endings: readonly unknown[] = ["quarantined", "failed", "detached"];
 
 interface Track {
   /** Times of stored errors that the worker has not read yet: the host's queue keeps their order. */
   readonly stored: number[];
+  /** Times of reads whose error has not been told yet. */
+  readonly ahead: number[];
   /** correlation -> when it was raised, when it was injected. */
   readonly raisedAt: Map<number, number>;
   readonly injectedAt: Map<number, number>;
@@ -65,14 +73,22 @@ export class PhaseTracker {
     switch (entry.kind) {
       case "error-raised":
         if (entry.detail["disposition"] !== "stored") return;
+        forgetOlder(track.ahead, timeUs - SKEW_US);
+        if (track.ahead.shift() !== undefined) return;
         bounded(track.stored);
         track.stored.push(timeUs);
         this.#begin(track, timeUs, entry);
         return;
-      case "ccdf-read":
-        remember(track.raisedAt, correlation, track.stored.shift() ?? timeUs);
+      case "ccdf-read": {
+        const raisedUs = track.stored.shift();
+        if (raisedUs === undefined) {
+          bounded(track.ahead);
+          track.ahead.push(timeUs);
+        }
+        remember(track.raisedAt, correlation, raisedUs ?? timeUs);
         this.#begin(track, timeUs, entry);
         return;
+      }
       case "injected":
         if (correlation === 0) return; // a repeat, or a code of zmend's own
         this.#sample(
@@ -96,9 +112,14 @@ export class PhaseTracker {
       }
       case "recovered":
         this.#recovered(entry.fid, track, timeUs);
+        // The worker has read the host's queue empty: what is still waited for here never comes.
+        forgetOlder(track.stored, timeUs - SKEW_US);
         return;
       case "state":
-        if (endings.includes(entry.detail["to"])) end(track);
+        if (endings.includes(entry.detail["to"])) {
+          end(track);
+          forgetOlder(track.stored, timeUs - SKEW_US);
+        }
         return;
       default:
     }
@@ -130,6 +151,7 @@ export class PhaseTracker {
     if (track === undefined) {
       track = {
         stored: [],
+        ahead: [],
         raisedAt: new Map(),
         injectedAt: new Map(),
         since: undefined,
@@ -151,6 +173,11 @@ function end(track: Track): void {
 
 function bounded(list: number[]): void {
   if (list.length >= ON_THEIR_WAY_MAX) list.shift();
+}
+
+/** `list` is in order of time. */
+function forgetOlder(list: number[], thanUs: number): void {
+  while (list.length > 0 && (list[0] ?? 0) < thanUs) list.shift();
 }
 
 function remember(times: Map<number, number>, correlation: number, timeUs: number): void {

@@ -176,6 +176,7 @@ export class FunctionEffects {
   deliver(slot: number): void {
     // errorAt holds the time + 1, because 0 means none.
     const pec = this.pecAt(slot);
+    this.#clock.refresh(); // the host may have raised it after this pass began: nothing is read before it is raised
     this.#takeBackClear();
     const generation = this.markError(pec);
     this.words.reach(DrainStep.marked);
@@ -207,6 +208,7 @@ export class FunctionEffects {
   /** Counts the CCDF at `slot` as not delivered and empties the slot. */
   drop(slot: number, reason: number): void {
     const words = this.words;
+    this.#clock.refresh();
     const pec = this.pecAt(slot);
     const read = (words.load(FunctionBlock.readByWorker) + 1) | 0;
     const generation = this.generation();

@@ -75,6 +75,42 @@ describe("phase tracker", () => {
     expect(recoveries).toMatchObject([{ pec: "0x003b", totalUs: 500 }]);
   });
 
+  it("takes a read that stands before its error for what it is, and is right about the next one", () => {
+    const second = 1_000_000;
+    const { samples } = track([
+      entry(100, "ccdf-read", 1),
+      entry(101, "error-raised", 1, stored),
+      entry(130, "injected", 1),
+      entry(second, "error-raised", 2, stored),
+      entry(second + 40, "ccdf-read", 2),
+      entry(second + 50, "injected", 2),
+    ]);
+    expect(samples).toEqual([
+      [7, "detected_to_injected", 30],
+      [7, "detected_to_injected", 50],
+    ]);
+  });
+
+  it("mistakes no later error for one whose entry was lost, or that nobody read", () => {
+    const second = 1_000_000;
+    const { samples } = track([
+      // The entry of the error itself was lost.
+      entry(100, "ccdf-read", 1),
+      entry(130, "injected", 1),
+      entry(200, "recovered", 0),
+      // The host gave this one up.
+      entry(second, "error-raised", 2, stored),
+      entry(second + 100, "error-raised", 3, stored),
+      entry(second + 140, "ccdf-read", 2),
+      entry(second + 150, "injected", 2),
+      entry(second + 60_000, "recovered", 0),
+      entry(2 * second, "error-raised", 4, stored),
+      entry(2 * second + 10, "ccdf-read", 3),
+      entry(2 * second + 20, "injected", 3),
+    ]);
+    expect(samples.map((sample) => (sample as unknown[])[2])).toEqual([30, 150, 20]);
+  });
+
   it("counts no repeat as a further event", () => {
     const { samples } = track([entry(10, "injected", 0), entry(20, "fetched", 0)]);
     expect(samples).toEqual([]);
