@@ -6,6 +6,7 @@
 import { compareExchange, load } from "../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
 import type { ThreadedVm } from "./threaded-vm.ts";
+import { functionIndices } from "./vm-spec.ts";
 
 export class CommandQueue {
   readonly #machine: ThreadedVm;
@@ -20,6 +21,11 @@ export class CommandQueue {
     this.#waiting[index] ??= [];
     this.#waiting[index].push(command);
     this.#flush(index);
+  }
+
+  /** To the worker of every function. */
+  postAll(command: number): void {
+    for (const index of functionIndices(this.#machine.spec)) this.post(index, command);
   }
 
   /** At each interval: what waited for its turn. */

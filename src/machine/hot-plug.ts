@@ -3,16 +3,16 @@
  * gone or whoever asked hears that the guest keeps it, and the function works on. Asked with force it is taken.
  * Main thread. Source: zpci-guest.md 7.3; qmp.md 4 (DEVICE_DELETED, DEVICE_UNPLUG_GUEST_ERROR).
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { checkDisks, type SimFunctionConfig } from "../backend/sim/index.ts";
 import { hex } from "../base/hex.ts";
 import { identityProblem, slotIsFree } from "../devices/index.ts";
 import { State } from "../recovery/index.ts";
 import { load } from "../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand } from "../shm/blocks.ts";
-import type { CommandQueue } from "./command-queue.ts";
-import { refused } from "./refused.ts";
+import type { ControllerParts } from "./controller-parts.ts";
 import type { ThreadedVm } from "./threaded-vm.ts";
-import type { RunState, UnplugOptions, VmEvent } from "./vm-control.ts";
+import type { UnplugOptions } from "./vm-control.ts";
 import { functionIdOf, functionIndices } from "./vm-spec.ts";
 
 /** How long a guest may take to give a function up. */
@@ -24,16 +24,6 @@ const SLOT_LEFT_WAIT_US = 2_000_000;
 /** How long a recovery worker may take to say what became of a function. */
 const WORKER_ANSWER_US = 500_000;
 
-export interface HotPlugVm {
-  readonly machine: ThreadedVm;
-  readonly commands: CommandQueue;
-  readonly pumpMs: number;
-  runState(): RunState;
-  failure(): Error | undefined;
-  emit(event: VmEvent): void;
-  fail(error: Error): void;
-}
-
 /** A function that was asked for. */
 interface Leaving {
   readonly untilUs: number;
@@ -42,13 +32,13 @@ interface Leaving {
 }
 
 export class HotPlug {
-  readonly #vm: HotPlugVm;
+  readonly #parts: ControllerParts;
   readonly #machine: ThreadedVm;
   readonly #leaving = new Map<number, Leaving>();
 
-  constructor(vm: HotPlugVm) {
-    this.#vm = vm;
-    this.#machine = vm.machine;
+  constructor(parts: ControllerParts) {
+    this.#parts = parts;
+    this.#machine = parts.machine;
   }
 
   /** Resolves when the guest has been told (availability event 0x0301: there, configured). */
@@ -61,7 +51,7 @@ export class HotPlug {
     const problem = taken
       ? `the id ${id} is already taken`
       : identityProblem(vm, config, spec.uidChecking ?? true, index);
-    if (problem !== undefined) throw refused(spec.name, `plug ${what}`, problem);
+    if (problem !== undefined) throw this.#parts.states.refused(`plug ${what}`, problem);
     if (index === undefined) {
       const leaving = this.#slotsBeingLeft();
       const why =
@@ -69,12 +59,15 @@ export class HotPlug {
           ? `the guest has not fetched the last event of ${leaving} that left; let it run`
           : "start it with more functionSlots";
       const slots = vm.map.functionCount;
-      throw refused(spec.name, `plug ${what}`, `all of its ${slots} places are taken; ${why}`);
+      throw this.#parts.states.refused(
+        `plug ${what}`,
+        `all of its ${slots} places are taken; ${why}`,
+      );
     }
     checkDisks([...functionIndices(spec).map((n) => this.#config(n)), config]);
     await this.#machine.plug(index, id, config);
     const waits = (): boolean => this.#state(index) === State.detached && this.#serves(index);
-    while (waits() && this.#vm.failure() === undefined) await this.#interval();
+    while (waits() && this.#parts.states.failure() === undefined) await this.#interval();
   }
 
   /** @throws ZmendError STATE_REFUSED when nobody is left who could ask the guest */
@@ -82,9 +75,9 @@ export class HotPlug {
     const { deadlineMs = UNPLUG_DEADLINE_MS, force = false } = options;
     if (!this.#serves(index)) {
       const what = `ask for function ${hex(this.#config(index).fid, 8)}`;
-      throw refused(this.#machine.spec.name, what, "its recovery worker has ended; reset it first");
+      throw this.#parts.states.refused(what, "its recovery worker has ended; reset it first");
     }
-    this.#vm.commands.post(index, force ? RecoveryCommand.take : RecoveryCommand.ask);
+    this.#parts.commands.post(index, force ? RecoveryCommand.take : RecoveryCommand.ask);
     if (force || !this.#leaving.has(index)) {
       this.#leaving.set(index, { untilUs: this.#nowUs() + deadlineMs * 1000 });
     }
@@ -112,25 +105,25 @@ export class HotPlug {
     const nowUs = this.#nowUs();
     if (leaving.withdrawnUs === undefined) {
       this.#leaving.set(index, { ...leaving, withdrawnUs: nowUs });
-      this.#vm.commands.post(index, RecoveryCommand.keep);
+      this.#parts.commands.post(index, RecoveryCommand.keep);
       return;
     }
-    const stays = this.#vm.commands.taken(index) && this.#state(index) !== State.unplugging;
+    const stays = this.#parts.commands.taken(index) && this.#state(index) !== State.unplugging;
     const mute = nowUs - leaving.withdrawnUs >= WORKER_ANSWER_US;
     if (!stays && !mute && this.#serves(index)) return;
     this.#leaving.delete(index);
     const { fid } = this.#config(index);
     const id = functionIdOf(this.#machine.spec, index);
     const reason = "the guest did not give it up in time";
-    this.#vm.emit({ type: "unplug-failed", id, fid, reason });
+    this.#parts.listeners.emit({ type: "unplug-failed", id, fid, reason });
   }
 
   #remove(index: number): void {
     const id = functionIdOf(this.#machine.spec, index);
     const { fid } = this.#config(index);
     this.#leaving.delete(index);
-    this.#machine.removeFunction(index).catch((error) => this.#vm.fail(error));
-    this.#vm.emit({ type: "device-deleted", id, fid });
+    this.#machine.removeFunction(index).catch((error) => this.#parts.states.fail(error));
+    this.#parts.listeners.emit({ type: "device-deleted", id, fid });
   }
 
   // Places ----------------------------------------------------------------------------------------------
@@ -138,7 +131,7 @@ export class HotPlug {
   /** Waits a moment until places whose functions have left are free, as long as the guest runs and so can hear of it. */
   async #slotsLeft(): Promise<void> {
     const latestUs = this.#nowUs() + SLOT_LEFT_WAIT_US;
-    while (this.#slotsBeingLeft() > 0 && this.#vm.runState() === "running") {
+    while (this.#slotsBeingLeft() > 0 && this.#parts.states.current === "running") {
       if (this.#nowUs() >= latestUs) return;
       await this.#interval();
     }
@@ -183,6 +176,6 @@ export class HotPlug {
   }
 
   #interval(): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, this.#vm.pumpMs));
+    return sleep(this.#parts.pumpMs);
   }
 }
