@@ -1,9 +1,4 @@
 /** Public surface of the replay of journals. */
-export {
-  type Divergence,
-  type Parting,
-  type ReplayOptions,
-  type RunReport,
-  replayRun,
-} from "./replay.ts";
+export { replayRun } from "./replay.ts";
+export type { Divergence, Parting, ReplayOptions, RunReport } from "./report.ts";
 export { type Run, splitRuns } from "./runs.ts";
