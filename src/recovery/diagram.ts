@@ -133,6 +133,10 @@ const files: readonly (readonly [string, string])[] = [
   ["guest-event.ts", "what a guest's request record means now"],
   ["effects.ts", "marking, publishing and counting, each exactly once"],
   [
+    "announcements.ts",
+    "what the machine itself has for the guest: repeats, availability events, those that are owed",
+  ],
+  [
     "host-driver.ts",
     "resets and clears on the host with back-off, and the phase words a vCPU waits for",
   ],
@@ -140,6 +144,8 @@ const files: readonly (readonly [string, string])[] = [
   ["machine.ts", "feeds an event to the table, keeps the state and the effects still to do"],
   ["drain.ts", "reads the host's queue into the guest's ring"],
   ["host-calls.ts", "resets and clears under way, and what follows from their answers"],
+  ["operator-commands.ts", "the command word: operators, and a host that has a function back"],
+  ["escalation.ts", "deadlines that have passed, and the policy's next step"],
   ["unit.ts", "`RecoveryUnit.step()`: one bounded pass"],
   ["loop.ts, repair.ts", "a worker's life; what its supervisor does after its death"],
   ["policy.ts, policy-file.ts", "a policy as numbers; as YAML (config/policies)"],

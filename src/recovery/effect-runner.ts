@@ -15,6 +15,7 @@ import {
   PHASE_FAILED,
 } from "../shm/blocks.ts";
 import type { FloatingInterrupts } from "../shm/floating.ts";
+import type { Announcements } from "./announcements.ts";
 import {
   type FunctionEffects,
   REASON_FMB,
@@ -29,11 +30,24 @@ import type { Policy } from "./policy.ts";
 import { Effect, State } from "./vocabulary.ts";
 import { type FunctionWords, Scratch } from "./words.ts";
 
+/** What effects are carried out with. */
+export interface EffectParts {
+  readonly effects: FunctionEffects;
+  readonly announcements: Announcements;
+  readonly driver: HostDriver;
+  readonly host: HostFunction;
+  readonly policy: Policy;
+  readonly floating: FloatingInterrupts;
+  readonly clock: Clock;
+  readonly pinning: Pinning;
+}
+
 export class EffectRunner {
   /** Slot of the CCDF that has been read and not settled, -1 = none. */
   slot = -1;
   readonly #words: FunctionWords;
   readonly #effects: FunctionEffects;
+  readonly #announcements: Announcements;
   readonly #driver: HostDriver;
   readonly #host: HostFunction;
   readonly #policy: Policy;
@@ -41,23 +55,16 @@ export class EffectRunner {
   readonly #clock: Clock;
   readonly #pinning: Pinning;
 
-  constructor(
-    effects: FunctionEffects,
-    driver: HostDriver,
-    host: HostFunction,
-    policy: Policy,
-    floating: FloatingInterrupts,
-    clock: Clock,
-    pinning: Pinning,
-  ) {
-    this.#words = effects.words;
-    this.#effects = effects;
-    this.#driver = driver;
-    this.#host = host;
-    this.#policy = policy;
-    this.#floating = floating;
-    this.#clock = clock;
-    this.#pinning = pinning;
+  constructor(parts: EffectParts) {
+    this.#words = parts.effects.words;
+    this.#effects = parts.effects;
+    this.#announcements = parts.announcements;
+    this.#driver = parts.driver;
+    this.#host = parts.host;
+    this.#policy = parts.policy;
+    this.#floating = parts.floating;
+    this.#clock = parts.clock;
+    this.#pinning = parts.pinning;
   }
 
   /** The host's queue is to be read in this pass or, if set later, at once in the next. */
@@ -144,24 +151,25 @@ export class EffectRunner {
   /** What the guest is told beyond the error itself. */
   #guestSide(effect: number): void {
     const effects = this.#effects;
+    const announcements = this.#announcements;
     switch (effect) {
       case Effect.repost:
         effects.repost();
         break;
       case Effect.reinject:
-        effects.reinject();
+        announcements.reinject();
         break;
       case Effect.injectPermanent:
-        effects.injectPermanent();
+        announcements.injectPermanent();
         break;
       case Effect.requestUnplug:
         // A function that the guest does not have configured is there for the taking.
         if (effects.guestState() < FunctionState.DISABLED) break;
-        effects.availability(AvailabilityPec.DECONFIGURE_REQUEST);
+        announcements.availability(AvailabilityPec.DECONFIGURE_REQUEST);
         break;
       case Effect.forceUnplug:
         effects.moveTo(FunctionState.RESERVED);
-        effects.availability(AvailabilityPec.CONFIGURED_TO_STBRES);
+        announcements.availability(AvailabilityPec.CONFIGURED_TO_STBRES);
         this.#close();
         break;
       case Effect.readmit:
@@ -175,7 +183,7 @@ export class EffectRunner {
         break;
       case Effect.announceGone:
         effects.moveTo(FunctionState.RESERVED);
-        effects.availability(AvailabilityPec.STANDBY_TO_RESERVED);
+        announcements.availability(AvailabilityPec.STANDBY_TO_RESERVED);
         break;
       default:
         this.#ownSide(effect);
@@ -188,12 +196,13 @@ export class EffectRunner {
    */
   #announce(state: FunctionState, pec: number): void {
     const effects = this.#effects;
+    const announcements = this.#announcements;
     if (effects.guestState() === FunctionState.RESERVED) {
       this.#words.store(FunctionBlock.permanent, 0);
-      effects.newInstance();
+      announcements.newInstance();
       effects.moveTo(state);
     }
-    if (effects.guestState() === state) effects.availability(pec);
+    if (effects.guestState() === state) announcements.availability(pec);
     effects.endEpisode(false);
   }
 
@@ -203,11 +212,12 @@ export class EffectRunner {
    */
   #readmit(): void {
     const effects = this.#effects;
+    const announcements = this.#announcements;
     const known = effects.guestState() >= FunctionState.DISABLED;
     this.#words.store(FunctionBlock.permanent, 0);
     effects.moveTo(FunctionState.DISABLED);
-    if (known) effects.availability(AvailabilityPec.CONFIGURED_TO_STBRES);
-    effects.availability(AvailabilityPec.TO_CONFIGURED);
+    if (known) announcements.availability(AvailabilityPec.CONFIGURED_TO_STBRES);
+    announcements.availability(AvailabilityPec.TO_CONFIGURED);
     effects.endEpisode(false);
   }
 

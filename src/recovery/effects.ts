@@ -11,9 +11,8 @@
  * worker that dies before `logged` leaves the CCDF in the armed slot, which was blank, and its successor
  * judges it anew. Source: design.md 4.
  */
-import { AvailabilityPec, isPermanentCode, Pec } from "../abi/ccdf.ts";
-import { FH_ENABLE, FH_INSTANCE_MASK, FH_INSTANCE_STEP } from "../abi/pci-insn.ts";
-import { CcdfFlag, CcdfKind, notDeliveredReasons, TraceKind } from "../abi/records.ts";
+import { isPermanentCode } from "../abi/ccdf.ts";
+import { CcdfKind, notDeliveredReasons, TraceKind } from "../abi/records.ts";
 import { CCDF_RING_SLOTS } from "../base/limits.ts";
 import { compareExchange, peek, poke } from "../shm/atomics.ts";
 import {
@@ -32,7 +31,7 @@ import { Lane, RECORD_BODY, RingProducer } from "../shm/ring.ts";
 import type { TraceWriter } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import type { StampClock } from "./stamp-clock.ts";
-import { DrainStep, type FunctionWords, OWED_MAX, Scratch } from "./words.ts";
+import { DrainStep, type FunctionWords, Scratch } from "./words.ts";
 
 /** Tries to change the state word while a vCPU changes it too; a guest cannot keep this up (each of its
  * changes is a CLP instruction), and the last answer is the safe one. */
@@ -58,15 +57,14 @@ const counterOfReason: readonly number[] = notDeliveredReasons.map((reason) => {
   return counters[reason] ?? 0;
 });
 
-const REPEATED_ERROR = CcdfKind.error | (CcdfFlag.repeat << 8);
-
 const CCDF_WORDS = 8;
-const BODY_FH = RECORD_BODY + 4;
-const BODY_FID = RECORD_BODY + 8;
+// Offsets within a ring slot.
+export const BODY_FH = RECORD_BODY + 4;
+export const BODY_FID = RECORD_BODY + 8;
 const BODY_WORD_E = RECORD_BODY + 12;
-const BODY_FADDR = RECORD_BODY + 16;
+export const BODY_FADDR = RECORD_BODY + 16;
 const BODY_RESERVED3 = RECORD_BODY + 24;
-const BODY_PEC = RECORD_BODY + 30;
+export const BODY_PEC = RECORD_BODY + 30;
 /** Bits 24-29 of word e (byte 15) are reserved. */
 const WORD_E_RESERVED_BYTE = BODY_WORD_E + 3;
 const WORD_E_KEEP = 0x03;
@@ -318,14 +316,6 @@ export class FunctionEffects {
     this.words.reach(DrainStep.reported);
   }
 
-  /** Tells the guest again: a repeat of the last error, unless an untaken record is still waiting. */
-  reinject(): void {
-    const pec = this.words.get(Scratch.lastPec) || Pec.SERVAC;
-    const generation = this.markError(pec);
-    if (generation >= 0 && !this.untaken(generation)) this.#repeat(pec, generation);
-    this.post();
-  }
-
   /** The newest error record in the ring waits for the guest and is of this generation, so it will be handed out. */
   untaken(generation: number): boolean {
     const waiting = CCDF_RING_SLOTS - this.ring.free();
@@ -335,135 +325,6 @@ export class FunctionEffects {
       return peek(this.#memory, slot + Lane.generation) === generation;
     }
     return false;
-  }
-
-  /** The function is given up: state PERMANENT_ERROR until deconfigure, and the guest is told. */
-  injectPermanent(): void {
-    const generation = this.markError(Pec.PERMERR);
-    if (generation < 0) {
-      this.report(); // the guest has the function disabled: there is no news for it
-      return;
-    }
-    this.#repeat(Pec.PERMERR, generation);
-    this.post();
-  }
-
-  #repeat(pec: number, generation: number): void {
-    const slot = this.ring.reserve();
-    if (slot < 0) return;
-    this.ring.clearBody(slot);
-    this.ring.fillHeader(
-      slot,
-      REPEATED_ERROR,
-      this.index,
-      generation,
-      this.#clock.nowUs(),
-      this.words.load(FunctionBlock.readByWorker),
-    );
-    this.#setPec(slot, pec);
-    this.words.set(Scratch.told, generation + 1);
-    this.ring.publish();
-    this.words.count(FunctionBlock.reinjections);
-    this.#trace.write(TraceKind.injected, this.index, generation, 0, pec, generation, 1, 0);
-  }
-
-  #setPec(slot: number, pec: number): void {
-    this.#bytes[slot * 4 + BODY_PEC] = pec >>> 8;
-    this.#bytes[slot * 4 + BODY_PEC + 1] = pec & 0xff;
-  }
-
-  #setU32(at: number, value: number): void {
-    for (let n = 0; n < 4; n++) this.#bytes[at + n] = (value >>> (24 - 8 * n)) & 0xff;
-  }
-
-  /**
-   * An event that the machine itself has for the guest: a measurement block that could not be written. The host knows
-   * nothing of it, so it stands in no book; the function goes on. Source: zpci-guest.md 7.2; vfio-uapi.md 4.5.
-   */
-  ownEvent(): void {
-    const words = this.words;
-    const pec = words.load(FunctionBlock.ownPec);
-    if (pec === 0) return;
-    const slot = this.guestEnabled() ? this.ring.reserve() : -1;
-    if (slot < 0 && this.guestEnabled()) return; // when the guest has fetched
-    if (slot >= 0) {
-      this.ring.clearBody(slot);
-      const generation = this.generation();
-      const now = this.#clock.nowUs();
-      this.ring.fillHeader(slot, REPEATED_ERROR, this.index, generation, now, 0);
-      this.#setPec(slot, pec);
-      this.#setU32(slot * 4 + BODY_FADDR, words.load(FunctionBlock.ownFaddrHigh));
-      this.#setU32(slot * 4 + BODY_FADDR + 4, words.load(FunctionBlock.ownFaddrLow));
-      this.ring.publish();
-      this.#trace.write(TraceKind.injected, this.index, generation, 0, pec, generation, 1, 0);
-      this.post();
-    }
-    words.store(FunctionBlock.ownPec, 0);
-  }
-
-  /**
-   * An availability event (content code 2): now, or when the guest's ring has room again. Carries the FH and FID of
-   * this moment, in case the slot is another function's when the guest fetches it. Source: zpci-guest.md 7.3.
-   */
-  availability(pec: number): void {
-    if (this.owing() || !this.#publishAvailability(pec)) this.#owe(pec);
-    this.post();
-  }
-
-  owing(): boolean {
-    return this.words.get(Scratch.owedCount) > 0;
-  }
-
-  /** Publishes what is owed, as far as the guest's ring has room. */
-  payOwed(): void {
-    const words = this.words;
-    const before = words.get(Scratch.owedCount);
-    let count = before;
-    while (count > 0 && this.#publishAvailability(words.get(Scratch.owed))) {
-      for (let n = 1; n < count; n++) words.set(Scratch.owed + n - 1, words.get(Scratch.owed + n));
-      count -= 1;
-      words.set(Scratch.owedCount, count);
-    }
-    if (count !== before) this.post();
-  }
-
-  #owe(pec: number): void {
-    const words = this.words;
-    const count = words.get(Scratch.owedCount);
-    const full = count >= OWED_MAX;
-    words.set(Scratch.owed + (full ? 0 : count), full ? AvailabilityPec.MANY_CHANGED : pec);
-    words.set(Scratch.owedCount, full ? 1 : count + 1);
-  }
-
-  #publishAvailability(pec: number): boolean {
-    const slot = this.ring.reserve();
-    if (slot < 0) return false;
-    const generation = this.generation();
-    this.ring.clearBody(slot);
-    const now = this.#clock.nowUs();
-    this.ring.fillHeader(slot, CcdfKind.availability, this.index, generation, now, 0);
-    this.#setPec(slot, pec);
-    if (pec !== AvailabilityPec.MANY_CHANGED) {
-      this.#setU32(slot * 4 + BODY_FH, this.#guestHandle());
-      this.#setU32(slot * 4 + BODY_FID, this.words.load(FunctionBlock.fid));
-    }
-    this.ring.publish();
-    this.#trace.write(TraceKind.injected, this.index, generation, 0, pec, generation, 1, 0);
-    return true;
-  }
-
-  /** The guest's handle; its enable bit follows the state, as `ZpciFunction.handle` says. */
-  #guestHandle(): number {
-    const handle = this.words.load(FunctionBlock.guestHandle) & ~FH_ENABLE;
-    return this.guestEnabled() ? handle | FH_ENABLE : handle;
-  }
-
-  /** A function that is not the guest's comes back under another handle. */
-  newInstance(): void {
-    if (this.guestState() !== FunctionState.RESERVED) return;
-    const handle = this.words.load(FunctionBlock.guestHandle) & ~FH_ENABLE;
-    const instance = (handle + FH_INSTANCE_STEP) & FH_INSTANCE_MASK;
-    this.words.store(FunctionBlock.guestHandle, (handle & ~FH_INSTANCE_MASK) | instance);
   }
 
   /**

@@ -11,6 +11,7 @@ import type { ChannelReport } from "../shm/channel-report.ts";
 import type { FloatingInterrupts } from "../shm/floating.ts";
 import type { TraceWriter } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
+import { Announcements } from "./announcements.ts";
 import { EffectRunner } from "./effect-runner.ts";
 import { FunctionEffects } from "./effects.ts";
 import { HostDriver, ResetPurpose } from "./host-driver.ts";
@@ -53,6 +54,7 @@ const purposeOfEffect: readonly number[] = (() => {
 export class Machine {
   readonly words: FunctionWords;
   readonly effects: FunctionEffects;
+  readonly announcements: Announcements;
   readonly driver: HostDriver;
   readonly runner: EffectRunner;
   readonly pinning: Pinning;
@@ -77,17 +79,21 @@ export class Machine {
       trace,
       options.channelReport,
     );
+    this.announcements = new Announcements(this.effects, vm.bytes, this.clock, trace);
     this.driver = new HostDriver(this.words, host, policy);
     this.pinning = new Pinning(this.words, host);
-    this.runner = new EffectRunner(
-      this.effects,
-      this.driver,
+    const { effects, announcements, driver, clock, pinning } = this;
+    const { floating } = options;
+    this.runner = new EffectRunner({
+      effects,
+      announcements,
+      driver,
       host,
       policy,
-      options.floating,
-      this.clock,
-      this.pinning,
-    );
+      floating,
+      clock,
+      pinning,
+    });
     this.#cells = options.table ?? compiledTable;
   }
 

@@ -10,7 +10,7 @@
 import { Pec } from "../abi/ccdf.ts";
 import { REQUEST_RING_SLOTS } from "../base/limits.ts";
 import { EAGAIN, EBUSY, ENODEV } from "../ports/host-function.ts";
-import { exchange, load, peek } from "../shm/atomics.ts";
+import { load, peek } from "../shm/atomics.ts";
 import {
   FunctionBlock,
   FunctionState,
@@ -27,10 +27,11 @@ import type { Doorbell } from "../shm/doorbell.ts";
 import { recoveryBell } from "../shm/recovery-bell.ts";
 import { Lane, RECORD_BODY, RingConsumer } from "../shm/ring.ts";
 import { Drain, HOST_RETRY_US } from "./drain.ts";
+import { Escalation } from "./escalation.ts";
 import { guestEvent } from "./guest-event.ts";
-import { HostCalls, resetFailedChoice } from "./host-calls.ts";
+import { HostCalls } from "./host-calls.ts";
 import { Machine, type RecoveryUnitOptions } from "./machine.ts";
-import { policyStepOf } from "./policy.ts";
+import { OperatorCommands } from "./operator-commands.ts";
 import { CHOICES_MAX, choicesOf, Event, State } from "./vocabulary.ts";
 import { DrainStep, Scratch } from "./words.ts";
 
@@ -40,11 +41,7 @@ const Block = choicesOf("guestResetBlock");
 const Clear = choicesOf("guestResetError");
 const Disable = choicesOf("guestDisable");
 const Enable = choicesOf("guestEnable");
-const Deadline = choicesOf("deadline");
-const Operator = choicesOf("operatorCommand");
 const Back = choicesOf("hostBack");
-const Rebooted = choicesOf("systemReset");
-const Refused = choicesOf("unplugRefused");
 
 export class RecoveryUnit {
   readonly index: number;
@@ -52,6 +49,8 @@ export class RecoveryUnit {
   readonly #machine: Machine;
   readonly #drain: Drain;
   readonly #calls: HostCalls;
+  readonly #operator: OperatorCommands;
+  readonly #escalation: Escalation;
   readonly #requests: RingConsumer;
   readonly #bell: Doorbell;
   readonly #commandWord: number;
@@ -68,6 +67,8 @@ export class RecoveryUnit {
     this.#machine = new Machine(options);
     this.#drain = new Drain(this.#machine);
     this.#calls = new HostCalls(this.#machine, this.#drain);
+    this.#operator = new OperatorCommands(vm.words, this.#machine);
+    this.#escalation = new Escalation(this.#machine);
     this.#requests = new RingConsumer(
       vm.words,
       vm.map.requestRings[index] as number,
@@ -88,7 +89,9 @@ export class RecoveryUnit {
   /** The function has left the guest, who has been told: the worker's task ends, until the function is back. */
   get ended(): boolean {
     return (
-      this.#started && this.#machine.state === State.detached && !this.#machine.effects.owing()
+      this.#started &&
+      this.#machine.state === State.detached &&
+      !this.#machine.announcements.owing()
     );
   }
 
@@ -119,7 +122,8 @@ export class RecoveryUnit {
   step(): number {
     this.#machine.clock.refresh();
     if (this.vmStopping()) return NEVER;
-    if (this.#machine.state === State.detached && this.#hostIsBack()) this.#started = false;
+    if (this.#machine.state === State.detached && this.#operator.hostIsBack())
+      this.#started = false;
     if (!this.#started && !this.#start()) {
       // Who cannot do anything yet sleeps, whoever rings: the first pass after the start looks at everything.
       this.#bell.take();
@@ -127,7 +131,7 @@ export class RecoveryUnit {
     }
     const bits = this.#bell.take();
     if (this.ended) {
-      this.#commands();
+      this.#operator.step();
       this.#guestRequests();
       return NEVER;
     }
@@ -137,20 +141,20 @@ export class RecoveryUnit {
     if ((bits & WORK_CREDIT) !== 0) this.#drain.creditReturned();
     if (slow) this.#machine.runner.poll = true;
     if (this.#machine.runner.poll) this.#drain.run();
-    if (this.#machine.effects.owing()) this.#machine.effects.payOwed();
-    this.#commands();
+    if (this.#machine.announcements.owing()) this.#machine.announcements.payOwed();
+    this.#operator.step();
     if ((bits & WORK_REQ) !== 0 || slow || this.#succeeds) this.#hostRequests();
     this.#succeeds = false;
     // A policy that has just stopped the VM has the last word: what the guest did before changes nothing now.
     if (this.vmStopping()) return NEVER;
     this.#guestRequests();
     this.#phases();
-    this.#machine.effects.ownEvent();
+    this.#machine.announcements.ownEvent();
     this.#machine.pinning.step();
     this.#calls.step((bits & WORK_HOST) !== 0);
     this.#unplugProgress();
     this.#reconcile();
-    this.#deadline();
+    this.#escalation.step();
     return this.#nextWakeUs();
   }
 
@@ -158,7 +162,7 @@ export class RecoveryUnit {
 
   /** False when the host cannot be opened now. */
   #start(): boolean {
-    if (this.#machine.state === State.detached && !this.#hostIsBack()) {
+    if (this.#machine.state === State.detached && !this.#operator.hostIsBack()) {
       this.#started = true; // the function has gone, and so does this worker
       return true;
     }
@@ -177,7 +181,7 @@ export class RecoveryUnit {
       if (this.#machine.state !== State.operational) this.#goOn(); // a predecessor was at something
     } else if (result === -ENODEV) {
       // Back and gone again before we looked.
-      if (this.#hostIsBack()) {
+      if (this.#operator.hostIsBack()) {
         this.#machine.words.store(FunctionBlock.recoveryCommand, RecoveryCommand.none);
       }
       this.#machine.feed(Event.hostGone, 0);
@@ -195,11 +199,6 @@ export class RecoveryUnit {
     this.#machine.feed(Event.workerRestarted, 0);
     // A worker that dies again and again must not put a deadline off for ever.
     if (stood !== 0) words.setTime(Scratch.deadline, stood);
-  }
-
-  #hostIsBack(): boolean {
-    const command = this.#machine.words.load(FunctionBlock.recoveryCommand);
-    return command === RecoveryCommand.hostBack || command === RecoveryCommand.hostBackStandby;
   }
 
   #opened(): void {
@@ -318,46 +317,6 @@ export class RecoveryUnit {
 
   // Time ------------------------------------------------------------------------------------------------
 
-  #deadline(): void {
-    const words = this.#machine.words;
-    if (!words.hasTime(Scratch.deadline) || !words.due(Scratch.deadline) || this.#machine.paused())
-      return;
-    words.clearTime(Scratch.deadline);
-    if (this.#machine.state === State.resetting) {
-      this.#machine.feed(
-        Event.hostResetFailed,
-        resetFailedChoice(this.#machine.policy.onResetFailure),
-      );
-      return;
-    }
-    if (
-      this.#machine.effects.guestState() <= FunctionState.DISABLED &&
-      !this.#machine.orphan(false)
-    ) {
-      this.#machine.feed(Event.deadline, Deadline.idle);
-      return;
-    }
-    const step = this.#nextRung();
-    this.#machine.effects.tracePolicyStep(step);
-    this.#machine.feed(Event.deadline, step);
-  }
-
-  /** The next step of the policy within this episode; each is used as often as it says, then comes `fail`. */
-  #nextRung(): number {
-    const words = this.#machine.words;
-    const policy = this.#machine.policy;
-    let rung = words.get(Scratch.rung);
-    if (words.get(Scratch.rungUses) >= (policy.escalationTimes[rung] ?? 0)) {
-      if (words.get(Scratch.rungUses) > 0 && rung < policy.escalationStep.length) {
-        rung += 1;
-        words.set(Scratch.rung, rung);
-      }
-      words.set(Scratch.rungUses, 0);
-    }
-    words.set(Scratch.rungUses, words.get(Scratch.rungUses) + 1);
-    return policyStepOf(policy, rung);
-  }
-
   #nextWakeUs(): number {
     if (this.#machine.runner.poll) return this.#machine.clock.nowUs();
     const slow = this.#drain.nextUs();
@@ -368,74 +327,5 @@ export class RecoveryUnit {
   dueUs(): number {
     const deadline = this.#machine.words.time(Scratch.deadline);
     return Math.min(deadline === 0 ? NEVER : deadline, this.#machine.driver.nextWakeUs());
-  }
-
-  // The operator ----------------------------------------------------------------------------------------
-
-  #commands(): void {
-    const at = this.#machine.words.base + FunctionBlock.recoveryCommand;
-    // A function that is back waits here until the machine has let go of the one that was.
-    if (peek(this.#memory, at) === RecoveryCommand.none || this.#hostIsBack()) return;
-    switch (exchange(this.#memory, at, RecoveryCommand.none)) {
-      case RecoveryCommand.reset:
-        this.#machine.feed(Event.operatorCommand, Operator.reset);
-        return;
-      case RecoveryCommand.quarantine:
-        this.#machine.feed(Event.operatorCommand, Operator.quarantine);
-        return;
-      case RecoveryCommand.release:
-        this.#machine.feed(Event.operatorCommand, Operator.release);
-        return;
-      case RecoveryCommand.unplug:
-        this.#machine.feed(Event.operatorCommand, Operator.unplug);
-        return;
-      case RecoveryCommand.ask:
-        this.#machine.feed(Event.operatorCommand, Operator.ask);
-        return;
-      case RecoveryCommand.take:
-        this.#machine.feed(Event.operatorCommand, Operator.take);
-        return;
-      case RecoveryCommand.keep:
-        this.#keep();
-        return;
-      case RecoveryCommand.stopVm:
-        this.#machine.feed(Event.operatorCommand, Operator["stop-vm"]);
-        return;
-      case RecoveryCommand.pause:
-        this.#machine.feed(Event.vmPaused, 0);
-        return;
-      case RecoveryCommand.resume:
-        this.#machine.feed(Event.vmResumed, 0);
-        return;
-      case RecoveryCommand.systemReset:
-        this.#machine.feed(Event.systemReset, this.#lost() ? Rebooted.permanent : Rebooted.working);
-        return;
-      case RecoveryCommand.hostRequest:
-        this.#machine.feed(Event.hostRequest, 0);
-        return;
-    }
-  }
-
-  /** Given up for good, until the guest deconfigures it. */
-  #lost(): boolean {
-    return this.#machine.words.load(FunctionBlock.permanent) === 1;
-  }
-
-  /** The guest was asked for the function and has not given it up: it stays, as what it is. */
-  #keep(): void {
-    const { words, effects } = this.#machine;
-    const from = words.get(Scratch.askedFrom) - 1;
-    if (this.#machine.state !== State.unplugging || from < 0) return;
-    const state = effects.guestState();
-    const broken = state === FunctionState.ERROR || state === FunctionState.BLOCKED;
-    const choice =
-      from === State.quarantined
-        ? Refused.quarantined
-        : this.#lost()
-          ? Refused.failed
-          : broken
-            ? Refused.broken
-            : Refused.healthy;
-    this.#machine.feed(Event.unplugRefused, choice);
   }
 }

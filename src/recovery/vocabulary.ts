@@ -94,7 +94,7 @@ export const events = {
 export type EventName = keyof typeof events;
 export type ChoiceName<E extends EventName> = (typeof events)[E][number];
 
-/** What the machine does; carried out in order by `effects.ts` and `unit.ts`. */
+/** What the machine does; carried out in order by `effect-runner.ts`. */
 export const effects = [
   "poll", //              read the host's queue in this pass
   "deliver", //           mark the function, publish the record that was read

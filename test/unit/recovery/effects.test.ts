@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Pec } from "../../../src/abi/ccdf.ts";
 import { VirtualClock } from "../../../src/base/clock.ts";
 import { CCDF_RING_SLOTS } from "../../../src/base/limits.ts";
+import { Announcements } from "../../../src/recovery/announcements.ts";
 import { FunctionEffects } from "../../../src/recovery/effects.ts";
 import { StampClock } from "../../../src/recovery/stamp-clock.ts";
 import { FunctionWords } from "../../../src/recovery/words.ts";
@@ -31,14 +32,21 @@ function rig(state: FunctionState) {
   const trace = new TraceWriter(vm, recoveryTraceRing(map, 0), clock);
   const effects = new FunctionEffects(vm, 0, words, clock, trace, report);
   store(vm.words, words.base + FunctionBlock.stateWord, stateWord(3, state));
+  const announcements = new Announcements(effects, vm.bytes, clock, trace);
   const crw = (): number => load(vm.words, map.vmBlock / 4 + VmBlock.crwPending);
-  return { effects, floating, crw, pec: () => effects.pecAt(effects.ring.slotWord(0)) };
+  return {
+    announcements,
+    effects,
+    floating,
+    crw,
+    pec: () => effects.pecAt(effects.ring.slotWord(0)),
+  };
 }
 
 describe("a function that is given up", () => {
   it("is permanent for a guest that has it enabled, who gets a record and a machine check", () => {
-    const { effects, floating, crw, pec } = rig(FunctionState.ENABLED);
-    effects.injectPermanent();
+    const { announcements, effects, floating, crw, pec } = rig(FunctionState.ENABLED);
+    announcements.injectPermanent();
     expect(effects.guestState()).toBe(FunctionState.PERMANENT_ERROR);
     expect(effects.ring.free()).toBe(CCDF_RING_SLOTS - 1);
     expect(pec()).toBe(Pec.PERMERR);
@@ -47,8 +55,8 @@ describe("a function that is given up", () => {
   });
 
   it("is no news for a guest that has it disabled: no record, no machine check", () => {
-    const { effects, floating, crw } = rig(FunctionState.DISABLED);
-    effects.injectPermanent();
+    const { announcements, effects, floating, crw } = rig(FunctionState.DISABLED);
+    announcements.injectPermanent();
     expect(effects.ring.free()).toBe(CCDF_RING_SLOTS);
     expect(crw()).toBe(0);
     expect(floating.machineCheckPending()).toBe(false);
