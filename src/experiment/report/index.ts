@@ -1,6 +1,6 @@
 /** The report of an experiment, as one HTML page and as Markdown. The same analysis gives the same bytes. */
 import type { Analysis } from "../summary.ts";
-import { chartsOf } from "./charts.ts";
+import { chartsOf } from "./charts/index.ts";
 import type { ReportDocument } from "./document.ts";
 import { renderHtml } from "./html.ts";
 import { renderMarkdown } from "./markdown.ts";

@@ -7,7 +7,7 @@ import { resamples } from "../statistics/bootstrap.ts";
 import { seriesLimit } from "../statistics/series.ts";
 import { minimumRepetitions } from "../statistics/stopping.ts";
 import type { Analysis, Comparison, TimeLimit } from "../summary.ts";
-import { type Chart, cellLabels } from "./charts.ts";
+import { type Chart, cellLabels } from "./charts/index.ts";
 import type { Block } from "./document.ts";
 import {
   countText,

@@ -3,7 +3,7 @@
  * imported here, when a report is wanted, and nowhere else. What would differ between two runs or two pictures on
  * a page is taken out: vega numbers its clip paths through the life of the process.
  */
-import type { Chart } from "./charts.ts";
+import type { Chart } from "./charts/index.ts";
 
 /** @returns an `<svg>` element for use inside HTML: no namespace (HTML knows it), ids prefixed with the chart's */
 export async function drawSvg(chart: Chart): Promise<string> {

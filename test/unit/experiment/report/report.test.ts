@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { chartsOf, paretoFront, sharedLabels } from "../../../../src/experiment/report/charts.ts";
+import { chartsOf } from "../../../../src/experiment/report/charts/index.ts";
+import { paretoFront, sharedLabels } from "../../../../src/experiment/report/charts/pareto.ts";
 import {
   countText,
   differenceText,
