@@ -2,9 +2,6 @@
  * Hot file. One virtual machine of a trial in virtual time: the recovery machines and the zPCI devices are the real
  * ones over a VM's memory, only the CPU is missing; the host and the guest are models. Each turn does what is due,
  * in a fixed order: arrivals, host, recovery machines, guest, operator. Times are whole microseconds.
- *
- * A recovery machine is not woken for its slow drain while nothing is in the host's queue: that drain reads nothing.
- * Its phase is kept, so that an event whose signal was lost is found when it would have been.
  */
 
 import { TraceKind } from "../../abi/records.ts";
@@ -25,7 +22,6 @@ import type { Policy } from "../../recovery/policy.ts";
 // Not through its index: a worker would load the parsers of policy files too.
 import { RecoveryUnit } from "../../recovery/unit.ts";
 import { State } from "../../recovery/vocabulary.ts";
-import { deadlineOf, setSlowDrain } from "../../recovery/words.ts";
 import { load, store } from "../../shm/atomics.ts";
 import { FunctionBlock, RecoveryCommand, VmBlock, WORK_COMMAND } from "../../shm/blocks.ts";
 import { ChannelReport } from "../../shm/channel-report.ts";
@@ -42,8 +38,8 @@ import { MachinePort } from "./machine-port.ts";
 import type { TrialMemory } from "./memory.ts";
 import { type Meter, Phase } from "./meter.ts";
 import { type Operated, Operators } from "./operators.ts";
+import { WakeTimes } from "./wake-times.ts";
 
-const NEVER = Number.POSITIVE_INFINITY;
 /** Passes of a recovery machine at one moment; more means that it does not come to rest. */
 const SETTLE_MAX = 64;
 /** Turns at one moment of virtual time. */
@@ -78,11 +74,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
   readonly #traces: readonly TraceWriter[];
   readonly #blocks: readonly number[];
   readonly #stateSeen: Uint8Array;
-  readonly #unitDue: Float64Array;
-  /** Next slow drain of a machine that was left to sleep. */
-  readonly #slowDue: Float64Array;
-  /** 1 = it waits for the guest, and slow drains are left out until something else happens. */
-  readonly #waits: Uint8Array;
+  readonly #wakes: WakeTimes;
   readonly #events: Int32Array;
   readonly #hostDraws: readonly Stream[];
   readonly #guestDraws: readonly Stream[];
@@ -111,9 +103,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
     const { map } = this.vm;
     this.#blocks = map.functionBlocks.map((offset) => offset / 4);
     this.#stateSeen = new Uint8Array(functions);
-    this.#unitDue = new Float64Array(functions);
-    this.#slowDue = new Float64Array(functions);
-    this.#waits = new Uint8Array(functions);
+    this.#wakes = new WakeTimes(this.vm.words, this.#blocks, options.policy);
     this.#events = new Int32Array(functions);
     this.#hostDraws = this.#blocks.map(() => new Stream());
     this.#guestDraws = this.#blocks.map(() => new Stream());
@@ -157,7 +147,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
 
   #build(): { guest: GuestModel; floating: FloatingInterrupts } {
     const { vm, clock } = this;
-    const { scenario, kernel, driver, policy, record } = this.#options;
+    const { scenario, kernel, driver, record } = this.#options;
     this.#options.memory.clear();
     const floating = new FloatingInterrupts(vm);
     const report = new ChannelReport(vm, floating);
@@ -172,28 +162,31 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
     for (let index = 0; index < this.#functions; index++) {
       plugFunction(vm, index, { fid: 0x100 + index, uid: index + 1 }, noRegions);
     }
-    this.#units = this.#blocks.map(
-      (_, index) =>
-        new RecoveryUnit({
-          vm,
-          index,
-          host: this.#hosts[index] as HostModel,
-          policy,
-          clock,
-          trace: this.#traces[2 + index] as TraceWriter,
-          channelReport: report,
-          floating,
-        }),
-    );
+    this.#units = this.#blocks.map((_, index) => this.#newUnit(index, floating, report));
     const guest = new GuestModel(kernel, driver, this.#functions, port, this, this, record);
     return { guest, floating };
   }
 
+  #newUnit(
+    index: number,
+    floating: FloatingInterrupts,
+    channelReport: ChannelReport,
+  ): RecoveryUnit {
+    return new RecoveryUnit({
+      vm: this.vm,
+      index,
+      host: this.host(index),
+      policy: this.#options.policy,
+      clock: this.clock,
+      trace: this.#traces[2 + index] as TraceWriter,
+      channelReport,
+      floating,
+    });
+  }
+
   /** The VM starts: functions are opened, enabled and proved before anything else happens. */
   #boot(nowUs: number): void {
-    this.#unitDue.fill(NEVER);
-    this.#slowDue.fill(NEVER);
-    this.#waits.fill(0);
+    this.#wakes.clear();
     this.#operators.booted();
     this.#stateSeen.fill(State.operational);
     for (let index = 0; index < this.#functions; index++) {
@@ -297,7 +290,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
       if (this.#stopped) continue;
       const host = (this.#hosts[index] as HostModel).dueUs;
       if (host < due) due = host;
-      const unit = this.#unitDue[index] as number;
+      const unit = this.#wakes.due[index] as number;
       if (unit < due) due = unit;
     }
     const guest = this.#guest.nextUs;
@@ -336,15 +329,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
     trace.write(TraceKind.errorRaised, index, generation, 0, pec, disposition, 0, 0);
     const nowUs = this.clock.nowUs();
     if (host.health !== Health.good && this.#meter.up(index)) this.#meter.fails(index, nowUs);
-    if (!signal) this.#findLate(index, nowUs);
-  }
-
-  /** The ERR signal was lost: the slow drain finds the event at its next time. */
-  #findLate(index: number, nowUs: number): void {
-    if (this.#slowDue[index] === NEVER || !this.host(index).pending) return;
-    if (this.#unitDue[index] !== NEVER && this.#waits[index] === 0) return;
-    const due = Math.min(this.#unitDue[index] as number, this.#slowDrainFrom(index, nowUs));
-    this.#unitDue[index] = due;
+    if (!signal && host.pending) this.#wakes.unsignalled(index, nowUs);
   }
 
   // Recovery machines -----------------------------------------------------------------------------------
@@ -354,7 +339,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
     const nowUs = this.clock.nowUs();
     const summary = (this.#blocks[index] as number) + FunctionBlock.workerSummary;
     for (let n = 0; n < SETTLE_MAX; n++) {
-      const due = (this.#unitDue[index] as number) <= nowUs;
+      const due = (this.#wakes.due[index] as number) <= nowUs;
       if (!due && load(this.vm.words, summary) === 0) return;
       if (this.#stopped || this.unit(index).ended) return;
       this.#step(index, nowUs);
@@ -365,7 +350,7 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
 
   #step(index: number, nowUs: number): void {
     const unit = this.unit(index);
-    this.#keepPhase(index, nowUs);
+    this.#wakes.before(index, nowUs);
     this.#options.decider?.before(index, this);
     const wake = unit.step();
     if (load(this.vm.words, this.vm.map.vmBlock / 4 + VmBlock.command) !== 0) {
@@ -374,47 +359,11 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
     }
     const state = unit.state;
     if (state !== this.#stateSeen[index]) this.#changed(index, state, nowUs);
-    const host = this.host(index);
-    this.#slowDue[index] = wake;
-    this.#waits[index] = 0;
-    if (host.busy) this.#unitDue[index] = this.#deadlineOf(index);
-    else if (host.pending) this.#unitDue[index] = wake;
-    else if (quiet[state] === 1) this.#unitDue[index] = NEVER;
-    else this.#wait(index, wake);
-  }
-
-  /** Nothing is in the host's queue: up to what else is due, slow drains read nothing. */
-  #wait(index: number, wake: number): void {
-    const due = this.unit(index).dueUs();
-    this.#unitDue[index] = due;
-    if (wake < due && wake > this.clock.nowUs()) this.#waits[index] = 1;
-    else this.#unitDue[index] = wake;
-  }
-
-  /** Slow drains that were left out have gone by: the next one comes when it would have come. */
-  #keepPhase(index: number, nowUs: number): void {
-    if (this.#waits[index] === 0) return;
-    const at = this.#slowDrainFrom(index, nowUs);
-    setSlowDrain(this.vm.words, this.#blocks[index] as number, at);
-  }
-
-  /** The first slow drain at `nowUs` or later of a machine that was left to sleep. */
-  #slowDrainFrom(index: number, nowUs: number): number {
-    const first = this.#slowDue[index] as number;
-    const every = this.#options.policy.slowDrainUs;
-    return first + (first > nowUs ? 0 : Math.ceil((nowUs - first) / every)) * every;
-  }
-
-  /**
-   * The state's deadline. A machine whose host is at work asks it every `pollMs`; the answer is "not yet" until the host
-   * rings, so only the deadline can come first.
-   */
-  #deadlineOf(index: number): number {
-    return deadlineOf(this.vm.words, this.#blocks[index] as number);
+    this.#wakes.after(index, unit, this.host(index), wake, nowUs);
   }
 
   deadlineDue(index: number): boolean {
-    return this.#deadlineOf(index) <= this.clock.nowUs();
+    return this.#wakes.deadlineUs(index) <= this.clock.nowUs();
   }
 
   #changed(index: number, state: number, nowUs: number): void {
@@ -498,25 +447,9 @@ export class World implements GuestTimes, GuestWatcher, DecidedWorld, Operated {
   /** The function is there again; a new worker serves it, for the old one's life has ended. */
   plugAgain(index: number): void {
     this.command(index, RecoveryCommand.hostBack);
-    const { vm, clock } = this;
-    const floating = this.#floating;
-    this.#units[index] = new RecoveryUnit({
-      vm,
-      index,
-      host: this.host(index),
-      policy: this.#options.policy,
-      clock,
-      trace: this.#traces[2 + index] as TraceWriter,
-      channelReport: new ChannelReport(vm, floating),
-      floating,
-    });
+    const report = new ChannelReport(this.vm, this.#floating);
+    this.#units[index] = this.#newUnit(index, this.#floating, report);
   }
 }
 
 const noRegions = { load: () => 0, store: () => 0, valueHigh: 0, valueLow: 0 };
-
-/** States in which a machine waits for nobody: only an event, a command or the guest brings it on. */
-const quiet = new Uint8Array(16);
-for (const state of [State.operational, State.quarantined, State.failed, State.detached]) {
-  quiet[state] = 1;
-}
