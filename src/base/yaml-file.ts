@@ -34,21 +34,7 @@ export function parseYaml<S extends z.ZodType>(
   }
   const result = schema.safeParse(plain.value ?? {}, { error: wording });
   if (result.success) return result.data;
-  const lineOf = (path: readonly PropertyKey[]): number => {
-    for (let depth = path.length; depth >= 0; depth--) {
-      const node = document.getIn(path.slice(0, depth), true);
-      if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
-    }
-    return 1;
-  };
-  const lineOfKey = (path: readonly PropertyKey[], key: string): number => {
-    const map = document.getIn(path, true);
-    const pairs = isMap(map) ? map.items : [];
-    const found = pairs
-      .map((pair) => pair.key)
-      .find((node) => isScalar(node) && node.value === key);
-    return isScalar(found) && found.range ? lines.linePos(found.range[0]).line : lineOf(path);
-  };
+  const { lineOf, lineOfKey } = placesOf(document, lines);
   const known = schemaKeys(schema);
   const found = plainIssues(result.error.issues).flatMap((issue) => {
     if (issue.code !== "unrecognized_keys") {
@@ -64,6 +50,52 @@ export function parseYaml<S extends z.ZodType>(
     code,
     found.map(({ line, text }) => `${file}:${line}: ${text}`),
   );
+}
+
+/** Something wrong with a value of the file that its schema alone cannot see. */
+export interface Problem {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+/** `found` in a text that has been parsed, in the form and order of `parseYaml`'s own problems. */
+export function yamlProblems(
+  text: string,
+  file: string,
+  found: readonly Problem[],
+  code: ErrorCode,
+): ZmendError {
+  const lines = new LineCounter();
+  const { lineOf } = placesOf(parseDocument(text, { lineCounter: lines }), lines);
+  const placed = found.map(({ path, message }) => ({
+    line: lineOf(path),
+    text: `${keyName(path)}${message}`,
+  }));
+  placed.sort((a, b) => a.line - b.line);
+  return problems(
+    code,
+    placed.map(({ line, text: words }) => `${file}:${line}: ${words}`),
+  );
+}
+
+/** Where values and keys of a document stand; for what is not there, the nearest thing around it. */
+function placesOf(document: Document, lines: LineCounter) {
+  const lineOf = (path: readonly PropertyKey[]): number => {
+    for (let depth = path.length; depth >= 0; depth--) {
+      const node = document.getIn(path.slice(0, depth), true);
+      if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+    }
+    return 1;
+  };
+  const lineOfKey = (path: readonly PropertyKey[], key: string): number => {
+    const map = document.getIn(path, true);
+    const pairs = isMap(map) ? map.items : [];
+    const found = pairs
+      .map((pair) => pair.key)
+      .find((node) => isScalar(node) && node.value === key);
+    return isScalar(found) && found.range ? lines.linePos(found.range[0]).line : lineOf(path);
+  };
+  return { lineOf, lineOfKey };
 }
 
 /** The document without YAML's aliases, of which three kinds cannot be resolved; `offset` of the first one. */

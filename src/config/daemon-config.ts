@@ -24,7 +24,6 @@ import {
   isFile,
   milliseconds,
   type Report,
-  readConfigText,
   sizeBetween,
   together,
 } from "./parts.ts";
@@ -229,10 +228,6 @@ export function parseDaemonConfig(text: string, file: string, checks?: ConfigChe
   const schema =
     checks === undefined ? daemonSchema : daemonSchema.check(together(outerChecks(checks)));
   return parseYaml(text, file, schema, "CONFIG_INVALID");
-}
-
-export function readDaemonConfig(file: string, checks?: ConfigChecks): DaemonConfig {
-  return parseDaemonConfig(readConfigText(file), file, checks);
 }
 
 /** JSON Schema of the file, draft 2020-12: what an editor checks while one types. */

@@ -1,4 +1,5 @@
 /** `zmend daemon`: reads the config, says everything that is wrong with it on this machine, and runs it. */
+import { checkCapacity } from "../control/daemon/capacity.ts";
 import { show, stateDirOf } from "./client.ts";
 import { loadDaemonConfig } from "./daemon-plan.ts";
 import { DaemonRun } from "./daemon-run.ts";
@@ -19,6 +20,8 @@ export async function daemon(options: DaemonOptions): Promise<number> {
   // Whatever is created from here on is for this user alone.
   process.umask(0o077);
   const loaded = loadDaemonConfig(options.config);
+  // Not when a config is read again: what its VMs hold by then is no longer there to be had.
+  checkCapacity(loaded.demand);
   if (options.checkConfig === true) {
     const { vms } = loaded.config;
     const functions = vms.reduce((sum, vm) => sum + vm.functions.length, 0);

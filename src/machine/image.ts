@@ -17,6 +17,9 @@ export interface LoadedImage {
   readonly end: number;
 }
 
+/** What loading an image asks of the guest's storage. */
+type ImageStorage = Pick<GuestMemory, "sizeBytes" | "contains" | "write">;
+
 const ELF_MAGIC = 0x7f454c46;
 const EM_S390 = 22;
 const PT_LOAD = 1;
@@ -48,13 +51,13 @@ function readNamed(file: string, what: string, remedy: string): Uint8Array {
 }
 
 /** Copies the image into guest storage. @throws ZmendError IMAGE_INVALID */
-export function loadImage(image: Uint8Array, file: string, ram: GuestMemory): LoadedImage {
+export function loadImage(image: Uint8Array, file: string, ram: ImageStorage): LoadedImage {
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
   if (image.length >= 4 && view.getUint32(0) === ELF_MAGIC) return loadElf(image, view, file, ram);
   return loadFlat(image, view, file, ram);
 }
 
-function loadElf(image: Uint8Array, view: DataView, file: string, ram: GuestMemory): LoadedImage {
+function loadElf(image: Uint8Array, view: DataView, file: string, ram: ImageStorage): LoadedImage {
   if (image.length < 64) throw invalid(file, "ends inside its ELF header; copy the file again");
   if (image[4] !== 2 || image[5] !== 2) {
     throw invalid(file, "is not a 64-bit big-endian ELF; build it for s390x");
@@ -88,7 +91,7 @@ function loadSegment(
   view: DataView,
   header: number,
   file: string,
-  ram: GuestMemory,
+  ram: ImageStorage,
 ): number {
   if (view.getUint32(header) !== PT_LOAD) return 0;
   const offset = Number(view.getBigUint64(header + 8));
@@ -104,20 +107,20 @@ function loadSegment(
   if (!ram.contains(address, memorySize)) {
     throw invalid(
       file,
-      `needs memory up to ${hex(address + memorySize)}, the guest has ${hex(ram.sizeBytes)}; give it more with -m`,
+      `needs memory up to ${hex(address + memorySize)}, the guest has ${hex(ram.sizeBytes)}; give it more with -m (memory: in a config)`,
     );
   }
   ram.write(address, image.subarray(offset, offset + fileSize));
   return address + memorySize;
 }
 
-function loadFlat(image: Uint8Array, view: DataView, file: string, ram: GuestMemory): LoadedImage {
+function loadFlat(image: Uint8Array, view: DataView, file: string, ram: ImageStorage): LoadedImage {
   if (image.length < 8)
     throw invalid(file, "is shorter than the 8-byte IPL PSW that a flat image starts with");
   if (!ram.contains(0, image.length)) {
     throw invalid(
       file,
-      `has ${image.length} bytes, the guest has ${ram.sizeBytes} of memory; give it more with -m`,
+      `has ${image.length} bytes, the guest has ${ram.sizeBytes} of memory; give it more with -m (memory: in a config)`,
     );
   }
   const isLinux =

@@ -21,13 +21,19 @@ const Parameter = {
 /** Limit of a kernel that names none. */
 const COMMAND_LINE_LIMIT_OLD = 896;
 
+/** What a loader asks of the guest's storage. */
+export type LoaderStorage = Pick<
+  GuestMemory,
+  "sizeBytes" | "contains" | "u32" | "setU32" | "write"
+>;
+
 export interface LinuxBoot {
   readonly commandLine?: string;
   readonly initrd?: { readonly bytes: Uint8Array; readonly file: string };
 }
 
 /** Gives the loaded image its RAM disk and command line. @throws ZmendError IMAGE_INVALID */
-export function placeLinux(ram: GuestMemory, image: LoadedImage, boot: LinuxBoot): void {
+export function placeLinux(ram: LoaderStorage, image: LoadedImage, boot: LinuxBoot): void {
   const parameters = image.entry === LINUX_START && ram.contains(Parameter.commandLine, 1);
   if (parameters && boot.commandLine !== undefined) writeCommandLine(ram, boot.commandLine);
   if (boot.initrd === undefined) return;
@@ -37,7 +43,7 @@ export function placeLinux(ram: GuestMemory, image: LoadedImage, boot: LinuxBoot
     throw new ZmendError(
       "IMAGE_INVALID",
       `Initial RAM disk ${file} has ${bytes.length} bytes and would stand at ${hex(start)}, ` +
-        `the guest has ${ram.sizeBytes} bytes of memory; give it more with -m.`,
+        `the guest has ${ram.sizeBytes} bytes of memory; give it more with -m (memory: in a config).`,
       { file },
     );
   }
@@ -52,23 +58,23 @@ function initrdStart(imageEnd: number): number {
   return Math.max(INITRD_FIRST, Math.ceil((imageEnd + MIB) / MIB) * MIB);
 }
 
-function writeCommandLine(ram: GuestMemory, text: string): void {
+function writeCommandLine(ram: LoaderStorage, text: string): void {
   const limit = readU64(ram, Parameter.commandLineLimit) || COMMAND_LINE_LIMIT_OLD;
   const bytes = new TextEncoder().encode(`${text}\0`);
   if (bytes.length > limit || !ram.contains(Parameter.commandLine, bytes.length)) {
     throw new ZmendError(
       "IMAGE_INVALID",
-      `The kernel's command line takes ${bytes.length} bytes, the kernel allows ${limit}; shorten -append.`,
+      `The kernel's command line takes ${bytes.length} bytes, the kernel allows ${limit}; shorten -append (append: in a config).`,
     );
   }
   ram.write(Parameter.commandLine, bytes);
 }
 
-function readU64(ram: GuestMemory, address: number): number {
+function readU64(ram: LoaderStorage, address: number): number {
   return (ram.u32(address) >>> 0) * 0x1_0000_0000 + (ram.u32(address + 4) >>> 0);
 }
 
-function writeU64(ram: GuestMemory, address: number, value: number): void {
+function writeU64(ram: LoaderStorage, address: number, value: number): void {
   ram.setU32(address, Math.floor(value / 0x1_0000_0000));
   ram.setU32(address + 4, value >>> 0);
 }

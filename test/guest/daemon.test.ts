@@ -1,5 +1,13 @@
 /** The daemon as operators use it: a real process, its socket, its signals, and what goes wrong around it. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { getPriority } from "node:os";
 import { join } from "node:path";
@@ -9,10 +17,12 @@ import type { StatusReport } from "../../src/daemon/status-table.ts";
 import { interruptNode } from "../support/command.ts";
 import {
   daemonConfig,
+  needsMounts,
   pause,
   type Ready,
   runZmend,
   TestDaemon,
+  withoutMounts,
   zmendFile,
 } from "../support/daemon.ts";
 import { QmpClient } from "../support/qmp-client.ts";
@@ -597,52 +607,56 @@ describe("zmend daemon", () => {
     expect(readdirSync(daemon.state).sort()).toEqual(["journal", "qmp"]);
   });
 
-  it.each([
-    [
-      "limits.functions",
-      "limits: { functions: 1 }\n",
-      2,
-      /The VMs need 2 functions, limits\.functions allows 1; raise it or ask for less\.$/m,
-    ],
-    [
-      "limits.workers",
-      "limits: { workers: 2 }\n",
-      2,
-      /The VMs need 4 threads, limits\.workers allows 2/,
-    ],
-    [
-      "limits.memory",
-      "limits: { memory: 8MiB }\n",
-      2,
-      /The VMs need \d+ MiB, limits\.memory allows 8 MiB/,
-    ],
-  ])("refuses what exceeds %s", async (_, extra, status, message) => {
-    const daemon = newDaemon(daemonConfig(["one"], extra));
-    daemon.launch();
-    expect(await daemon.ended()).toBe(status);
-    expect(daemon.stderr).toMatch(message);
+  it("refuses every limit that is exceeded, by its line", async () => {
+    const limits = "limits:\n  functions: 1\n  workers: 2\n  memory: 8MiB\n";
+    const daemon = newDaemon(daemonConfig(["one"], limits));
+    daemon.launch("--check-config");
+    expect(await daemon.ended()).toBe(2);
+    const place = `${daemon.configFile}:`;
+    expect(daemon.stderr.trimEnd().replaceAll(place, "").split("\n")).toEqual([
+      "zmend: 4: limits.functions: the VMs need 2 functions, allowed are 1; raise it or ask for less",
+      "5: limits.workers: the VMs need 4 threads, allowed are 2; raise it or ask for less",
+      expect.stringMatching(
+        /^6: limits\.memory: the VMs need \d+ MiB with their threads, allowed are 8 MiB; raise it or ask for less$/,
+      ),
+    ]);
   });
 
-  it("goes on when the journal's disk takes no more, counts the loss and shows it", async () => {
-    // A limit on the size of files stands for a full disk: the same write fails (EFBIG instead of ENOSPC).
+  /** Errors on the first function until `seen`. A disk that is full may still have room for a small record now and then. */
+  async function breakUntil(daemon: TestDaemon, seen: () => Promise<boolean>): Promise<number> {
+    for (let errors = 200; ; errors += 200) {
+      await daemon.ask("vm", "inject", "one", "1", "--pec", "0x3a", "--count", "200", "--stale");
+      if (await seen()) return errors;
+    }
+  }
+
+  /** Errors until the journal has lost records for `problem`, and everything that tells of it. */
+  async function loseRecords(daemon: TestDaemon, problem: string): Promise<number> {
+    const ready = await daemon.ready();
+    const status = await breakUntil(daemon, async () =>
+      new RegExp(`^JOURNAL: \\d+ records lost: ${problem}$`, "m").test(
+        (await daemon.zmend("status")).stdout,
+      ),
+    );
+    const metrics = await breakUntil(daemon, async () => {
+      const text = await (await fetch(ready.metrics)).text();
+      return (
+        /^zmend_journal_lost_total [1-9]/m.test(text) && /^zmend_journal_failing 1$/m.test(text)
+      );
+    });
+    const page = await breakUntil(daemon, async () => {
+      const view = (await (await fetch(new URL("/view", ready.page))).json()) as {
+        readonly journal: { readonly lost: number; readonly problem?: string };
+      };
+      return view.journal.lost > 0 && view.journal.problem === problem;
+    });
+    return status + metrics + page;
+  }
+
+  it("goes on when the journal's files may not grow, counts the loss and shows it", async () => {
     const daemon = newDaemon(daemonConfig(["one"]));
     daemon.launchUnder("ulimit -f 16");
-    await daemon.until(() => daemon.stdout.includes("\n"));
-    const lost = (report: StatusReport): boolean => report.daemon.journal.lost > 0;
-    let errors = 0;
-    for (;;) {
-      await daemon.ask("vm", "inject", "one", "1", "--pec", "0x3a", "--count", "200", "--stale");
-      errors += 200;
-      if (lost(await daemon.ask<StatusReport>("status"))) break;
-    }
-    const { stdout } = await daemon.zmend("status");
-    expect(stdout).toMatch(/^JOURNAL: \d+ records lost/m);
-    const ready = JSON.parse(daemon.stdout.split("\n")[0] ?? "") as Ready;
-    expect(await (await fetch(ready.metrics)).text()).toMatch(/^zmend_journal_\w*lost\w* [1-9]/m);
-    const view = (await (await fetch(new URL("/view", ready.page))).json()) as {
-      readonly journal: { readonly lost: number; readonly problem?: string };
-    };
-    expect(view.journal.lost).toBeGreaterThan(0);
+    const errors = await loseRecords(daemon, "EFBIG");
     const rows = await daemon.untilAsked<FunctionReport[]>(
       ["function", "list", "one"],
       (list) => list[0]?.errorsRaised === errors,
@@ -650,6 +664,47 @@ describe("zmend daemon", () => {
     expect(rows[0]).toMatchObject({ state: "operational", open: 0 });
     expect(await daemon.stop()).toBe(0);
   });
+
+  it.skipIf(withoutMounts)(
+    `goes on when the journal's disk is full, shows the loss, and writes again when there is room${needsMounts}`,
+    async () => {
+      const daemon = newDaemon(daemonConfig(["one"]));
+      const journal = join(daemon.state, "journal");
+      mkdirSync(journal, { recursive: true, mode: 0o700 });
+      const filler = join(journal, "filler");
+      daemon.launchOnSmallDisk(journal, "128k", `head -c 80k /dev/zero > ${filler}`);
+      const errors = await loseRecords(daemon, "ENOSPC");
+      // The guest goes on: it recovers while nothing can be written.
+      await daemon.ask("vm", "inject", "one", "one-0", "--pec", "0x3a");
+      const recovered = (rows: FunctionReport[]): boolean =>
+        rows[0]?.recoveries === 1 && rows[0].errorsRaised === errors + 1 && rows[0].open === 0;
+      await daemon.untilAsked<FunctionReport[]>(["function", "list", "one"], recovered);
+      rmSync(daemon.inside(filler));
+      await daemon.untilAsked<StatusReport>(
+        ["status"],
+        (report) => report.daemon.journal.problem === undefined,
+      );
+      await daemon.ask("vm", "inject", "one", "one-0", "--pec", "0x2a", "--stale");
+      // The journal tells how many are missing, and goes on behind that.
+      for (;;) {
+        const words = ["journal", "show", "--json", "--state-dir", daemon.inside(daemon.state)];
+        const { stdout, stderr } = await runZmend(words);
+        expect(stderr).toBe("");
+        const records = stdout
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line) as JournalLine & { readonly kind: string });
+        const last = records.findIndex(({ detail }) => detail["pec"] === 0x2a);
+        if (last < 0) continue;
+        const told = records.slice(0, last).filter(({ kind }) => kind === "journal-lost");
+        const sum = told.reduce((total, { detail }) => total + Number(detail["records"]), 0);
+        const { daemon: now } = await daemon.ask<StatusReport>("status");
+        expect([sum, now.journal.problem]).toEqual([now.journal.lost, undefined]);
+        break;
+      }
+      expect(await daemon.stop()).toBe(0);
+    },
+  );
 
   it("survives a wall clock that jumps by years", async () => {
     const jumps = join(import.meta.dirname, "../support/jumping-clock.mjs");

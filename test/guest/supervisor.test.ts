@@ -39,7 +39,7 @@ async function running(restart: string): Promise<Supervisor> {
   const config = parseDaemonConfig(text, "test.yaml", configChecks());
   const supervisor = new Supervisor();
   supervisors.push(supervisor);
-  for (const plan of planDaemon(config, "test.yaml")) {
+  for (const plan of planDaemon(config, ".").plans) {
     await supervisor.add(plan, []);
   }
   await supervisor.startAll();

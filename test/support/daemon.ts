@@ -1,5 +1,5 @@
 /** Real `zmend daemon` processes on temporary state directories, and commands against them. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,11 @@ import { fileURLToPath } from "node:url";
 import { packageRoot } from "../../src/base/version.ts";
 
 export const zmendFile = fileURLToPath(new URL("dist/src/daemon/zmend.js", packageRoot));
+
+/** For `it.skipIf`, with the reason in the test's name. */
+export const withoutMounts =
+  spawnSync("unshare", ["-Urm", "mount", "-t", "tmpfs", "tmpfs", tmpdir()]).status !== 0;
+export const needsMounts = withoutMounts ? " (skipped: no user and mount namespaces)" : "";
 
 export interface Ready {
   readonly ready: boolean;
@@ -58,6 +63,11 @@ export class TestDaemon {
   /** Starts it and waits for the ready line. */
   async start(...words: readonly string[]): Promise<Ready> {
     this.launch(...words);
+    return this.ready();
+  }
+
+  /** The ready line of a daemon that was launched. */
+  async ready(): Promise<Ready> {
     await this.until(() => this.stdout.includes("\n"));
     return JSON.parse(this.stdout.split("\n")[0] ?? "") as Ready;
   }
@@ -70,6 +80,21 @@ export class TestDaemon {
   launchUnder(command: string): void {
     const script = `${command}; exec "$@"`;
     this.#launch("bash", ["-c", script, "-", process.execPath, zmendFile, ...this.#words()]);
+  }
+
+  /**
+   * Starts it with a file system of `size` at `folder`, which only it sees and which goes with it.
+   * @param before a shell command that then runs first
+   */
+  launchOnSmallDisk(folder: string, size: string, before: string): void {
+    const script = `mount -t tmpfs -o size=${size},mode=700 tmpfs ${folder} && ${before}; exec "$@"`;
+    const program = [process.execPath, zmendFile, ...this.#words()];
+    this.#launch("unshare", ["-Urm", "bash", "-c", script, "-", ...program]);
+  }
+
+  /** The path of a file as the daemon sees it. */
+  inside(path: string): string {
+    return `/proc/${this.child?.pid}/root${path}`;
   }
 
   #words(): string[] {

@@ -35,7 +35,7 @@ export {
   type NvmeFaultTrigger,
 } from "./nvme/fault-plan.ts";
 export type { ArmedFault } from "./nvme/faults.ts";
-export { checkDisks, diskProblem } from "./nvme/namespace.ts";
+export { checkDisks, DiskUses, diskProblem } from "./nvme/namespace.ts";
 export { translationOf } from "./pinned-dma.ts";
 export { type PlatformFunctionState, SimPlatform } from "./platform.ts";
 export { SimVfioDevice } from "./vfio-device.ts";

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { ZmendError } from "../../base/errors.ts";
 import { FUNCTIONS_PER_RECOVERY_THREAD } from "../../base/limits.ts";
+import type { Problem } from "../../base/yaml-file.ts";
 import type { DaemonConfig } from "../../config/daemon-config.ts";
 import { availableMemoryBytes } from "../../machine/host-memory.ts";
 import { mapOf, type VmSpec } from "../../machine/vm-spec.ts";
@@ -63,17 +64,31 @@ export function capacityOfMachine(): Capacity {
   };
 }
 
-/**
- * @throws ZmendError CONFIG_INVALID for a limit of the config, NOT_ENOUGH_MEMORY or ENVIRONMENT for one of the
- *   machine; every one that is exceeded is named
- */
-export function checkCapacity(
-  demand: Demand,
-  limits: DaemonConfig["limits"],
-  capacity: Capacity = capacityOfMachine(),
-): void {
-  const own = ownLimits(demand, limits);
-  if (own.length > 0) throw new ZmendError("CONFIG_INVALID", own.join("\n"), { ...demand });
+/** The config's own limits that the VMs exceed, each with its key. */
+export function limitProblems(demand: Demand, limits: DaemonConfig["limits"]): Problem[] {
+  const found: Problem[] = [];
+  const over = (key: keyof DaemonConfig["limits"], asked: string, allowed: string): void => {
+    const message = `the VMs need ${asked}, allowed are ${allowed}; raise it or ask for less`;
+    found.push({ path: ["limits", key], message });
+  };
+  if (limits.memory !== undefined && demand.memoryBytes > limits.memory) {
+    over(
+      "memory",
+      `${mib(demand.memoryBytes)} MiB with their threads`,
+      `${mib(limits.memory)} MiB`,
+    );
+  }
+  if (limits.workers !== undefined && demand.workers > limits.workers) {
+    over("workers", `${demand.workers} threads`, String(limits.workers));
+  }
+  if (limits.functions !== undefined && demand.functions > limits.functions) {
+    over("functions", `${demand.functions} functions`, String(limits.functions));
+  }
+  return found;
+}
+
+/** @throws ZmendError NOT_ENOUGH_MEMORY or ENVIRONMENT for what this machine cannot hold */
+export function checkCapacity(demand: Demand, capacity: Capacity = capacityOfMachine()): void {
   const memory = mib(demand.memoryBytes);
   if (demand.memoryBytes > capacity.memoryBytes) {
     throw new ZmendError(
@@ -91,25 +106,6 @@ export function checkCapacity(
       { ...demand },
     );
   }
-}
-
-function ownLimits(demand: Demand, limits: DaemonConfig["limits"]): string[] {
-  const problems: string[] = [];
-  const over = (key: string, asked: string, allowed: string): void => {
-    problems.push(
-      `The VMs need ${asked}, limits.${key} allows ${allowed}; raise it or ask for less.`,
-    );
-  };
-  if (limits.memory !== undefined && demand.memoryBytes > limits.memory) {
-    over("memory", `${mib(demand.memoryBytes)} MiB`, `${mib(limits.memory)} MiB`);
-  }
-  if (limits.workers !== undefined && demand.workers > limits.workers) {
-    over("workers", `${demand.workers} threads`, String(limits.workers));
-  }
-  if (limits.functions !== undefined && demand.functions > limits.functions) {
-    over("functions", `${demand.functions} functions`, String(limits.functions));
-  }
-  return problems;
 }
 
 function mib(bytes: number): number {

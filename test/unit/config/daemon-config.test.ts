@@ -3,11 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import {
-  daemonJsonSchema,
-  parseDaemonConfig,
-  readDaemonConfig,
-} from "../../../src/config/daemon-config.ts";
+import { daemonJsonSchema, parseDaemonConfig } from "../../../src/config/daemon-config.ts";
 import { configChecks } from "../../../src/daemon/plan-function.ts";
 
 const minimal = `version: 1
@@ -45,7 +41,11 @@ describe("a daemon config", () => {
   });
 
   it("as shipped has VMs alpha and beta with two functions each", () => {
-    const config = readDaemonConfig("config/daemon.yaml", configChecks());
+    const config = parseDaemonConfig(
+      readFileSync("config/daemon.yaml", "utf8"),
+      "d.yaml",
+      configChecks(),
+    );
     expect(config.vms.map((vm) => [vm.name, vm.fixture, vm.functions.length])).toEqual([
       ["alpha", "zrecover", 2],
       ["beta", "zrecover", 2],

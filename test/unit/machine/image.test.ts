@@ -80,7 +80,7 @@ describe("kernel images", () => {
     [
       "too little memory",
       (view: DataView) => view.setBigUint64(88, 0xfffffn),
-      /give it more with -m/,
+      /give it more with -m \(memory: in a config\)/,
     ],
     [
       "an entry outside",

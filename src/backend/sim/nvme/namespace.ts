@@ -231,30 +231,40 @@ export function openNamespace(config: NvmeNamespaceConfig, nsid: number): Namesp
   return { nsid, blockShift, blocks: store.sizeBytes / 2 ** blockShift, store, readOnly };
 }
 
-/**
- * Opens and closes every disk image of a VM's controllers: what is wrong is told before the VM is built. An image
- * that anybody writes has one user, or two would write over each other.
- * @throws ZmendError CONFIG_INVALID naming the image
- */
+/** Disk images in use. An image that anybody writes has one user, or two would write over each other. */
+export class DiskUses {
+  /** By real path, whether it is written. */
+  readonly #uses = new Map<string, boolean>();
+
+  /**
+   * Opens and closes the images of a controller: what is wrong is told before its VM is built.
+   * @throws ZmendError CONFIG_INVALID naming the image
+   */
+  take(controller: Pick<NvmeConfig, "namespaces"> | undefined): void {
+    for (const config of controller?.namespaces ?? []) {
+      if (config.file === undefined) continue;
+      openNamespace(config, 1).store.close();
+      const file = realpathSync(config.file);
+      const writes = config.readOnly !== true;
+      const other = this.#uses.get(file);
+      if (other === true || (other !== undefined && writes)) {
+        throw new ZmendError(
+          "CONFIG_INVALID",
+          `disk image ${config.file} is used twice and written; give each namespace an image of its own`,
+          { file },
+        );
+      }
+      this.#uses.set(file, writes);
+    }
+  }
+}
+
+/** Every disk image of a VM's controllers. @throws ZmendError CONFIG_INVALID naming the image */
 export function checkDisks(
   functions: readonly { readonly nvme?: Pick<NvmeConfig, "namespaces"> }[],
 ): void {
-  const writers = new Map<string, boolean>();
-  for (const config of functions.flatMap(({ nvme }) => nvme?.namespaces ?? [])) {
-    if (config.file === undefined) continue;
-    openNamespace(config, 1).store.close();
-    const file = realpathSync(config.file);
-    const writes = config.readOnly !== true;
-    const other = writers.get(file);
-    if (other === true || (other !== undefined && writes)) {
-      throw new ZmendError(
-        "CONFIG_INVALID",
-        `disk image ${config.file} is used twice and written; give each namespace an image of its own`,
-        { file },
-      );
-    }
-    writers.set(file, writes);
-  }
+  const uses = new DiskUses();
+  for (const { nvme } of functions) uses.take(nvme);
 }
 
 /**

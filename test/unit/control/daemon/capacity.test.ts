@@ -4,6 +4,7 @@ import {
   capacityOfMachine,
   checkCapacity,
   demandOf,
+  limitProblems,
 } from "../../../../src/control/daemon/capacity.ts";
 import { fakeSpec } from "../../../support/fake-control.ts";
 
@@ -31,9 +32,10 @@ describe("the capacity of a machine", () => {
   });
 
   it("is enough when nothing is exceeded", () => {
-    expect(() => checkCapacity(demand, {}, enough)).not.toThrow();
-    expect(() => checkCapacity(demand, { workers: 20, functions: 16 }, enough)).not.toThrow();
-    expect(() => checkCapacity(demand, {}, { ...enough, threads: undefined })).not.toThrow();
+    expect(() => checkCapacity(demand, enough)).not.toThrow();
+    expect(() => checkCapacity(demand, { ...enough, threads: undefined })).not.toThrow();
+    expect(limitProblems(demand, {})).toEqual([]);
+    expect(limitProblems(demand, { workers: 20, functions: 16 })).toEqual([]);
   });
 
   it.each([
@@ -50,16 +52,21 @@ describe("the capacity of a machine", () => {
       /need 20 threads, this process may have 19/,
     ],
   ] as const)("is refused in one sentence for want of %s", (_, capacity, code, message) => {
-    expect(() => checkCapacity(demand, {}, capacity)).toThrow(
+    expect(() => checkCapacity(demand, capacity)).toThrow(
       expect.objectContaining({ code, message: expect.stringMatching(message) }),
     );
   });
 
   it("names every limit of the config that is exceeded", () => {
     const limits = { memory: 1024 ** 2, workers: 1, functions: 1 };
-    expect(() => checkCapacity(demand, limits, enough)).toThrow(
-      /limits\.memory allows 1 MiB.*\n.*limits\.workers allows 1;.*\n.*limits\.functions allows 1;/,
-    );
+    expect(limitProblems(demand, limits).map(({ path, message }) => [path[1], message])).toEqual([
+      [
+        "memory",
+        "the VMs need 100 MiB with their threads, allowed are 1 MiB; raise it or ask for less",
+      ],
+      ["workers", "the VMs need 20 threads, allowed are 1; raise it or ask for less"],
+      ["functions", "the VMs need 16 functions, allowed are 1; raise it or ask for less"],
+    ]);
   });
 
   it("of this machine is known", () => {
