@@ -80,12 +80,27 @@ function descent(nodes: readonly Node[]): string {
     .join("\n");
 }
 
-/** Options that take a value nobody can list: files, for want of something better. */
-function fileOptions(nodes: readonly Node[]): string[] {
-  const flags = nodes.flatMap((node) =>
-    node.options.filter(({ value, choices }) => value && choices.length === 0),
+/**
+ * A shell's `case "$at $previous"`: behind an option that takes a value come its choices; where nobody can list them files, for
+ * want of something better.
+ */
+function valuesAfter(
+  nodes: readonly Node[],
+  offer: (choices: string) => string,
+  offerFiles: string,
+): string {
+  const withValue = nodes.flatMap(({ path, options }) =>
+    options.filter(({ value }) => value).map((option) => ({ path, ...option })),
   );
-  return [...new Set(flags.map(({ flag }) => flag))].sort();
+  const listed = withValue
+    .filter(({ choices }) => choices.length > 0)
+    .map(({ path, flag, choices }) => `    "${path} ${flag}") ${offer(choices.join(" "))} ;;`);
+  const others = withValue.filter(({ choices }) => choices.length === 0).map(({ flag }) => flag);
+  const files = [...new Set(others)].sort().map((flag) => `*" ${flag}"`);
+  return `  case "$at $previous" in
+${listed.join("\n")}
+    ${files.join("|")}) ${offerFiles}; return ;;
+  esac`;
 }
 
 function bash(nodes: readonly Node[]): string {
@@ -95,11 +110,6 @@ function bash(nodes: readonly Node[]): string {
       ...node.choices,
       ...node.options.map((entry) => entry.flag),
     ].join(" ");
-  const values = nodes.flatMap((node) =>
-    node.options
-      .filter((option) => option.choices.length > 0)
-      .map((option) => `    "${node.path} ${option.flag}") words="${option.choices.join(" ")}" ;;`),
-  );
   return `# bash completion of zmend; made by 'zmend completion bash'
 _zmend() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" at="" words="" word
@@ -108,12 +118,7 @@ _zmend() {
 ${descent(nodes)}
     esac
   done
-  case "$at $previous" in
-${values.join("\n")}
-    ${fileOptions(nodes)
-      .map((flag) => `*" ${flag}"`)
-      .join("|")}) COMPREPLY=($(compgen -f -- "$current")); return ;;
-  esac
+${valuesAfter(nodes, (choices) => `words="${choices}"`, 'COMPREPLY=($(compgen -f -- "$current"))')}
   if [ -z "$words" ]; then
     case "$at" in
 ${nodes.map((node) => `      "${node.path}") words="${words(node)}" ;;`).join("\n")}
@@ -134,14 +139,6 @@ function zsh(nodes: readonly Node[]): string {
     const options = node.options.map(({ flag, summary }) => quote(flag, summary));
     return `    "${node.path}") commands=${list(commands)} choices=${list(node.choices)} options=${list(options)} ;;`;
   });
-  const values = nodes.flatMap((node) =>
-    node.options
-      .filter(({ choices }) => choices.length > 0)
-      .map(
-        ({ flag, choices }) =>
-          `    "${node.path} ${flag}") compadd -- ${choices.join(" ")}; return ;;`,
-      ),
-  );
   return `#compdef zmend
 # zsh completion of zmend; made by 'zmend completion zsh'
 _zmend() {
@@ -152,12 +149,7 @@ _zmend() {
 ${descent(nodes)}
     esac
   done
-  case "$at $previous" in
-${values.join("\n")}
-    ${fileOptions(nodes)
-      .map((flag) => `*" ${flag}"`)
-      .join("|")}) _files; return ;;
-  esac
+${valuesAfter(nodes, (choices) => `compadd -- ${choices}; return`, "_files")}
   case "$at" in
 ${cases.join("\n")}
   esac

@@ -62,6 +62,9 @@ function opposed(a: Bfp, b: Bfp): boolean {
   return a.kind === Kind.infinity && b.kind === Kind.infinity && a.sign !== b.sign;
 }
 
+/** An operation of two numbers in one format. */
+export type Binary = (a: Bfp, b: Bfp, format: BfpFormat, outcome: IeeeOutcome) => bigint;
+
 export function add(a: Bfp, b: Bfp, format: BfpFormat, outcome: IeeeOutcome): bigint {
   const nan = nanResult([a, b], format, format, outcome);
   if (nan !== undefined) return nan;
@@ -98,6 +101,11 @@ export function multiply(
   if (nan !== undefined) return nan;
   if (infinityTimesZero(a, b)) return invalid(format, outcome);
   return pack(product(a, b), false, { format }, outcome);
+}
+
+/** a x b in the operands' own format. */
+export function times(a: Bfp, b: Bfp, format: BfpFormat, outcome: IeeeOutcome): bigint {
+  return multiply(a, b, format, format, outcome);
 }
 
 /** a x b + c, or a x b - c, rounded once. */
@@ -165,6 +173,12 @@ function integerRoot(value: bigint): bigint {
     if (next >= root) return root;
     root = next;
   }
+}
+
+/** What a comparison raises: invalid for a signaling NaN, or for any NaN when it `signals`. */
+export function raiseForNans(a: Bfp, b: Bfp, signals: boolean, outcome: IeeeOutcome): void {
+  const signaling = a.kind === Kind.signaling || b.kind === Kind.signaling;
+  if (signaling || (signals && (isNan(a) || isNan(b)))) outcome.raise(Ieee.invalid);
 }
 
 /** Condition code of a comparison: equal, low, high, unordered. */

@@ -88,10 +88,17 @@ export function unpack(bits: bigint, format: BfpFormat): Bfp {
 }
 
 /** Whether the bits are a subnormal number. */
-export function isSubnormal(bits: bigint, format: BfpFormat): boolean {
+function isSubnormal(bits: bigint, format: BfpFormat): boolean {
   const width = BigInt(format.fractionBits);
   const biased = (bits >> width) & BigInt(2 * format.maxExponent + 1);
   return biased === 0n && (bits & ((1n << width) - 1n)) !== 0n;
+}
+
+/** Position of a number's class, counted from 0, in masks of TEST DATA CLASS: bit 0 of 12 is plus zero, bit 1 minus zero. */
+export function dataClass(bits: bigint, format: BfpFormat): number {
+  const { kind, sign } = unpack(bits, format);
+  const classes = [0, isSubnormal(bits, format) ? 2 : 1, 3, 4, 5];
+  return 2 * (classes[kind] as number) + (sign ? 1 : 0);
 }
 
 function assemble(sign: boolean, biased: number, fraction: bigint, format: BfpFormat): bigint {

@@ -13,11 +13,11 @@ import { afpOff, dataException, FACILITY_FLOATING_POINT_EXTENSION } from "./bfp-
 import {
   type Bfp,
   type BfpFormat,
+  dataClass,
   EXTENDED,
   Ieee,
   IeeeOutcome,
   isNan,
-  isSubnormal,
   Kind,
   LONG,
   type Rounding,
@@ -105,6 +105,26 @@ function instruction(operation: Operation, chosen?: (c: SlowContext) => Rounding
   };
 }
 
+/** An instruction with R1 in format `to`, and a second operand in format `from`. */
+function withOperands(
+  form: Form,
+  [from, to]: readonly [BfpFormat, BfpFormat],
+  operation: (
+    c: SlowContext,
+    outcome: IeeeOutcome,
+    r1: number,
+    second: bigint,
+  ) => Finish | undefined,
+  chosen?: (c: SlowContext) => Rounding | undefined,
+): SlowInstruction {
+  return instruction((c, outcome) => {
+    const r1 = form.first(c);
+    if (pairRefused(c, r1, to)) return undefined;
+    const second = form.second(c, from);
+    return second === undefined ? undefined : operation(c, outcome, r1, second);
+  }, chosen);
+}
+
 // M3 and M4 of RRF
 
 /** Whether M3 or M4 counts always, or only with the floating-point extension. */
@@ -142,14 +162,13 @@ function ccOf(value: Bfp): 0 | 1 | 2 | 3 {
 
 // Families of instructions
 
-type Binary = (a: Bfp, b: Bfp, format: BfpFormat, outcome: IeeeOutcome) => bigint;
-
-function binary(form: Form, format: BfpFormat, compute: Binary, setsCc: boolean): SlowInstruction {
-  return instruction((c, outcome) => {
-    const r1 = form.first(c);
-    if (pairRefused(c, r1, format)) return undefined;
-    const second = form.second(c, format);
-    if (second === undefined) return undefined;
+function binary(
+  form: Form,
+  format: BfpFormat,
+  compute: arithmetic.Binary,
+  setsCc: boolean,
+): SlowInstruction {
+  return withOperands(form, [format, format], (c, outcome, r1, second) => {
     const a = unpack(readRegister(c, r1, format), format);
     const bits = compute(a, unpack(second, format), format, outcome);
     return () => {
@@ -161,11 +180,7 @@ function binary(form: Form, format: BfpFormat, compute: Binary, setsCc: boolean)
 
 /** Product in the next longer format; always exact. */
 function longProduct(form: Form, from: BfpFormat, to: BfpFormat): SlowInstruction {
-  return instruction((c, outcome) => {
-    const r1 = form.first(c);
-    if (pairRefused(c, r1, to)) return undefined;
-    const second = form.second(c, from);
-    if (second === undefined) return undefined;
+  return withOperands(form, [from, to], (c, outcome, r1, second) => {
     const a = unpack(readRegister(c, r1, from), from);
     const bits = arithmetic.multiply(a, unpack(second, from), from, to, outcome);
     return () => writeRegister(c, r1, bits, to);
@@ -215,15 +230,10 @@ function multiplyAdd(form: Form, format: BfpFormat, subtracts: boolean): SlowIns
 }
 
 function comparison(form: Form, format: BfpFormat, signals: boolean): SlowInstruction {
-  return instruction((c, outcome) => {
-    const r1 = form.first(c);
-    if (pairRefused(c, r1, format)) return undefined;
-    const second = form.second(c, format);
-    if (second === undefined) return undefined;
+  return withOperands(form, [format, format], (c, outcome, r1, second) => {
     const a = unpack(readRegister(c, r1, format), format);
     const b = unpack(second, format);
-    const signaling = a.kind === Kind.signaling || b.kind === Kind.signaling;
-    if (signaling || (signals && (isNan(a) || isNan(b)))) outcome.raise(Ieee.invalid);
+    arithmetic.raiseForNans(a, b, signals, outcome);
     return () => {
       c.cc = arithmetic.compare(a, b);
     };
@@ -231,11 +241,7 @@ function comparison(form: Form, format: BfpFormat, signals: boolean): SlowInstru
 }
 
 function loadAndTest(format: BfpFormat): SlowInstruction {
-  return instruction((c, outcome) => {
-    const r1 = inRegister.first(c);
-    if (pairRefused(c, r1, format)) return undefined;
-    const second = inRegister.second(c, format);
-    if (second === undefined) return undefined;
+  return withOperands(inRegister, [format, format], (c, outcome, r1, second) => {
     const value = unpack(second, format);
     const bits = arithmetic.nanResult([value], format, format, outcome) ?? second;
     return () => {
@@ -251,11 +257,7 @@ function withSign(
   change: (bits: bigint, signBit: bigint) => bigint,
 ): SlowInstruction {
   const signBit = 1n << (format.bits - 1n);
-  return instruction((c) => {
-    const r1 = inRegister.first(c);
-    if (pairRefused(c, r1, format)) return undefined;
-    const second = inRegister.second(c, format);
-    if (second === undefined) return undefined;
+  return withOperands(inRegister, [format, format], (c, _, r1, second) => {
     const bits = change(second, signBit);
     return () => {
       writeRegister(c, r1, bits, format);
@@ -265,51 +267,45 @@ function withSign(
 }
 
 function squareRoot(form: Form, format: BfpFormat): SlowInstruction {
-  return instruction((c, outcome) => {
-    const r1 = form.first(c);
-    if (pairRefused(c, r1, format)) return undefined;
-    const second = form.second(c, format);
-    if (second === undefined) return undefined;
+  return withOperands(form, [format, format], (c, outcome, r1, second) => {
     const bits = arithmetic.squareRoot(unpack(second, format), format, outcome);
     return () => writeRegister(c, r1, bits, format);
   });
 }
 
 function lengthen(form: Form, from: BfpFormat, to: BfpFormat): SlowInstruction {
-  return instruction((c, outcome) => {
-    const r1 = form.first(c);
-    if (pairRefused(c, r1, to)) return undefined;
-    const second = form.second(c, from);
-    if (second === undefined) return undefined;
+  return withOperands(form, [from, to], (c, outcome, r1, second) => {
     const bits = convert.lengthened(unpack(second, from), from, to, outcome);
     return () => writeRegister(c, r1, bits, to);
   });
 }
 
 function round(from: BfpFormat, to: BfpFormat): SlowInstruction {
-  return instruction((c, outcome) => {
-    const r1 = inRegister.first(c);
-    if (pairRefused(c, r1, from)) return undefined;
-    const second = inRegister.second(c, from);
-    if (second === undefined) return undefined;
-    const quiet = inexactQuiet(c, "extension");
-    const bits = convert.rounded(unpack(second, from), from, to, quiet, outcome);
-    // A trap delivers the result in the format of the source.
-    const wide = (outcome.dxc & (Ieee.overflow | Ieee.underflow)) !== 0;
-    return () => writeRegister(c, r1, bits, wide ? from : to);
-  }, roundingField("extension"));
+  return withOperands(
+    inRegister,
+    [from, from],
+    (c, outcome, r1, second) => {
+      const quiet = inexactQuiet(c, "extension");
+      const bits = convert.rounded(unpack(second, from), from, to, quiet, outcome);
+      // A trap delivers the result in the format of the source.
+      const wide = (outcome.dxc & (Ieee.overflow | Ieee.underflow)) !== 0;
+      return () => writeRegister(c, r1, bits, wide ? from : to);
+    },
+    roundingField("extension"),
+  );
 }
 
 function loadIntegral(format: BfpFormat): SlowInstruction {
-  return instruction((c, outcome) => {
-    const r1 = inRegister.first(c);
-    if (pairRefused(c, r1, format)) return undefined;
-    const second = inRegister.second(c, format);
-    if (second === undefined) return undefined;
-    const quiet = inexactQuiet(c, "extension");
-    const bits = convert.toIntegral(unpack(second, format), format, quiet, outcome);
-    return () => writeRegister(c, r1, bits, format);
-  }, roundingField("always"));
+  return withOperands(
+    inRegister,
+    [format, format],
+    (c, outcome, r1, second) => {
+      const quiet = inexactQuiet(c, "extension");
+      const bits = convert.toIntegral(unpack(second, format), format, quiet, outcome);
+      return () => writeRegister(c, r1, bits, format);
+    },
+    roundingField("always"),
+  );
 }
 
 function fromFixed(type: convert.IntegerType, format: BfpFormat): SlowInstruction {
@@ -346,11 +342,9 @@ function testDataClass(format: BfpFormat): SlowInstruction {
     const r1 = c.field(8, 4);
     if (pairRefused(c, r1, format)) return undefined;
     const bits = readRegister(c, r1, format);
-    const value = unpack(bits, format);
-    const order = [0, isSubnormal(bits, format) ? 2 : 1, 3, 4, 5][value.kind] as number;
     const mask = Number(c.indexedAddress() & 0xfffn);
     return () => {
-      c.cc = (mask >> (11 - 2 * order - (value.sign ? 1 : 0))) & 1;
+      c.cc = (mask >> (11 - dataClass(bits, format))) & 1;
     };
   });
 }
@@ -364,8 +358,7 @@ const positive = (bits: bigint, signBit: bigint): bigint => bits & ~signBit;
 const negative = (bits: bigint, signBit: bigint): bigint => bits | signBit;
 const complement = (bits: bigint, signBit: bigint): bigint => bits ^ signBit;
 
-const { add, subtract, divide } = arithmetic;
-const times: Binary = (a, b, format, outcome) => arithmetic.multiply(a, b, format, format, outcome);
+const { add, subtract, times, divide } = arithmetic;
 
 export const bfpRows: readonly SlowRow[] = [
   [0xb30a, "AEBR", binary(inRegister, SHORT, add, true)],

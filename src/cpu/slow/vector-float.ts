@@ -11,12 +11,11 @@ import * as convert from "./bfp-convert.ts";
 import {
   type Bfp,
   type BfpFormat,
+  dataClass,
   EXTENDED,
   Ieee,
   IeeeOutcome,
   isNan,
-  isSubnormal,
-  Kind,
   LONG,
   Rounding,
   roundingOfMode,
@@ -130,10 +129,8 @@ function numbers(c: SlowContext, field: 8 | 12 | 16 | 32, operation: Operation):
   return elementsOf(c, field, operation.size).map((bits) => unpack(bits, operation.format));
 }
 
-type Binary = (a: Bfp, b: Bfp, format: BfpFormat, outcome: IeeeOutcome) => bigint;
-
 /** VRR-c: M4 the format, M5 the single-element control. */
-function binary(combine: Binary): SlowInstruction {
+function binary(combine: arithmetic.Binary): SlowInstruction {
   return (c) => {
     const operation = operationOf(c, 32);
     if (operation === undefined) return;
@@ -331,11 +328,9 @@ function testDataClass(c: SlowContext): void {
   if (operation === undefined) return;
   const { size, format } = operation;
   const mask = c.field(16, 12);
-  const matches = elementsOf(c, 12, size).map((bits) => {
-    const value = unpack(bits, format);
-    const order = [0, isSubnormal(bits, format) ? 2 : 1, 3, 4, 5][value.kind] as number;
-    return ((mask >> (11 - 2 * order - (value.sign ? 1 : 0))) & 1) !== 0;
-  });
+  const matches = elementsOf(c, 12, size).map(
+    (bits) => ((mask >> (11 - dataClass(bits, format))) & 1) !== 0,
+  );
   deliverSome(c, operation, masksOf(matches));
   c.cc = ccOf(matches, operation.single);
 }
@@ -348,16 +343,11 @@ function compareScalar(signals: boolean): SlowInstruction {
     const a = numbers(c, 8, operation)[0] as Bfp;
     const b = numbers(c, 12, operation)[0] as Bfp;
     const done = compute(c, 1, true, (_, outcome) => {
-      raiseForNans(a, b, signals, outcome);
+      arithmetic.raiseForNans(a, b, signals, outcome);
       return 0n;
     });
     if (done !== undefined) c.cc = arithmetic.compare(a, b);
   };
-}
-
-function raiseForNans(a: Bfp, b: Bfp, signals: boolean, outcome: IeeeOutcome): void {
-  const signaling = a.kind === Kind.signaling || b.kind === Kind.signaling;
-  if (signaling || (signals && (isNan(a) || isNan(b)))) outcome.raise(Ieee.invalid);
 }
 
 /** VRR-c: M6 bit 3 sets the condition code. `holds` are the outcomes of a comparison that count. */
@@ -372,7 +362,7 @@ function compareEach(...holds: readonly number[]): SlowInstruction {
     const [a, b] = [numbers(c, 12, operation), numbers(c, 16, operation)];
     const results = compute(c, count, single, (n, outcome) => {
       const [left, right] = [a[n] as Bfp, b[n] as Bfp];
-      raiseForNans(left, right, (flags & SIGNALING) !== 0, outcome);
+      arithmetic.raiseForNans(left, right, (flags & SIGNALING) !== 0, outcome);
       return holds.includes(arithmetic.compare(left, right)) ? 1n : 0n;
     });
     if (results === undefined) return;
@@ -405,8 +395,7 @@ function extreme(most: boolean): SlowInstruction {
 const EQUAL = 0;
 const HIGH = 2;
 
-const { add, subtract, divide } = arithmetic;
-const times: Binary = (a, b, format, outcome) => arithmetic.multiply(a, b, format, format, outcome);
+const { add, subtract, times, divide } = arithmetic;
 
 const rows: readonly (readonly [number, string, SlowInstruction])[] = [
   [0xe7e3, "VFA", binary(add)],
