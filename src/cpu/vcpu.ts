@@ -7,6 +7,7 @@
  * loop costs at least one unit of the budget, so a guest whose interruption handlers fail for ever, or
  * whose interruptions never end, still returns.
  */
+import { ProgramCode } from "../abi/lowcore.ts";
 import { PciOpcode } from "../abi/pci-insn.ts";
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -40,7 +41,6 @@ import {
 } from "./state.ts";
 import { systemInstructions } from "./system/index.ts";
 import { buildSystemHalf, type SystemHalf } from "./system-half.ts";
-import { Program } from "./table/body.ts";
 import { opcodeKey } from "./table/row.ts";
 import { todOfUnixMs } from "./timing.ts";
 
@@ -380,7 +380,7 @@ export class Vcpu {
       notImplemented(high, low, state.high(Core.startAddress), state.low(Core.startAddress), key);
     };
     this.#handlers.push(() => {
-      state.setI32(Cpu.programCode, Program.operation);
+      state.setI32(Cpu.programCode, ProgramCode.operation);
       state.setI32(Cpu.nullify, 0);
       tell();
     });
@@ -391,7 +391,7 @@ export class Vcpu {
         this.#countExit(count);
         handler();
         // Not on this model.
-        if (state.i32(Cpu.programCode) === Program.operation) tell();
+        if (state.i32(Cpu.programCode) === ProgramCode.operation) tell();
       });
     };
     for (const [key, handler] of intercepts) {

@@ -111,3 +111,22 @@ export function coordinatesOf(plan: Plan, trial: number): TrialCoordinates {
   const point = digit(plan.points.length);
   return { trial, repetition: rest, point, scenario, guest, policy };
 }
+
+/** What a trial is about. */
+export interface PlannedTrial {
+  readonly at: TrialCoordinates;
+  readonly scenario: Scenario;
+  readonly planned: PlannedPolicy;
+  readonly guest: PlannedGuest;
+}
+
+/** Undefined when the plan has no such trial. */
+export function trialOf(plan: Plan, trial: number): PlannedTrial | undefined {
+  const at = coordinatesOf(plan, trial);
+  const point = plan.points[at.point];
+  const scenario = point?.scenarios[at.scenario];
+  const planned = point?.policies[at.policy];
+  const guest = plan.guests[at.guest];
+  if (scenario === undefined || planned === undefined || guest === undefined) return undefined;
+  return { at, scenario, planned, guest };
+}

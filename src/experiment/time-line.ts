@@ -6,7 +6,7 @@ import { ZmendError } from "../base/errors.ts";
 import { Ledger } from "../machine/ledger.ts";
 import type { LedgerEntry } from "../machine/ledger-entry.ts";
 import { ledgerText, type TrialRow } from "./ledger.ts";
-import { coordinatesOf, trialsPerRepetition } from "./plan.ts";
+import { trialOf, trialsPerRepetition } from "./plan.ts";
 import { readHeader, readLedger } from "./runner/ledger-file.ts";
 import { identityOf, measured, modelWorld } from "./trial/trial.ts";
 
@@ -23,15 +23,12 @@ export async function timeLine(
   entry: (guest: number, entry: LedgerEntry) => void,
 ): Promise<TimeLine> {
   const { plan } = readHeader(file);
-  const at = coordinatesOf(plan, trial);
   const row = rowOf(file, trial, trialsPerRepetition(plan) * plan.repetitions);
-  const point = plan.points[at.point];
-  const scenario = point?.scenarios[at.scenario];
-  const planned = point?.policies[at.policy];
-  const guest = plan.guests[at.guest];
-  if (scenario === undefined || planned === undefined || guest === undefined) {
+  const found = trialOf(plan, trial);
+  if (found === undefined) {
     throw new ZmendError("LEDGER_INVALID", `${file}: its plan has no trial ${trial}.`);
   }
+  const { at, scenario, planned, guest } = found;
   if (planned.module !== undefined) {
     throw new ZmendError(
       "USAGE",

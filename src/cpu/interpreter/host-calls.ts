@@ -3,12 +3,12 @@
  * without a body of wasm, targets of EXECUTE, instructions that cross a page. Also the derived words that the
  * generated code reads instead of the PSW. Nothing here allocates.
  */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { Core, Entry, Status, TLB_ENTRIES, TlbEntry } from "../core-layout.ts";
 import { INSTRUCTION, STORE } from "../seam.ts";
 import { Cpu, type CpuState, PswBit } from "../state.ts";
 import type { SystemHalf } from "../system-half.ts";
-import { Program } from "../table/body.ts";
 import { instructionLength } from "../table/row.ts";
 import type { DecodeCache } from "./decode-cache.ts";
 import type { InterpreterImports } from "./module.ts";
@@ -145,7 +145,7 @@ export class HostCalls {
     // For a fault the length of what could not be fetched is taken as 2.
     this.#setNextAfterStart(2);
     if ((low & 1) !== 0) {
-      state.setI32(Cpu.programCode, Program.specification);
+      state.setI32(Cpu.programCode, ProgramCode.specification);
       state.setI32(Cpu.nullify, 1);
       return 0;
     }
@@ -208,7 +208,7 @@ export class HostCalls {
     const opcode = this.#gatheredHigh >>> 24;
     const key = (this.#gatheredHigh >>> 16) & 0xff0f;
     if (opcode === 0x44 || key === 0xc600) {
-      this.#state.setI32(Cpu.programCode, Program.execute);
+      this.#state.setI32(Cpu.programCode, ProgramCode.execute);
       this.#state.setI32(Cpu.nullify, 0);
       return 0;
     }

@@ -3,8 +3,8 @@
  * LFAS, SFASR, which signal what the old flags and the new masks have in common. Sources: SA22-7832 chapters 9
  * and 19; rounding mode 7 and SRNMB came with facility 37, SRNMT with 41. The simulated DXCs are those of QEMU 7.2.
  */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { Cpu } from "../state.ts";
-import { Program } from "../table/body.ts";
 import { afpOff, dataException, FACILITY_FLOATING_POINT_EXTENSION } from "./bfp-exceptions.ts";
 import { Ieee } from "./bfp-number.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
@@ -26,12 +26,12 @@ function isValid(c: SlowContext, fpc: number): boolean {
 
 function setFpc(c: SlowContext, fpc: number): void {
   if (isValid(c, fpc)) c.state.setI32(Cpu.fpc, fpc);
-  else c.program(Program.specification);
+  else c.program(ProgramCode.specification);
 }
 
 function setAndSignal(c: SlowContext, fpc: number): void {
   if (!isValid(c, fpc)) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return;
   }
   const before = c.state.i32(Cpu.fpc);
@@ -79,12 +79,12 @@ function sfasr(c: SlowContext): void {
 function srnmb(c: SlowContext): void {
   if (afpOff(c)) return;
   if (!c.has(FACILITY_FLOATING_POINT_EXTENSION)) {
-    c.program(Program.operation);
+    c.program(ProgramCode.operation);
     return;
   }
   const mode = Number(c.baseDisplacement(16) & 0xffn);
   if (!isRoundingMode(c, mode)) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return;
   }
   c.state.setI32(Cpu.fpc, (c.state.i32(Cpu.fpc) & ~BFP_ROUNDING) | mode);

@@ -1,6 +1,6 @@
 /** Data exceptions of binary floating point, and the facility that decides about rounding modes. */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { Cpu } from "../state.ts";
-import { Program } from "../table/body.ts";
 import type { SlowContext } from "./context.ts";
 
 export const FACILITY_FLOATING_POINT_EXTENSION = 37;
@@ -9,7 +9,7 @@ const DXC_BFP_INSTRUCTION = 2;
 
 export function dataException(c: SlowContext, dxc: number): void {
   c.state.setI32(Cpu.dxc, dxc);
-  c.program(Program.data);
+  c.program(ProgramCode.data);
 }
 
 /** Without the AFP-register control there is no binary floating point. */

@@ -4,8 +4,8 @@
  * exception with DXC 2. Sources: SA22-7832 chapters 9 and 19; the M3 and M4 fields that facility 37 brought
  * are taken as zero without it, as QEMU does.
  */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { Cpu } from "../state.ts";
-import { Program } from "../table/body.ts";
 import * as arithmetic from "./bfp-arithmetic.ts";
 import * as convert from "./bfp-convert.ts";
 import { divideToInteger } from "./bfp-divide.ts";
@@ -56,7 +56,7 @@ function writeRegister(c: SlowContext, n: number, bits: bigint, format: BfpForma
 
 /** An extended operand is in registers n and n + 2; others are a specification exception. */
 function pairRefused(c: SlowContext, n: number, format: BfpFormat): boolean {
-  return format === EXTENDED && (n & 2) !== 0 && c.program(Program.specification);
+  return format === EXTENDED && (n & 2) !== 0 && c.program(ProgramCode.specification);
 }
 
 // Forms: where the operands are
@@ -144,7 +144,7 @@ function roundingField(since: Since) {
 function roundingNamed(c: SlowContext, method: number): Rounding | undefined {
   const extension = c.has(FACILITY_FLOATING_POINT_EXTENSION);
   if (method === 2 || method > 7 || (method === 3 && !extension)) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return undefined;
   }
   return method === 0 ? roundingOfMode(c.state.i32(Cpu.fpc)) : (method as Rounding);
@@ -192,7 +192,7 @@ function integerDivision(format: BfpFormat): SlowInstruction {
   return instruction((c, outcome) => {
     const [r3, r1, r2] = [c.field(16, 4), c.field(24, 4), c.field(28, 4)];
     if (r1 === r2 || r1 === r3 || r2 === r3) {
-      c.program(Program.specification);
+      c.program(ProgramCode.specification);
       return undefined;
     }
     const rounding = roundingNamed(c, c.field(20, 4));

@@ -4,7 +4,7 @@
  * run of equal bytes that is too short; 2: it ended in unequal bytes; 3: not finished. After 0 and 1 the
  * registers designate where the run begins, after 2 and 3 where comparing stopped. SA22-7832 chapter 7.
  */
-import { Program } from "../table/body.ts";
+import { ProgramCode } from "../../abi/lowcore.ts";
 import type { SlowContext } from "./context.ts";
 
 const UNIT = 4096;
@@ -20,7 +20,7 @@ export function cuse(c: SlowContext): void {
   const r1 = c.field(24, 4);
   const r2 = c.field(28, 4);
   if (((r1 | r2) & 1) !== 0) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return;
   }
   const wanted = c.gr32(0) & 0xff;

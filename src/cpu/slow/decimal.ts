@@ -1,13 +1,13 @@
 /** Conversions between binary and packed decimal, and between packed and zoned. SA22-7832 chapters 7, 8. */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { Cpu } from "../state.ts";
-import { Program } from "../table/body.ts";
 import type { SlowContext } from "./context.ts";
 
 const DXC_DECIMAL = 0;
 
 export function dataException(c: SlowContext): void {
   c.state.setI32(Cpu.dxc, DXC_DECIMAL);
-  c.program(Program.data);
+  c.program(ProgramCode.data);
 }
 
 /** Value of packed digits with a sign in the last nibble, or undefined when a code is invalid. */
@@ -55,7 +55,7 @@ function convertToBinary(c: SlowContext, length: 8 | 16): void {
   // Overflow: CVB places the rightmost bits before it interrupts, CVBG is suppressed.
   if (length === 8) c.setGr32(c.field(8, 4), Number(BigInt.asIntN(32, value)));
   else if (fits) c.setGr(c.field(8, 4), value);
-  if (!fits) c.program(Program.fixedDivide);
+  if (!fits) c.program(ProgramCode.fixedPointDivide);
 }
 
 function convertToDecimal(c: SlowContext, length: 8 | 16): void {

@@ -3,7 +3,7 @@
  * table, compared and moved. At most `UNITS` characters per execution, then condition code 3; an access exception
  * after some characters ends with condition code 3 too. SA22-7832 chapter 7. MOVE RIGHT TO LEFT is here as well.
  */
-import { Program } from "../table/body.ts";
+import { ProgramCode } from "../../abi/lowcore.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 
 const UNITS = 256;
@@ -32,7 +32,7 @@ function translate(from: Width, to: Width): SlowInstruction {
     const r2 = c.field(28, 4);
     let left = c.lengthIn(r1 + 1);
     if ((r1 & 1) !== 0 || left % BigInt(from) !== 0n) {
-      c.program(Program.specification);
+      c.program(ProgramCode.specification);
       return;
     }
     const tested = (c.field(16, 4) & NO_TEST) === 0;
@@ -85,7 +85,7 @@ function unicodeOperands(c: SlowContext): readonly [UnicodeOperand, UnicodeOpera
   const [first, second] = both;
   const odd = both.some(({ register, length }) => (register & 1) !== 0 || (length & 1n) !== 0n);
   if (first && second && !odd) return [first, second];
-  c.program(Program.specification);
+  c.program(ProgramCode.specification);
   return undefined;
 }
 
@@ -160,7 +160,7 @@ function clclu(c: SlowContext): void {
 function srstu(c: SlowContext): void {
   const wanted = c.gr32(0);
   if (wanted > 0xffff) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return;
   }
   const r1 = c.field(24, 4);
@@ -192,7 +192,7 @@ function srstu(c: SlowContext): void {
 /** MOVE RIGHT TO LEFT: up to 256 bytes, the length less one in GR0. */
 function mvcrl(c: SlowContext): void {
   if (!c.has(FACILITY_MISCELLANEOUS_3)) {
-    c.program(Program.operation);
+    c.program(ProgramCode.operation);
     return;
   }
   const length = (c.gr32(0) & 0xff) + 1;

@@ -4,9 +4,9 @@
  * (table/interlocked.ts), so a function of this instruction and CDSG exclude each other too. In access-register
  * mode the ALETs in the parameter list are not loaded. Source: SA22-7832 chapter 7.
  */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { compareExchange, store } from "../../shm/atomics.ts";
 import { VmBlock } from "../../shm/blocks.ts";
-import { Program } from "../table/body.ts";
 import type { SlowContext } from "./context.ts";
 
 const FUNCTIONS = 24;
@@ -101,7 +101,7 @@ class Operation {
   place(address: bigint | undefined, stores: boolean): Place | undefined {
     if (address === undefined) return undefined;
     if (address % BigInt(this.size) !== 0n) {
-      this.c.program(Program.specification);
+      this.c.program(ProgramCode.specification);
       return undefined;
     }
     return this.resolve(address, stores);
@@ -140,7 +140,7 @@ export function plo(c: SlowContext): void {
   const control = c.gr32(0);
   const code = control & 0xff;
   if ((control & RESERVED) !== 0 || (code >= FUNCTIONS && (control & TEST_BIT) === 0)) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return;
   }
   if ((control & TEST_BIT) !== 0) {
@@ -150,7 +150,7 @@ export function plo(c: SlowContext): void {
   const operation = new Operation(c, code);
   const address = c.baseDisplacement(16);
   if (operation.refused(address)) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return;
   }
   const { group } = operation;

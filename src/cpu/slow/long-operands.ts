@@ -4,7 +4,7 @@
  * instruction (MVCL, CLCL: interruptible) or sets condition code 3 (MVCLE, CLCLE). An access exception
  * therefore always meets registers that say what has been done. SA22-7832 chapter 7.
  */
-import { Program } from "../table/body.ts";
+import { ProgramCode } from "../../abi/lowcore.ts";
 import type { SlowContext } from "./context.ts";
 
 /** One operand: address register, and the register of its length. */
@@ -25,7 +25,7 @@ function pairs(c: SlowContext): [number, number] | undefined {
   const first = c.field(8, 4);
   const second = c.field(12, 4);
   if (((first | second) & 1) === 0) return [first, second];
-  c.program(Program.specification);
+  c.program(ProgramCode.specification);
   return undefined;
 }
 

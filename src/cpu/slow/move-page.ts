@@ -1,7 +1,6 @@
 /** MOVE PAGE, LOAD MULTIPLE DISJOINT, TRANSLATE EXTENDED. SA22-7832 chapters 7 and 10. */
 import { ProgramCode } from "../../abi/lowcore.ts";
 import { FETCH, STORE } from "../seam.ts";
-import { Program } from "../table/body.ts";
 import type { SlowContext } from "./context.ts";
 
 const PAGE_BYTES = 4096;
@@ -15,7 +14,7 @@ export function mvpg(c: SlowContext): void {
   const control = c.gr32(0);
   const keyed = control & (FIRST_KEY | SECOND_KEY);
   if ((control & RESERVED) !== 0 || keyed === (FIRST_KEY | SECOND_KEY)) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return;
   }
   const key = (control >>> 4) & 15;
@@ -58,7 +57,7 @@ const TRANSLATE_UNIT = 4096;
 export function tre(c: SlowContext): void {
   const r1 = c.field(24, 4);
   if ((r1 & 1) !== 0) {
-    c.program(Program.specification);
+    c.program(ProgramCode.specification);
     return;
   }
   const test = c.gr32(0) & 0xff;

@@ -5,7 +5,6 @@
  */
 import { ProgramCode } from "../../abi/lowcore.ts";
 import { Cpu } from "../state.ts";
-import { Program } from "../table/body.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 import { dataException, packNumber, unpackNumber } from "./decimal.ts";
 
@@ -95,7 +94,7 @@ function cp(c: SlowContext): void {
 function lengthsRefused(c: SlowContext): boolean {
   const [length1, length2] = [c.field(8, 4), c.field(12, 4)];
   const bad = length2 >= SHORT_OPERAND || length2 >= length1;
-  return bad && c.program(Program.specification);
+  return bad && c.program(ProgramCode.specification);
 }
 
 /** The sign follows the rules of algebra, also of a product that is zero. */
@@ -254,14 +253,19 @@ function tp(c: SlowContext): void {
 
 const PACKED_BYTES = 16;
 
+/** Bytes of up to 32 characters, or undefined with a specification exception recorded. */
+function charactersLength(c: SlowContext, width: 1 | 2): number | undefined {
+  const length = c.field(8, 8) + 1;
+  if (length <= 32 * width && length % width === 0) return length;
+  c.program(ProgramCode.specification);
+  return undefined;
+}
+
 /** PACK ASCII, PACK UNICODE: the right digits of up to 32 characters, always plus. */
 function packCharacters(width: 1 | 2): SlowInstruction {
   return (c) => {
-    const length = c.field(8, 8) + 1;
-    if (length > 32 * width || length % width !== 0) {
-      c.program(Program.specification);
-      return;
-    }
+    const length = charactersLength(c, width);
+    if (length === undefined) return;
     const source = c.read(c.baseDisplacement(32), length);
     if (!source) return;
     const result = new Uint8Array(PACKED_BYTES);
@@ -278,11 +282,8 @@ function packCharacters(width: 1 | 2): SlowInstruction {
 /** UNPACK ASCII, UNPACK UNICODE: condition code by the sign, which the result does not have. */
 function unpackCharacters(width: 1 | 2): SlowInstruction {
   return (c) => {
-    const length = c.field(8, 8) + 1;
-    if (length > 32 * width || length % width !== 0) {
-      c.program(Program.specification);
-      return;
-    }
+    const length = charactersLength(c, width);
+    if (length === undefined) return;
     const source = c.read(c.baseDisplacement(32), PACKED_BYTES);
     if (!source) return;
     const result = new Uint8Array(length);

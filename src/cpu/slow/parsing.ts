@@ -3,7 +3,7 @@
  * two-byte function codes from the table at GR1; the first code that is not zero ends the search. At most
  * `UNITS` arguments per execution, then condition code 3. Source: SA22-7832 chapter 7.
  */
-import { Program } from "../table/body.ts";
+import { ProgramCode } from "../../abi/lowcore.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 
 const UNITS = 256;
@@ -17,7 +17,7 @@ const LIMITED = 2;
 function translateAndTest(step: 1n | -1n): SlowInstruction {
   return (c) => {
     if (!c.has(FACILITY_PARSING)) {
-      c.program(Program.operation);
+      c.program(ProgramCode.operation);
       return;
     }
     const modifiers = c.field(16, 4);
@@ -26,7 +26,7 @@ function translateAndTest(step: 1n | -1n): SlowInstruction {
     const r1 = c.field(24, 4);
     let left = c.lengthIn(r1 | 1);
     if ((r1 & 1) !== 0 || left % BigInt(size) !== 0n) {
-      c.program(Program.specification);
+      c.program(ProgramCode.specification);
       return;
     }
     const table = c.addressIn(1) & ~7n;

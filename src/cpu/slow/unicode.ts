@@ -3,7 +3,7 @@
  * execution, then condition code 3. An access exception after some characters ends with condition code 3
  * too, so it is met again on registers that say what has been done. SA22-7832 chapter 7.
  */
-import { Program } from "../table/body.ts";
+import { ProgramCode } from "../../abi/lowcore.ts";
 import type { SlowContext } from "./context.ts";
 
 const UNITS = 256;
@@ -89,7 +89,7 @@ function convert(decode: Decode, encode: Encode) {
     const r1 = c.field(24, 4);
     const r2 = c.field(28, 4);
     if (((r1 | r2) & 1) !== 0) {
-      c.program(Program.specification);
+      c.program(ProgramCode.specification);
       return;
     }
     const check = (c.field(16, 4) & 1) !== 0;

@@ -3,8 +3,8 @@
  * a number without sign. Also what every vector instruction begins with: facility 129, and the controls in CR0.
  * Source: SA22-7832-11 chapter 21.
  */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { Cpu } from "../state.ts";
-import { Program } from "../table/body.ts";
 import { dataException } from "./bfp-exceptions.ts";
 import type { SlowContext, SlowInstruction } from "./context.ts";
 
@@ -98,7 +98,7 @@ export function store(c: SlowContext, address: bigint, value: bigint, length: nu
 }
 
 export function specification(c: SlowContext): void {
-  c.program(Program.specification);
+  c.program(ProgramCode.specification);
 }
 
 /** Without the controls a vector instruction is a data exception. */
@@ -112,7 +112,7 @@ export function vectorInstruction(body: SlowInstruction): SlowInstruction {
 export function withFacility(body: SlowInstruction): SlowInstruction {
   return (c) => {
     if (c.has(FACILITY_VECTOR)) body(c);
-    else c.program(Program.operation);
+    else c.program(ProgramCode.operation);
   };
 }
 
@@ -120,7 +120,7 @@ export function withFacility(body: SlowInstruction): SlowInstruction {
 export function withEnhancements(body: SlowInstruction): SlowInstruction {
   return (c) => {
     if (c.has(FACILITY_ENHANCEMENTS)) body(c);
-    else c.program(Program.operation);
+    else c.program(ProgramCode.operation);
   };
 }
 

@@ -6,6 +6,7 @@
  * Order inside a body: translate every storage operand, then change registers, condition code, storage.
  */
 
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { assert } from "../../base/assert.ts";
 import { Entry } from "../core-layout.ts";
 import { Cpu } from "../state.ts";
@@ -22,17 +23,6 @@ import {
 import { type Format, fieldsOf, type RegisterField } from "./formats.ts";
 
 export type Width = 1 | 2 | 4 | 8;
-
-/** Program-interruption codes raised by bodies (SA22-7832, figure 6-1). */
-export const Program = {
-  operation: 0x01,
-  privileged: 0x02,
-  execute: 0x03,
-  specification: 0x06,
-  data: 0x07,
-  fixedOverflow: 0x08,
-  fixedDivide: 0x09,
-} as const;
 
 const FIXED_OVERFLOW_MASK = 0x800; // PSW bit 20 in the upper half
 
@@ -378,7 +368,7 @@ export abstract class Body {
   overflow(): void {
     this.setCc(i32.const(3));
     this.if(i32.and(i32.load(this.area, Cpu.pswMask + 4), i32.const(FIXED_OVERFLOW_MASK)), () =>
-      this.program(Program.fixedOverflow),
+      this.program(ProgramCode.fixedPointOverflow),
     );
   }
 
@@ -391,12 +381,12 @@ export abstract class Body {
   }
 
   specificationIf(condition: I32): void {
-    this.if(condition, () => this.program(Program.specification));
+    this.if(condition, () => this.program(ProgramCode.specification));
   }
 
   dataException(dxc: number): void {
     this.fn.emit(i32.store(this.area, i32.const(dxc), Cpu.dxc));
-    this.program(Program.data);
+    this.program(ProgramCode.data);
   }
 
   // Storage

@@ -1,6 +1,7 @@
 /** Multiplication and division. SA22-7832 chapter 7. */
+import { ProgramCode } from "../../abi/lowcore.ts";
 import { type I32, type I64, i32, i64 } from "../wasm/index.ts";
-import { type Body, Program } from "./body.ts";
+import type { Body } from "./body.ts";
 import { Facility, type Row, row } from "./row.ts";
 import * as from from "./sources.ts";
 import { type Source32, type Source64, ZERO32, ZERO64 } from "./sources.ts";
@@ -66,7 +67,7 @@ export function highProduct(b: Body, x: I64, y: I64): I64 {
 }
 
 function divideFault(b: Body): void {
-  b.program(Program.fixedDivide);
+  b.program(ProgramCode.fixedPointDivide);
 }
 
 /** 64 / 32, signed: the pair's words; quotient to the odd, remainder to the even register. */

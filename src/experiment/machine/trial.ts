@@ -3,7 +3,7 @@ import type { LedgerEntry } from "../../machine/ledger-entry.ts";
 import type { Policy } from "../../recovery/policy.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import type { TrialRow } from "../ledger.ts";
-import { coordinatesOf, type Plan } from "../plan.ts";
+import { type Plan, trialOf } from "../plan.ts";
 import { Books } from "../trial/books.ts";
 import type { Decider } from "../trial/decider.ts";
 import { Meter } from "../trial/meter.ts";
@@ -27,14 +27,11 @@ export class MachineTrials {
     decider?: Decider & { readonly policy: Policy },
     entry?: (guest: number, entry: LedgerEntry) => void,
   ): TrialRow {
-    const at = coordinatesOf(plan, trial);
-    const point = plan.points[at.point];
-    const scenario = point?.scenarios[at.scenario];
-    const planned = point?.policies[at.policy];
-    const guest = plan.guests[at.guest];
-    if (scenario === undefined || planned === undefined || guest?.kind !== "machine") {
+    const found = trialOf(plan, trial);
+    if (found?.guest.kind !== "machine") {
       throw new RangeError(`the plan has no trial ${trial} with a machine`);
     }
+    const { at, scenario, planned, guest } = found;
     const { functionsPerGuest } = scenario;
     const snapshot = this.#machines.of(guest.label, functionsPerGuest);
     const key = `${guest.label} ${functionsPerGuest}`;

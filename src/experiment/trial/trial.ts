@@ -4,7 +4,7 @@ import { drivers, type Instruction, kernels } from "../../guest-model/index.ts";
 import type { Policy } from "../../recovery/policy.ts";
 import { binLowUs, type DoneTrial, type Histogram, type TrialRow } from "../ledger.ts";
 import type { MetricName } from "../metrics.ts";
-import { coordinatesOf, type Plan, type PlannedGuest, type TrialCoordinates } from "../plan.ts";
+import { type Plan, type PlannedGuest, type TrialCoordinates, trialOf } from "../plan.ts";
 import type { Scenario } from "../scenario.ts";
 import { Books } from "./books.ts";
 import type { Decider } from "./decider.ts";
@@ -94,14 +94,11 @@ export function runModelTrial(
   decider?: Decider & { readonly policy: Policy },
   memories: TrialMemories = new TrialMemories(),
 ): TrialRow {
-  const at = coordinatesOf(plan, trial);
-  const point = plan.points[at.point];
-  const scenario = point?.scenarios[at.scenario];
-  const planned = point?.policies[at.policy];
-  const guest = plan.guests[at.guest];
-  if (scenario === undefined || planned === undefined || guest?.kind !== "model") {
+  const found = trialOf(plan, trial);
+  if (found?.guest.kind !== "model") {
     throw new RangeError(`the plan has no trial ${trial} with a model guest`);
   }
+  const { at, scenario, planned, guest } = found;
   const parts = modelWorld({
     scenario,
     policy: decider?.policy ?? planned.policy,
