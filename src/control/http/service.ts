@@ -10,13 +10,17 @@
  * Use: `const service = await createHttp({ what: "metrics", port: 0, routes })`; `service.url`; `await service.close()`.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { ZmendError } from "../../base/errors.ts";
 
 const ADDRESS = "127.0.0.1";
 const LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"];
 /** Open connections of all clients together: enough for scrapers and some browsers. */
 const CONNECTIONS_MAX = 128;
+/** For a request's head, and for all of it; looked at once a second, by default it is every half minute. */
+const HEAD_MS = 5000;
+const REQUEST_MS = 10_000;
+const CHECK_MS = 1000;
 
 export interface HttpRequest {
   readonly path: string;
@@ -65,11 +69,12 @@ export interface HttpService {
 export async function createHttp(options: HttpOptions): Promise<HttpService> {
   const server = createServer({
     maxHeaderSize: 8192,
-    requestTimeout: 10_000,
-    headersTimeout: 5000,
+    requestTimeout: REQUEST_MS,
+    headersTimeout: HEAD_MS,
+    connectionsCheckingInterval: CHECK_MS,
   });
-  server.maxConnections = CONNECTIONS_MAX;
   server.keepAliveTimeout = 5000;
+  boundConnections(server);
   await listen(server, options);
   const { port } = server.address() as AddressInfo;
   server.on("request", (request, response) => void answer(options, port, request, response));
@@ -82,6 +87,35 @@ export async function createHttp(options: HttpOptions): Promise<HttpService> {
         server.closeAllConnections();
       }),
   };
+}
+
+/**
+ * When there are too many connections, the one goes that has made us wait longest for a request: whoever opens them and
+ * sends nothing, or byte by byte, keeps nobody out for longer than it takes to ask.
+ */
+function boundConnections(server: Server): void {
+  let open = 0;
+  /** Connections without a request under way, longest first. */
+  const waiting = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    open += 1;
+    waiting.add(socket);
+    socket.once("close", () => {
+      open -= 1;
+      waiting.delete(socket);
+    });
+    if (open <= CONNECTIONS_MAX) return;
+    for (const longest of waiting) {
+      longest.destroy();
+      return;
+    }
+  });
+  server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+    waiting.delete(socket);
+    response.once("close", () => {
+      if (!socket.destroyed) waiting.add(socket);
+    });
+  });
 }
 
 function listen(server: Server, { what, port }: HttpOptions): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * JSON values from a stream of bytes: one value or one error per message, whatever a peer sends. A message ends
  * where its braces and brackets balance; after a mistake inside it the rest is skipped up to there, so that the
- * next message is read again. Size and depth are bounded. Source: qmp.md 1 and 3.
+ * next message is read again. Size and depth are bounded; a message beyond them is refused at once, since it may never end. Source: qmp.md 1 and 3.
  */
 import { JsonLexer, JsonNumber, JsonText, shorten, type TokenSink } from "./json-lexer.ts";
 
@@ -49,6 +49,8 @@ export class JsonStream implements TokenSink {
   #brackets = 0;
   /** The first mistake of the message in hand. */
   #problem: string | undefined;
+  /** It has been told before the message's end. */
+  #told = false;
   #messageBytes = 0;
   #root: Json = null;
 
@@ -115,8 +117,9 @@ export class JsonStream implements TokenSink {
   /** Counts bytes of the message; false once it is spoilt, when nothing of it is kept any more. */
   #grow(bytes: number): boolean {
     this.#messageBytes += bytes + 1;
-    if (this.#messageBytes > this.#messageMaxBytes) this.#fail("message size limit exceeded");
-    else if (this.#braces + this.#brackets > DEPTH_MAX) this.#fail("nesting depth limit exceeded");
+    if (this.#messageBytes > this.#messageMaxBytes) this.#refuse("message size limit exceeded");
+    else if (this.#braces + this.#brackets > DEPTH_MAX)
+      this.#refuse("nesting depth limit exceeded");
     return this.#problem === undefined;
   }
 
@@ -170,6 +173,12 @@ export class JsonStream implements TokenSink {
     this.#root = null;
   }
 
+  #refuse(text: string): void {
+    this.#fail(text);
+    if (!this.#told && this.#problem !== undefined) this.#sink.problem(this.#problem);
+    this.#told = true;
+  }
+
   #endIfBalanced(): void {
     const inside = this.#braces > 0 || this.#brackets > 0;
     if (inside && this.#braces >= 0 && this.#brackets >= 0) return;
@@ -179,14 +188,16 @@ export class JsonStream implements TokenSink {
   #end(): void {
     const problem = this.#problem;
     const root = this.#root;
+    const told = this.#told;
     this.#problem = undefined;
+    this.#told = false;
     this.#frames.length = 0;
     this.#root = null;
     this.#braces = 0;
     this.#brackets = 0;
     this.#messageBytes = 0;
-    if (problem !== undefined) this.#sink.problem(problem);
-    else this.#sink.value(root);
+    if (problem === undefined) this.#sink.value(root);
+    else if (!told) this.#sink.problem(problem);
   }
 }
 

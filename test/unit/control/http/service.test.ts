@@ -173,6 +173,57 @@ describe("HTTP on loopback", () => {
     expect(errors).toMatchObject([{ message: "secret detail" }]);
   });
 
+  it("answers though hundreds of connections send their requests byte by byte", async () => {
+    const { port } = await serve();
+    const slow = Array.from({ length: 300 }, () =>
+      connect(port, "127.0.0.1").on("error", () => {}),
+    );
+    const ended = slow.map((socket) => new Promise((resolve) => socket.once("close", resolve)));
+    for (const socket of slow) socket.write("GET /metrics HTTP/1.1\r\nX: ");
+    // All but the 128 that are served at most have been let go, and the next one is heard all the same.
+    let gone = 0;
+    await new Promise<void>((resolve) => {
+      for (const end of ended) {
+        void end.then(() => {
+          gone += 1;
+          if (gone === 300 - 128) resolve();
+        });
+      }
+    });
+    expect((await ask(port, "/metrics")).body).toBe("up 1\n");
+    for (const socket of slow) socket.destroy();
+  });
+
+  it("keeps a request that is under way when connections without one are too many", async () => {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let asked = (): void => {};
+    const heard = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const { port } = await serve({
+      routes: {
+        "GET /slow": async () => {
+          asked();
+          await held;
+          return { type: "text/plain", body: "done\n" };
+        },
+      },
+    });
+    const slow = ask(port, "/slow");
+    await heard;
+    const idle = Array.from({ length: 200 }, () =>
+      connect(port, "127.0.0.1").on("error", () => {}),
+    );
+    const [first] = idle;
+    await new Promise((resolve) => first?.once("close", resolve));
+    release();
+    expect((await slow).body).toBe("done\n");
+    for (const socket of idle) socket.destroy();
+  });
+
   it("says in a sentence that a port is taken", async () => {
     const { port } = await serve();
     await expect(createHttp({ what: "page", port, routes: {} })).rejects.toThrow(

@@ -93,6 +93,17 @@ describe("a stream of JSON", () => {
     expect(read(["[".repeat(DEPTH_MAX) + "]".repeat(DEPTH_MAX)])[0]).toMatch(/^\[/);
   });
 
+  it("is refused at once when it is too deep or too long, whether it ends or not, and once", () => {
+    expect(read(["[".repeat(100_000)])).toEqual(["!nesting depth limit exceeded"]);
+    expect(read([`[${"1,".repeat(5000)}`], 1000)).toEqual(["!message size limit exceeded"]);
+    // The resync byte (qmp.md 1) ends what never would.
+    const resync = Uint8Array.of(0xff);
+    expect(read(["[".repeat(100_000), resync, '{"b":1}'])).toEqual([
+      "!nesting depth limit exceeded",
+      '{"b": 1}',
+    ]);
+  });
+
   it("keeps keys that mean something to JavaScript as plain members", () => {
     expect(read(['{"__proto__": {"x": 1}, "constructor": 2}'])).toEqual([
       '{"__proto__": {"x": 1}, "constructor": 2}',
