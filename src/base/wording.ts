@@ -9,6 +9,11 @@ import { suggestion } from "./nearest.ts";
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 type Issue = z.core.$ZodRawIssue;
 
+/** "1 VM", "2 VMs". */
+export function countOf(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 /** For the `error` parameter of a schema's `parse` and `safeParse`. */
 export const wording: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {

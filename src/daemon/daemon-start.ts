@@ -1,4 +1,5 @@
 /** `zmend daemon`: reads the config, says everything that is wrong with it on this machine, and runs it. */
+import { countOf } from "../base/wording.ts";
 import { checkCapacity } from "../control/daemon/capacity.ts";
 import { show, stateDirOf } from "./client.ts";
 import { loadDaemonConfig } from "./daemon-plan.ts";
@@ -26,7 +27,8 @@ export async function daemon(options: DaemonOptions): Promise<number> {
     const { vms } = loaded.config;
     const functions = vms.reduce((sum, vm) => sum + vm.functions.length, 0);
     const report = { file: options.config, vms: vms.length, functions };
-    show(report, options, ({ file }) => `${file}: good; ${vms.length} VMs, ${functions} functions`);
+    const what = `${countOf(vms.length, "VM")}, ${countOf(functions, "function")}`;
+    show(report, options, ({ file }) => `${file}: good; ${what}`);
     return EXIT_DONE;
   }
   const log = createLog(options.logLevel ?? loaded.config.logLevel, options.pretty === true);

@@ -491,7 +491,7 @@ describe("zmend daemon", () => {
     const daemon = newDaemon(daemonConfig(["one"]));
     daemon.launch("--check-config");
     expect(await daemon.ended()).toBe(0);
-    expect(daemon.stdout).toBe(`${daemon.configFile}: good; 1 VMs, 2 functions\n`);
+    expect(daemon.stdout).toBe(`${daemon.configFile}: good; 1 VM, 2 functions\n`);
     expect(existsSync(daemon.state)).toBe(false);
   });
 
@@ -614,10 +614,10 @@ describe("zmend daemon", () => {
     expect(await daemon.ended()).toBe(2);
     const place = `${daemon.configFile}:`;
     expect(daemon.stderr.trimEnd().replaceAll(place, "").split("\n")).toEqual([
-      "zmend: 4: limits.functions: the VMs need 2 functions, allowed are 1; raise it or ask for less",
-      "5: limits.workers: the VMs need 4 threads, allowed are 2; raise it or ask for less",
+      "zmend: 4: limits.functions: the VMs need 2 functions, the limit is 1; raise it or ask for less",
+      "5: limits.workers: the VMs need 4 threads, the limit is 2; raise it or ask for less",
       expect.stringMatching(
-        /^6: limits\.memory: the VMs need \d+ MiB with their threads, allowed are 8 MiB; raise it or ask for less$/,
+        /^6: limits\.memory: the VMs need \d+ MiB with their threads, the limit is 8 MiB; raise it or ask for less$/,
       ),
     ]);
   });

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { ZmendError } from "../../base/errors.ts";
 import { FUNCTIONS_PER_RECOVERY_THREAD } from "../../base/limits.ts";
+import { countOf } from "../../base/wording.ts";
 import type { Problem } from "../../base/yaml-file.ts";
 import type { DaemonConfig } from "../../config/daemon-config.ts";
 import { availableMemoryBytes } from "../../machine/host-memory.ts";
@@ -68,7 +69,7 @@ export function capacityOfMachine(): Capacity {
 export function limitProblems(demand: Demand, limits: DaemonConfig["limits"]): Problem[] {
   const found: Problem[] = [];
   const over = (key: keyof DaemonConfig["limits"], asked: string, allowed: string): void => {
-    const message = `the VMs need ${asked}, allowed are ${allowed}; raise it or ask for less`;
+    const message = `the VMs need ${asked}, the limit is ${allowed}; raise it or ask for less`;
     found.push({ path: ["limits", key], message });
   };
   if (limits.memory !== undefined && demand.memoryBytes > limits.memory) {
@@ -79,10 +80,10 @@ export function limitProblems(demand: Demand, limits: DaemonConfig["limits"]): P
     );
   }
   if (limits.workers !== undefined && demand.workers > limits.workers) {
-    over("workers", `${demand.workers} threads`, String(limits.workers));
+    over("workers", countOf(demand.workers, "thread"), String(limits.workers));
   }
   if (limits.functions !== undefined && demand.functions > limits.functions) {
-    over("functions", `${demand.functions} functions`, String(limits.functions));
+    over("functions", countOf(demand.functions, "function"), String(limits.functions));
   }
   return found;
 }

@@ -75,7 +75,7 @@ vms:
     const text = "limits: { functions: 0 }\nversion: 1\nvms: [{ name: a, fixture: hello }]\n";
     expect(refusal(text)).toEqual([]);
     expect(refusal(text.replace("hello", "hello, functions: [{ fid: 1, uid: 1 }]"))).toEqual([
-      "d.yaml:1: limits.functions: the VMs need 1 functions, allowed are 0; raise it or ask for less",
+      "d.yaml:1: limits.functions: the VMs need 1 function, the limit is 0; raise it or ask for less",
     ]);
   });
 });

@@ -67,7 +67,9 @@ function usePage() {
 function JournalFacts({ journal }) {
   if (journal === undefined) return null;
   const { written, bytes } = journal;
-  return html`<p>Journal: ${written} records, ${(bytes / 1024 ** 2).toFixed(1)} MiB</p>`;
+  const kib = bytes / 1024;
+  const size = kib < 1024 ? `${Math.ceil(kib)} KiB` : `${(kib / 1024).toFixed(1)} MiB`;
+  return html`<p>Journal: ${written.toLocaleString("en")} records, ${size}</p>`;
 }
 
 function JournalLoss({ journal }) {

@@ -62,10 +62,10 @@ describe("the capacity of a machine", () => {
     expect(limitProblems(demand, limits).map(({ path, message }) => [path[1], message])).toEqual([
       [
         "memory",
-        "the VMs need 100 MiB with their threads, allowed are 1 MiB; raise it or ask for less",
+        "the VMs need 100 MiB with their threads, the limit is 1 MiB; raise it or ask for less",
       ],
-      ["workers", "the VMs need 20 threads, allowed are 1; raise it or ask for less"],
-      ["functions", "the VMs need 16 functions, allowed are 1; raise it or ask for less"],
+      ["workers", "the VMs need 20 threads, the limit is 1; raise it or ask for less"],
+      ["functions", "the VMs need 16 functions, the limit is 1; raise it or ask for less"],
     ]);
   });
 
