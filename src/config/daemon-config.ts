@@ -29,7 +29,7 @@ import {
 } from "./parts.ts";
 
 /** VMs of one daemon: each has a socket and at least two threads. */
-export const VMS_MAX = 256;
+const VMS_MAX = 256;
 
 const GIB = 1024 ** 3;
 const port = z.number().int().min(0).max(65535);
@@ -42,7 +42,7 @@ const name = z
   );
 
 /** When a VM that ended by itself is started again. */
-export const restartCauses = ["never", "on-crash", "on-failure", "always"] as const;
+const restartCauses = ["never", "on-crash", "on-failure", "always"] as const;
 
 const functionSchema = z.strictObject({
   id: name.optional().describe("the device's id in QMP and commands; fn-FID without it"),

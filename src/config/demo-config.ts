@@ -24,7 +24,7 @@ import {
 } from "./parts.ts";
 
 /** How a function must have ended: the recovery state's name. */
-export const expectedStates = ["operational", "failed", "quarantined", "detached"] as const;
+const expectedStates = ["operational", "failed", "quarantined", "detached"] as const;
 
 const functionSchema = z.strictObject({
   ...functionShape,
@@ -83,7 +83,6 @@ function checkTogether(config: z.output<typeof demoShape>, report: Report): void
 
 export type DemoConfig = z.output<typeof demoSchema>;
 export type DemoFunction = DemoConfig["functions"][number];
-export type DemoStep = DemoConfig["sequence"][number];
 
 /** @throws ZmendError CONFIG_INVALID: every problem with file, line and key */
 export function parseDemoConfig(text: string, file: string, checks?: ConfigChecks): DemoConfig {

@@ -1,3 +1,2 @@
 /** Levels of the log, for config and command line: pino's own. */
 export const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
-export type LogLevel = (typeof logLevels)[number];

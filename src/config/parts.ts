@@ -14,7 +14,7 @@ import { suggestion } from "../base/nearest.ts";
 const u32Max = 0xffffffff;
 
 /** "16MiB", "64M", "1.5GiB" or a number of bytes. */
-export function parseSize(text: string | number): number | undefined {
+function parseSize(text: string | number): number | undefined {
   if (typeof text === "number") return Number.isInteger(text) && text >= 0 ? text : undefined;
   const match = /^(\d+(?:\.\d+)?)\s*([KMG])?(i?B)?$/i.exec(text.trim());
   if (match === null) return undefined;
@@ -169,7 +169,7 @@ const forMs = z.strictObject({
 const lost = z.number().int().min(1).max(1_000_000);
 
 /** Keys that say when a fault comes, and keys that say what it is: exactly one of each. */
-export const faultWhen = [
+const faultWhen = [
   "atMs",
   "afterAccesses",
   "afterTransfers",
@@ -178,7 +178,7 @@ export const faultWhen = [
   "perAccess",
   "perTransfer",
 ] as const;
-export const faultWhat = [
+const faultWhat = [
   "ccdf",
   "pec",
   "dma",

@@ -6,7 +6,7 @@ import { lstatSync, rmSync } from "node:fs";
 import { connect, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import { ZmendError } from "../base/errors.ts";
 
-export const SOCKET_PATH_MAX_BYTES = 107;
+const SOCKET_PATH_MAX_BYTES = 107;
 
 const PROBE_MS = 1000;
 

@@ -22,9 +22,6 @@ const AR = field.arSaveArea.offset;
 const CR = field.crSaveArea.offset;
 const ARCHITECTURE_MODE = field.architectureMode.offset;
 
-/** Bytes from the start of the lowcore that `storeStatusRegisters` may write. */
-export const STATUS_BYTES = 0x1400;
-
 /** Area of the vector registers, and what it is aligned to. */
 export const VECTOR_AREA_BYTES = 1024;
 

@@ -63,7 +63,7 @@ function shownField(name: string, field: Field): ShownField {
   return { name, offset: field.offset, mask };
 }
 
-export function showAbi(item: AbiEntry): {
+function showAbi(item: AbiEntry): {
   readonly name: string;
   readonly version: string;
   readonly size: number;

@@ -10,7 +10,7 @@ export function duration(seconds: number): string {
   return `${Math.round(seconds / 3600)} h`;
 }
 
-export function progressText({ done, trials, failed, leftSeconds }: Progress): string {
+function progressText({ done, trials, failed, leftSeconds }: Progress): string {
   const share = Math.floor((100 * done) / Math.max(1, trials));
   const trouble = failed > 0 ? `, ${failed} failed` : "";
   const left = leftSeconds === undefined ? "" : `, ${duration(leftSeconds)} left`;

@@ -5,7 +5,7 @@ import { ZmendError } from "../base/errors.ts";
 export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
-export const EXIT_ENVIRONMENT = 3;
+const EXIT_ENVIRONMENT = 3;
 export const EXIT_INTERRUPTED = 130;
 
 /**

@@ -52,7 +52,7 @@ export function wanted(record: JournalRecord, filter: JournalFilter): boolean {
 }
 
 /** The line of `--json`: keys in a fixed order, the time as ISO 8601. */
-export function recordLine({ seq, timeMs, vm, fid, kind, ...rest }: JournalRecord): string {
+function recordLine({ seq, timeMs, vm, fid, kind, ...rest }: JournalRecord): string {
   return JSON.stringify({
     seq,
     time: isoTime(timeMs),
@@ -64,7 +64,7 @@ export function recordLine({ seq, timeMs, vm, fid, kind, ...rest }: JournalRecor
 }
 
 /** The line for people. */
-export function recordText({ seq, timeMs, vm, fid, kind, detail }: JournalRecord): string {
+function recordText({ seq, timeMs, vm, fid, kind, detail }: JournalRecord): string {
   const where = `${vm === "" ? "daemon" : vm}${fid === undefined ? "" : ` ${hex(fid, 8)}`}`;
   const facts = Object.entries(detail)
     .map(([key, value]) => `${key} ${factText(value)}`)
@@ -81,7 +81,7 @@ function factText(value: unknown): string {
   return text.length > FACT_MAX ? "…" : text;
 }
 
-export function journalPath(path: string | undefined, options: { stateDir?: string }): string {
+function journalPath(path: string | undefined, options: { stateDir?: string }): string {
   return path ?? statePaths(stateDirOf(options)).journal;
 }
 
@@ -208,7 +208,7 @@ const unitMs: Readonly<Record<string, number>> = {
 };
 
 /** A moment: ISO 8601, or how long ago (30s, 5m, 2h, 1d). */
-export function momentOf(text: string, nowMs = wallClockMs()): number {
+function momentOf(text: string, nowMs = wallClockMs()): number {
   const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text);
   if (ago !== null) return nowMs - Number(ago[1]) * (unitMs[ago[2] ?? ""] ?? 0);
   const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;

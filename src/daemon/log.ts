@@ -12,7 +12,7 @@ export function createLog(level: string, pretty = false): Logger {
 const hidden: readonly string[] = ["level", "time", "name", "msg", "err"];
 
 /** One JSON line of ours as one line for people: time, level, message, facts. */
-export function prettyLine(line: string): string {
+function prettyLine(line: string): string {
   const record = JSON.parse(line) as Record<string, unknown>;
   const time = timeOfDay(Number(record["time"]));
   const level = (pino.levels.labels[Number(record["level"])] ?? "").toUpperCase().padEnd(5);

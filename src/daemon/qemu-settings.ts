@@ -45,7 +45,7 @@ export type Accel = "interp" | "jit";
 /** What `-accel` may name; QEMU's own means whatever runs without hardware's help. */
 export const accelerators = { tcg: "interp", interp: "interp", jit: "jit" } as const;
 
-export const logItems = {
+const logItems = {
   events: "each line of the ledger, as JSON",
   stats: "instructions, time, generated code and errors of the run, at its end",
   guest_errors: "accepted: nothing is written",
@@ -141,7 +141,7 @@ function checkGlobal(text: string): void {
  * `-smp`: as many CPUs as `cpus` says, or as the parts of the topology make; all of them are there from the start.
  * @throws ZmendError USAGE
  */
-export function cpusOption(text: string): number {
+function cpusOption(text: string): number {
   const reader = new GroupReader("smp", text, "cpus");
   const parts = ["drawers", "books", "sockets", "dies", "clusters", "cores"];
   const product = parts.reduce((all, key) => all * (reader.number(key, 1, 0xffff) ?? 1), 1);

@@ -30,7 +30,7 @@ import {
 } from "./schema.ts";
 
 /** More trials than this have to be confirmed. */
-export const TRIALS_UNASKED_MAX = 1_000_000;
+const TRIALS_UNASKED_MAX = 1_000_000;
 /** Points of a sweep that are laid out at all. */
 const POINTS_MAX = 10_000;
 

@@ -159,10 +159,6 @@ export function metricOf(name: MetricName): Metric {
   return { name, ...rows[name] };
 }
 
-export function isMetricName(name: string): name is MetricName {
-  return Object.hasOwn(rows, name);
-}
-
 /** The parts of one time to recover, in order; their sum is the whole. */
 export const phases = [
   "detect", //  error raised -> its CCDF read by the recovery worker

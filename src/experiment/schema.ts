@@ -121,7 +121,7 @@ function measured(value: unknown, unit: number, context: Context): Distribution 
 
 export const MS = 1_000;
 export const SECOND = 1_000_000;
-export const MINUTE = 60 * SECOND;
+const MINUTE = 60 * SECOND;
 export const HOUR = 3600 * SECOND;
 
 // The file ----------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ const policy = z.union([
 export type PolicyEntry = z.output<typeof policy>;
 
 const scalar = z.union([z.number(), z.string().regex(/^[A-Za-z0-9._-]{1,64}$/)]);
-export const parameterName = /^[A-Za-z][A-Za-z0-9]*$/;
+const parameterName = /^[A-Za-z][A-Za-z0-9]*$/;
 const parameterMap = z.record(
   z.string().regex(parameterName, "expected letters and digits"),
   scalar,

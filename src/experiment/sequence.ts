@@ -147,16 +147,3 @@ export function sequenceLine(instruction: Instruction): string {
   else if (cc !== undefined) words.push(`-> cc ${cc}${status ? `, status ${status}` : ""}`);
   return words.join(" ");
 }
-
-const POLLS = [
-  "CLP disable -> 0x0108",
-  "CLP enable -> 0x0108",
-  "MPCIFC 9 -> cc 2",
-  "MPCIFC 7 -> cc 2",
-  "PCILG bar0 0x1c/4 -> cc 0",
-];
-
-/** Asking again counts once: how often a guest looks is a matter of time. */
-export function withoutPolls(lines: readonly string[]): string[] {
-  return lines.filter((line, index) => !(line === lines[index - 1] && POLLS.includes(line)));
-}

@@ -115,7 +115,7 @@ interface PolicyTotals {
   recovered: number;
 }
 
-export class Summariser {
+class Summariser {
   readonly #plan: Plan;
   readonly #policies: readonly string[];
   readonly #metrics: readonly MetricName[];
@@ -351,7 +351,7 @@ export class Summariser {
 }
 
 /** Best mean of a metric that can be won; undefined if no policy has a value. */
-export function leaderOf(
+function leaderOf(
   metric: MetricName,
   policies: readonly string[],
   estimates: Summary["policies"],

@@ -5,7 +5,7 @@
  */
 import type { LedgerEntry } from "./ledger-entry.ts";
 
-export const recoveryPhases = [
+const recoveryPhases = [
   "detected_to_injected",
   "injected_to_fetched",
   "fetched_to_recovered",

@@ -30,7 +30,7 @@ export const ResetPurpose = {
 export const CALL_WAITING = 0; // not due, or not answered yet
 export const CALL_DONE = 1;
 export const CALL_BUSY = 2; //    -EAGAIN, -EIO: again after the back-off
-export const CALL_FAILED = 3;
+const CALL_FAILED = 3;
 export const CALL_GONE = 4; //    -ENODEV
 
 function outcomeOf(result: number): number {

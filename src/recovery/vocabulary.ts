@@ -30,7 +30,6 @@ export const policySteps = [
   "stop-vm",
   "fail", //             permanent error, told to the guest as PEC 0x003b
 ] as const;
-export type PolicyStepName = (typeof policySteps)[number];
 
 /** Events with the choices that the unit finds out before it asks the table. `[]`: one kind only. */
 export const events = {

@@ -106,7 +106,6 @@ export type ExitKind = (typeof exitKinds)[number];
 
 export const PENDING_FLOATING = 1;
 export const PENDING_COMMAND = 2;
-export const PENDING_TIMER = 4;
 export const PENDING_SIGNAL = 8;
 
 /** One per passed-through function: the guest's view, recovery's words and the counters of the books. */

@@ -11,7 +11,6 @@ import {
   type SequenceCase,
   sequenceLine,
   stateLine,
-  withoutPolls,
 } from "../../src/experiment/sequence.ts";
 import {
   comparedDrivers,
@@ -19,6 +18,7 @@ import {
   differences,
   type KernelName,
 } from "../../src/guest-model/index.ts";
+import { pollsOnce } from "../support/zpci-sequence.ts";
 
 interface Recorded {
   readonly kernel: string;
@@ -51,7 +51,7 @@ function modelled(flavour: KernelName, request: SequenceCase): RecoverySequence 
 }
 
 function model(flavour: KernelName, request: SequenceCase): string[] {
-  return withoutPolls(modelled(flavour, request).instructions.map(sequenceLine));
+  return pollsOnce(modelled(flavour, request).instructions.map(sequenceLine));
 }
 
 function compared(flavour: KernelName, lines: readonly string[]): string[] {

@@ -6,7 +6,6 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { packageRoot } from "../../src/base/version.ts";
-import { withoutPolls as pollsOnce } from "../../src/experiment/sequence.ts";
 import { ConsoleLines } from "../../src/machine/console-lines.ts";
 import { DeterministicVm } from "../../src/machine/deterministic-vm.ts";
 import { readLinuxFixture } from "../../src/machine/linux-fixture.ts";
@@ -15,7 +14,12 @@ import { readLog } from "../replay/log.ts";
 import { specOf } from "../support/controlled-vm.ts";
 import { zmendFile } from "../support/daemon.ts";
 import { linuxMissing } from "../support/linux-vm.ts";
-import { recordedSequence, SequenceRecorder, withoutPolls } from "../support/zpci-sequence.ts";
+import {
+  pollsOnce,
+  recordedSequence,
+  SequenceRecorder,
+  withoutPolls,
+} from "../support/zpci-sequence.ts";
 
 const kernel = "linux-6.1";
 const missing = linuxMissing(kernel);

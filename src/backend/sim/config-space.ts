@@ -12,7 +12,7 @@ const CLASS = 0x09;
 const BAR0 = 0x10;
 const SUBSYSTEM = 0x2c;
 const CAPABILITIES = 0x34;
-export const MSIX_CAPABILITY = 0x40;
+const MSIX_CAPABILITY = 0x40;
 export const MSIX_CONTROL = MSIX_CAPABILITY + 2;
 /** Upper byte of the MSI-X message control word: enable, function mask. */
 export const MSIX_ENABLE = 0x80;

@@ -25,7 +25,7 @@ import type { RequestPort } from "./host-requests.ts";
 export const VFIO_CHECK_EXTENSION = 0x3b65;
 export const VFIO_EEH = 5;
 /** The posting's second call; it numbered its calls from 21 on. */
-export const VFIO_EEH_PE_GET_ADDR_2014 = VFIO_EEH_PE_OP + 1;
+const VFIO_EEH_PE_GET_ADDR_2014 = VFIO_EEH_PE_OP + 1;
 
 const INJECT_FUNCTION_MAX = 19;
 const RESET_LOOKS_MAX = 1_000_000;

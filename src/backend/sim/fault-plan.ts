@@ -22,9 +22,9 @@ export const plugForms = ["configured", "standby"] as const;
 export type PlugForm = (typeof plugForms)[number];
 
 const US_MAX = 1e12;
-export const STORM_MAX = 10_000;
+const STORM_MAX = 10_000;
 /** Below this a rule would hardly ever fire, and finding out when costs as many draws. */
-export const PROBABILITY_MIN = 1e-5;
+const PROBABILITY_MIN = 1e-5;
 const LOST_MAX = 1_000_000;
 
 const within: Check = (value) =>
@@ -52,7 +52,7 @@ const triggers: Fields = {
   perAccess: [probability, `a probability from ${PROBABILITY_MIN} to 1`],
   perTransfer: [probability, `a probability from ${PROBABILITY_MIN} to 1`],
 };
-export const triggerNames: readonly string[] = Object.keys(triggers);
+const triggerNames: readonly string[] = Object.keys(triggers);
 
 const spec: Fields = {
   "ccdf?": [text, "64 hex digits"],

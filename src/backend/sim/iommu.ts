@@ -25,7 +25,7 @@ import type { IommuPages } from "./iommu-pages.ts";
 const EEXIST = 17;
 const EOVERFLOW = 75;
 
-export const VFIO_GET_API_VERSION = 0x3b64;
+const VFIO_GET_API_VERSION = 0x3b64;
 export const VFIO_CHECK_EXTENSION = 0x3b65;
 /** Extensions: TYPE1, TYPE1v2, UNMAP_ALL (1.1). */
 const extensions = new Set([1, 3, 9]);

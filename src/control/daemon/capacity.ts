@@ -28,7 +28,7 @@ export interface Capacity {
 }
 
 /** Platform, CPUs and, unless they are shared, a recovery worker per function. */
-export function workersOf(spec: VmSpec): number {
+function workersOf(spec: VmSpec): number {
   const own = spec.recoveryWorkers === "shared" ? 0 : spec.functions.length;
   return 1 + (spec.vcpus ?? 1) + own;
 }

@@ -30,7 +30,7 @@ const file = z.string().startsWith("/", "expected an absolute path");
 const one = { vm, function: fn };
 
 /** @throws ZmendError NOT_FOUND with the nearest id */
-export function findFunction(target: ManagedVm, wanted: string | number): FunctionStatus {
+function findFunction(target: ManagedVm, wanted: string | number): FunctionStatus {
   const functions = target.control.functions();
   const found = functions.find((entry) =>
     typeof wanted === "number" ? entry.fid === wanted : entry.id === wanted,

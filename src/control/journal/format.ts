@@ -17,7 +17,7 @@ import { crc32c } from "../../base/crc32c.ts";
 export const SEGMENT_HEADER_BYTES = 32;
 export const RECORD_HEADER_BYTES = 20;
 /** A VM's whole spec with long fault plans fits many times; a length beyond this is damage, not a record. */
-export const PAYLOAD_MAX_BYTES = 16 * 1024 * 1024;
+const PAYLOAD_MAX_BYTES = 16 * 1024 * 1024;
 
 const MAGIC = new TextEncoder().encode("ZMENDJNL");
 export const JOURNAL_VERSION = 1;

@@ -81,7 +81,7 @@ export interface Command {
   readonly run: (args: unknown, call: Call) => unknown;
 }
 
-export const noArguments = struct({});
+const noArguments = struct({});
 /** The result of commands that return nothing. */
 export const nothing = struct({});
 

@@ -18,7 +18,7 @@ export interface ZpciDevice extends Identity {
   readonly target: string;
 }
 
-export const PERIPHERAL = "/machine/peripheral";
+const PERIPHERAL = "/machine/peripheral";
 const ANONYMOUS = "/machine/peripheral-anon";
 
 export class Devices {

@@ -17,7 +17,7 @@ import {
   union,
 } from "./schema.ts";
 
-export const shutdownReasons = [
+const shutdownReasons = [
   "none",
   "host-error",
   "host-qmp-quit",

@@ -13,7 +13,7 @@ export interface JsonObject {
 /** Depth of nested containers; QEMU's number. */
 export const DEPTH_MAX = 1024;
 /** Bytes of one message. QEMU takes 64 MiB; nothing that a VM is asked for needs a hundredth of it. */
-export const MESSAGE_MAX_BYTES = 8 * 1024 * 1024;
+const MESSAGE_MAX_BYTES = 8 * 1024 * 1024;
 
 export interface JsonSink {
   value(value: Json): void;
@@ -205,7 +205,7 @@ function wantsKey(frame: Frame): boolean {
   return !Array.isArray(frame.container) && (frame.expects === FIRST || frame.expects === MORE);
 }
 
-export function isContainer(value: Json): value is Json[] | JsonObject {
+function isContainer(value: Json): value is Json[] | JsonObject {
   return typeof value === "object" && value !== null && !(value instanceof JsonNumber);
 }
 

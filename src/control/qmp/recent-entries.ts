@@ -1,7 +1,7 @@
 /** The last lines of the ledger, for x-zmend-trace: bounded, oldest first, and an honest count of what is gone. */
 import type { LedgerEntry } from "../../machine/ledger-entry.ts";
 
-export const RECENT_ENTRIES_MAX = 4096;
+const RECENT_ENTRIES_MAX = 4096;
 
 export class RecentEntries {
   readonly #entries: LedgerEntry[] = [];

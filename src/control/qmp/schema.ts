@@ -85,15 +85,6 @@ export const number = builtin("number", "number", "number", (value) => {
 export const bool = builtin("bool", "boolean", "boolean", (value) =>
   typeof value === "boolean" ? value : undefined,
 );
-const nothing = builtin("null", "null", "null", (value) => (value === null ? "null" : undefined));
-/** QAPI's `null`, for alternates. */
-export const nullType: Type<null> = {
-  shape: nothing.shape,
-  check: (value, path) => {
-    nothing.check(value, path);
-    return null;
-  },
-};
 export const any: Type<unknown> = {
   shape: { meta: "builtin", name: "any", json: "value" },
   check: (value) => value,

@@ -11,7 +11,7 @@ import { instructionLength, opcodeKey, type Row } from "../table/row.ts";
 import { traitsOf } from "./row-traits.ts";
 
 /** Bounds of one region; performance.md 2.6, 4 asks for at most 200 blocks per function. */
-export const REGION_BLOCKS_MAX = 80;
+const REGION_BLOCKS_MAX = 80;
 const REGION_INSTRUCTIONS_MAX = 250;
 const BLOCK_INSTRUCTIONS_MAX = 48;
 /** Instructions of one region that were never executed: ways that are taken later, most of them never. */

@@ -82,7 +82,7 @@ export function toNumber(bytes: Uint8Array): bigint {
   return bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
 }
 
-export function toBytes(value: bigint, length: number): Uint8Array {
+function toBytes(value: bigint, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let n = length - 1, rest = value; n >= 0; n--, rest >>= 8n) bytes[n] = Number(rest & 0xffn);
   return bytes;

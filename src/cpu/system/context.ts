@@ -26,7 +26,7 @@ export const {
 
 /** CR0 bits 32-63. */
 export const CR0_SSM_SUPPRESSION = 0x40000000; //      bit 33
-export const CR0_EXTRACTION_AUTHORITY = 0x08000000; // bit 36
+const CR0_EXTRACTION_AUTHORITY = 0x08000000; // bit 36
 export const CR0_SECONDARY_SPACE = 0x04000000; //      bit 37
 
 export interface SystemParts {

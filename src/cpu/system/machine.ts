@@ -52,7 +52,7 @@ const DIAG308_INVALID = 0x402;
  * DIAG 0x500 function code (GR1) by which a program of ours ends the VM: "ZM" in ASCII, out of the range
  * of the KVM hypercalls (0-4).
  */
-export const DIAG500_QUIT = 0x5a4d;
+const DIAG500_QUIT = 0x5a4d;
 
 /** Stores the first facility word at real 200; low-address protection does not apply. */
 export function stfl(sys: SystemContext): void {

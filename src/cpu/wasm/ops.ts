@@ -254,10 +254,6 @@ export function call32(index: number, ...operands: readonly Code[]): I32 {
   return as32(join([], ...operands, [0x10], unsigned(index)));
 }
 
-export function call64(index: number, ...operands: readonly Code[]): I64 {
-  return as64(join([], ...operands, [0x10], unsigned(index)));
-}
-
 export function callIndirect32(
   typeIndex: number,
   tableIndex: I32,

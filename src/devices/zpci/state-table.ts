@@ -54,8 +54,6 @@ export const stateTable = {
   deconfigure: [IN_RESERVED, NO_ACTION, DONE, DONE, DONE, DONE, DONE],
 } as const satisfies Record<string, StateRow>;
 
-export type StateOperation = keyof typeof stateTable;
-
 export function cellOf(row: StateRow, state: FunctionState): number {
   return row[state] ?? CC3;
 }

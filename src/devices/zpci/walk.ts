@@ -18,9 +18,8 @@ import { hostIsBigEndian, swap32 } from "../../base/bits.ts";
 import type { GuestMemory } from "../../ports/guest-memory.ts";
 
 /** Level of a walk, numbered as designation types are; LEVEL_PAGE is ours (encoding of `ett` unknown). */
-export const LEVEL_SEGMENT = 0;
-export const LEVEL_REGION_THIRD = 1;
-export const LEVEL_PAGE = 4;
+const LEVEL_SEGMENT = 0;
+const LEVEL_PAGE = 4;
 
 /** `walk` result: the entry is marked invalid. No error for RPCIT, PEC 0x0007 for DMA. */
 export const WALK_INVALID = -1;

@@ -81,11 +81,11 @@ function measured(sorted: readonly number[]): Distribution {
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
-export function fitExponential(values: readonly number[]): Parametric {
+function fitExponential(values: readonly number[]): Parametric {
   return { kind: "exponential", mean: mean(values) };
 }
 
-export function fitLognormal(values: readonly number[]): Parametric {
+function fitLognormal(values: readonly number[]): Parametric {
   const logs = values.map(log);
   const middle = mean(logs);
   const spread = mean(logs.map((value) => (value - middle) * (value - middle)));

@@ -47,11 +47,7 @@ export function fitLedger(file: string, choice: SampleChoice = {}, seed = 1): Fi
   return fitRecoveries(readRecoveries(file, choice), file, seed);
 }
 
-export function fitRecoveries(
-  measured: MeasuredRecoveries,
-  file: string,
-  seed: number,
-): FittedModel {
+function fitRecoveries(measured: MeasuredRecoveries, file: string, seed: number): FittedModel {
   const { samples, recoveries, source } = measured;
   if (recoveries < 2) {
     throw new ZmendError(

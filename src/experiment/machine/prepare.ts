@@ -79,7 +79,7 @@ function specOf(name: string, functions: number): VmSpec {
 // The cache ---------------------------------------------------------------------------------------------------
 
 /** XDG base directory for what can be made again. */
-export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
+function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
   return join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "zmend", "machines");
 }
 

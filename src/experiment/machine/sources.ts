@@ -16,7 +16,7 @@ export const COMMAND_LINE = "console=ttysclp0 quiet run=recovery";
 export const IDLE_COMMAND_LINE = "console=ttysclp0";
 
 /** What may stand as `machine:` beside a snapshot file's path. */
-export function machineNames(): string[] {
+function machineNames(): string[] {
   return [OWN_FIXTURE, ...linuxFixtureNames()];
 }
 

@@ -18,7 +18,7 @@ const CHUNK_BYTES = 1 << 20;
 const PIECE_CHARACTERS = 1 << 16;
 
 /** Lines of a text file without their ends; a last line without an end is not one. */
-export function* completeLines(file: string): Generator<string> {
+function* completeLines(file: string): Generator<string> {
   const handle = openSync(file, "r");
   try {
     const chunk = Buffer.alloc(CHUNK_BYTES);

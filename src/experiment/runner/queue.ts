@@ -22,7 +22,7 @@ const LOCK_MS = 6_000;
 const STALLED_LOOK_MS = 2_000;
 const STALLED_MAX = 1_000;
 /** How long Redis may be away. */
-export const REDIS_PATIENCE_MS = 60_000;
+const REDIS_PATIENCE_MS = 60_000;
 
 interface Batch {
   readonly plan: string;

@@ -15,12 +15,9 @@ export function streamOf(purpose: number, owner: number): number {
   return (purpose << 28) | owner;
 }
 
-/** Owner number of a scope that is no single function: beyond every function's. */
+/** Owner number of a scope that is no single function: beyond every function's (schema.ts: at most 1,000,000). */
 const FLEET = 0x0fff_ffff;
 const GUESTS = 0x0800_0000;
-
-/** Functions of all guests together: the number must leave room for the two above. */
-export const FUNCTIONS_OF_TRIAL_MAX = 0x0400_0000;
 
 function distanceOf(arrivals: Arrivals): Distribution {
   if (arrivals.kind === "trace") return constant(0);

@@ -13,7 +13,7 @@ export const Phase = Object.freeze(
 const secondsOf = (us: number): number => us / 1e6;
 
 /** Counts by bin, grown as needed. */
-export class Bins {
+class Bins {
   #counts = new Float64Array(2048);
   total = 0;
 

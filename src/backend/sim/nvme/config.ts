@@ -96,7 +96,7 @@ function namespaceProblems(entry: unknown, path: string): string[] {
   return problems;
 }
 
-export function isRecord(value: unknown): value is Record<string, unknown> {
+function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

@@ -59,7 +59,7 @@ export interface NvmeFaultRule {
   readonly times?: number | "always";
 }
 
-export const CORRUPT_BYTES_MAX = 4096;
+const CORRUPT_BYTES_MAX = 4096;
 const US_MAX = 1e12;
 
 const triggerKeys = {

@@ -133,7 +133,7 @@ export class MemoryStore implements BlockStore {
 /** Zeros for `zero`, in pieces. */
 const zeros = new Uint8Array(1024 * 1024);
 
-export class FileStore implements BlockStore {
+class FileStore implements BlockStore {
   readonly sizeBytes: number;
   /** A range of a file cannot be given back here: Deallocate leaves it as it is, as NVMe allows. */
   readonly deallocates = false;

@@ -189,7 +189,7 @@ export function modelOf(host: QmpHost, typename: string): DeviceModel {
   throw new QmpError("Parameter 'typename' expects a non-abstract device type");
 }
 
-export function propertiesOf(
+function propertiesOf(
   model: DeviceModel,
 ): { name: string; type: string; description: string; "default-value"?: unknown }[] {
   return model.properties.map(({ name, type, help, default: fallback }) => ({
@@ -200,7 +200,7 @@ export function propertiesOf(
   }));
 }
 
-export function pciDevices(control: VmControl) {
+function pciDevices(control: VmControl) {
   return control.functions().map((status) => {
     const facts = pciFacts(control, status);
     const desc = pciClassNames[facts.classCode];

@@ -42,7 +42,7 @@ function deviceArguments(text: string): object {
   return Object.fromEntries(pairs);
 }
 
-export const monitorTable: readonly MonitorCommand[] = [
+const monitorTable: readonly MonitorCommand[] = [
   { names: ["help", "?"], args: "[cmd]", help: "show the help", run: (_, text) => help(text) },
   {
     names: ["info"],
