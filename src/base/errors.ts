@@ -18,7 +18,6 @@ export const errorCatalogue = {
   /** What was asked for does not go in the state that the VM is in. */
   STATE_REFUSED: { exit: 1 },
   NOT_FOUND: { exit: 1 },
-  GUEST_HUNG: { exit: 1 },
   WORKER_FAILED: { exit: 1 },
 } as const;
 

@@ -21,7 +21,6 @@ export const Cpu = {
   cpuTimer: 0x568, //  i64, value when `cpuTimerBase` was taken; decrements with time
   cpuTimerBase: 0x570, // i64, TOD units
   todOffset: 0x578, // i64, guest TOD - host TOD base (SCK, epoch)
-  operandAddress: 0x580, // i64: effective address formed for a slow instruction
   instructionHigh: 0x588, // i32: bytes 0-3 of the instruction in progress
   instructionLow: 0x58c, //  i32: bytes 4-5 in the upper half
   ilc: 0x590, //       i32, length of the instruction in progress in bytes: 2, 4, 6
@@ -37,8 +36,6 @@ export const Cpu = {
   externalCallCpu: 0x5c4, // i32: sender of the external call that is pending, + 1; 0 = none
   emergencyCpus: 0x5c8, // i32 bit per source CPU
   running: 0x5cc, //   i32: 1 operating, 0 stopped (SIGP)
-  exitReason: 0x5d0, // i32: how `run` ended
-  exitDetail: 0x5d4, // i32
   stopReason: 0x5d8, // i32: STOP_*, why `running` became 0
   programLoops: 0x5dc, // i32: program interruptions in a row that changed nothing (interrupts.ts)
   lastTod: 0x5e0, //   i64: last value that STORE CLOCK gave out: the next is higher
@@ -77,7 +74,6 @@ export const PswBit = {
   problemHigh: 0x00010000,
   spaceHigh: 0x0000c000, // bits 16-17
   ccHigh: 0x00003000, //    bits 18-19
-  programMaskHigh: 0x00000f00, // bits 20-23
   ea64High: 0x00000001, //  bit 31
   ba31Low: 0x80000000, //   bit 32
 } as const;

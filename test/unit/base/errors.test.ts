@@ -46,7 +46,6 @@ describe("the catalogue", () => {
     ENVIRONMENT: 3,
     STATE_REFUSED: 1,
     NOT_FOUND: 1,
-    GUEST_HUNG: 1,
     WORKER_FAILED: 1,
   };
 
