@@ -85,9 +85,10 @@ function install() {
 
 /** Compiles when a source is newer than the last build. A packed release carries no sources. */
 function build() {
-  const sources = ["src", "workers", "test", "tsconfig.json", "tsconfig.build.json"].map((name) =>
-    join(root, name),
-  );
+  const sources = [
+    ...["src", "workers", "test", "tsconfig.json", "tsconfig.build.json"],
+    ...["config/tools/bind-imports.mjs", "config/tools/link-workers.mjs"],
+  ].map((name) => join(root, name));
   if (!existsSync(join(root, "tsconfig.build.json"))) return;
   if (!args.includes("--clean") && existsSync(stamp) && newest(sources) <= modified(stamp)) return;
   say("compiling TypeScript");

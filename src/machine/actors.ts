@@ -9,19 +9,19 @@ import { ACTOR_LOADED } from "./vm-spec.ts";
 
 export type WorkerName = "vcpu" | "recovery" | "io";
 
-/** Compiled workers stand in `dist/workers`; from TypeScript sources (tests) they are found there too. */
+/** Linked workers stand in `dist/workers` (config/tools/link-workers.mjs); from TypeScript sources (tests) they are found there too. */
 export function workerUrl(name: WorkerName): string {
   const relative = import.meta.url.endsWith(".ts")
-    ? `../../dist/workers/${name}.worker.js`
-    : `../../workers/${name}.worker.js`;
+    ? `../../dist/workers/${name}.worker.cjs`
+    : `../../workers/${name}.worker.cjs`;
   return new URL(relative, import.meta.url).href;
 }
 
 /**
- * Heap for short-lived objects, MiB. Recovery workers and platforms make hardly any, and there is one for each function:
- * left alone, the garbage of their start makes V8 keep tens of MiB for each.
+ * Heap for short-lived objects, MiB: V8's least. Threads of a VM make hardly any, and there are many: left alone, the garbage
+ * of their start makes V8 keep tens of MiB for each.
  */
-const youngHeapMiB = { recovery: 2, io: 2, vcpu: 4 } as const;
+const YOUNG_HEAP_MIB = 2;
 
 export interface Actor {
   /** Resolves with the task's result when the actor's life ends, rejects when its thread died. */
@@ -44,7 +44,7 @@ export function startActor(name: WorkerName, task: object, ports: MessagePort[] 
     idleTimeout: Number.POSITIVE_INFINITY,
     atomics: "disabled",
     recordTiming: false,
-    resourceLimits: { maxYoungGenerationSizeMb: youngHeapMiB[name] },
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
   });
   const done: Promise<unknown> = pool.run(task, { transferList: ports });
   // Whoever awaits `done` sees the failure; an actor that nobody awaits yet must not end the process.

@@ -1,11 +1,16 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { Script } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-const { linked } = (await import(pathToFileURL(resolve("config/tools/link-workers.mjs")).href)) as {
+const { linked, linkWorkers } = (await import(
+  pathToFileURL(resolve("config/tools/link-workers.mjs")).href
+)) as {
   linked: (entry: string) => string;
+  linkWorkers: (dist: string, names: readonly string[]) => void;
 };
 
 let folder: string;
@@ -16,6 +21,13 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 function write(files: Readonly<Record<string, string>>): void {
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+}
+
+/** What the script exports. */
+function run(text: string): unknown {
+  const module: { exports?: unknown } = {};
+  new Script(text).runInThisContext()(createRequire(import.meta.url), module);
+  return module.exports;
 }
 
 describe("linking a thread's doorway", () => {
@@ -35,10 +47,7 @@ describe("linking a thread's doorway", () => {
         "  return [first, deux, leaf.three, leaf.four(), new Five().value, await six(), basename(path)];\n}\n" +
         "//# sourceMappingURL=entry.js.map\n",
     });
-    writeFileSync(join(folder, "linked.mjs"), linked(join(folder, "entry.js")));
-    const { default: life } = (await import(pathToFileURL(join(folder, "linked.mjs")).href)) as {
-      default: (path: string) => Promise<unknown>;
-    };
+    const life = run(linked(join(folder, "entry.js"))) as (path: string) => Promise<unknown>;
     expect(await life("/a/seven")).toEqual([1, 2, 3, 4, 5, 6, "seven"]);
     expect((globalThis as { leaves?: number }).leaves).toBe(1);
     expect(linked(join(folder, "entry.js"))).not.toMatch(/^import .*"\.|sourceMappingURL/m);
@@ -58,11 +67,30 @@ describe("linking a thread's doorway", () => {
     expect(text).not.toContain("gone");
     expect(text).not.toContain("of * many");
     expect(text).not.toMatch(/[^\0-\x7f]/);
-    writeFileSync(join(folder, "lean.mjs"), text);
-    const { default: words } = (await import(pathToFileURL(join(folder, "lean.mjs")).href)) as {
-      default: () => unknown;
-    };
+    const words = run(text) as () => unknown;
     expect(words()).toEqual(["…", 2, "a//b", "first\n// no comment\n/* nor this */\n"]);
+  });
+
+  test("puts beside the script what V8 made of it, and a doorway that goes without it too", async () => {
+    const workers = join(folder, "dist", "workers");
+    mkdirSync(workers, { recursive: true });
+    const source = "export default function life(n) {\n  return n + 1;\n}\n";
+    writeFileSync(join(workers, "one.worker.js"), source);
+    linkWorkers(join(folder, "dist"), ["one"]);
+    const cachedData = readFileSync(join(workers, "one.worker.cache"));
+    const script = new Script(readFileSync(join(workers, "one.worker.js"), "latin1"), {
+      cachedData,
+    });
+    expect(script.cachedDataRejected).toBe(false);
+    const doorway = join(workers, "one.worker.cjs");
+    const require = createRequire(import.meta.url);
+    expect(require(doorway)(1)).toBe(2);
+    for (const cache of [undefined, "of another V8"]) {
+      if (cache === undefined) rmSync(join(workers, "one.worker.cache"));
+      else writeFileSync(join(workers, "one.worker.cache"), cache);
+      delete require.cache[doorway];
+      expect(require(doorway)(2)).toBe(3);
+    }
   });
 
   test.each([
