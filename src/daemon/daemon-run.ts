@@ -11,6 +11,7 @@ import { CONTROL_PROTOCOL, ControlServer } from "../control/daemon/control-serve
 import { StateDir } from "../control/daemon/state-dir.ts";
 import { type DaemonReport, uptimeUs } from "../control/daemon/status.ts";
 import { Supervisor } from "../control/daemon/supervisor.ts";
+import { lowerHelpersPriority } from "../machine/thread-priority.ts";
 import { policyOf } from "../machine/vm-spec.ts";
 import { logSupervisor } from "./daemon-log.ts";
 import { type LoadedConfig, loadDaemonConfig } from "./daemon-plan.ts";
@@ -108,6 +109,7 @@ export class DaemonRun {
     this.#undo.push(() => services.close());
     this.#undo.push(logSupervisor(this.#supervisor, this.#log));
     this.#undo.push(() => this.#supervisor.close());
+    lowerHelpersPriority(this.#config.vcpuNice);
     for (const plan of loaded.plans) {
       await this.#supervisor.add(plan, services.attachments(plan));
     }
