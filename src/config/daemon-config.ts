@@ -195,12 +195,16 @@ const daemonSchema = z
       .min(0)
       .max(19)
       .default(5)
-      .describe("by how much guests' CPUs step back behind the recovery workers; 0: not at all"),
+      .describe(
+        "by how much guests' CPUs, and what V8 compiles, step back behind the recovery workers; 0: not at all",
+      ),
     recovery: z
       .strictObject({
         workers: workers
           .default("own")
-          .describe("a worker thread for each function, or one for up to 512 functions of any VMs"),
+          .describe(
+            "a worker thread for each function, or one for up to 1,024 functions of any VMs",
+          ),
       })
       .prefault({})
       .describe("how functions are recovered"),

@@ -21,14 +21,14 @@ describe("the capacity of a machine", () => {
 
   it("counts one recovery thread for the functions of several VMs that share it", () => {
     const shared = { recoveryWorkers: "shared" } as const;
-    const specs = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((n) => ({
+    const specs = Array.from({ length: 17 }, (_, n) => ({
       ...fakeSpec(`vm${n}`, 3),
       ...shared,
       functionSlots: 64,
     }));
-    // 576 places need two threads of 512 (limits.ts).
-    expect(demandOf(specs)).toMatchObject({ workers: 9 * 2 + 2, functions: 27 });
-    expect(demandOf(specs.slice(0, 8)).workers).toBe(8 * 2 + 1);
+    // 1,088 places need two threads of 1,024 (limits.ts).
+    expect(demandOf(specs)).toMatchObject({ workers: 17 * 2 + 2, functions: 51 });
+    expect(demandOf(specs.slice(0, 16)).workers).toBe(16 * 2 + 1);
   });
 
   it("is enough when nothing is exceeded", () => {
