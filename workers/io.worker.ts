@@ -1,10 +1,10 @@
 /** Doorway of the platform's thread: hardware and the interrupt side of the simulated host kernel. */
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { HostClock } from "../src/base/clock.ts";
+import { HostClock, warmUpClock } from "../src/base/clock.ts";
 import type { PlatformUnit } from "../src/machine/loops.ts";
 import { platformBetween } from "../src/machine/orders.ts";
 import { buildPlatform } from "../src/machine/platform-parts.ts";
-import { PLATFORM_ACTOR, passGate } from "../src/machine/start-gate.ts";
+import { isReady, PLATFORM_ACTOR, passGate, recoveryActor } from "../src/machine/start-gate.ts";
 import { nameOwnThread } from "../src/machine/thread-priority.ts";
 import { ACTOR_LOADED, type ActorTask, attachTo } from "../src/machine/vm-spec.ts";
 
@@ -19,9 +19,11 @@ export default function platformLife(task: PlatformTask): void {
   nameOwnThread(`platform ${task.spec.name}`);
   const vm = attachTo(task);
   const clock = new HostClock();
-  const platform = buildPlatform(vm, task.spec, clock);
+  const listens = (index: number): boolean => isReady(vm, recoveryActor(vm, index));
+  const platform = buildPlatform(vm, task.spec, clock, listens);
   if (task.saved !== undefined) platform.load(task.saved);
   passGate(vm, clock, PLATFORM_ACTOR);
+  warmUpClock();
   platform.run(vm, () => platformBetween(vm, platform, task.orders));
   task.orders.close();
 }

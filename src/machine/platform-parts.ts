@@ -12,7 +12,13 @@ import type { VmMemory } from "../shm/vm-memory.ts";
 import { PlatformUnit } from "./loops.ts";
 import type { VmSpec } from "./vm-spec.ts";
 
-export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): PlatformUnit {
+/** @param listens whether somebody listens to the errors of function `index` (platform.ts) */
+export function buildPlatform(
+  vm: VmMemory,
+  spec: VmSpec,
+  clock: Clock,
+  listens?: (index: number) => boolean,
+): PlatformUnit {
   const ram = new GuestRam(vm);
   const floating = new FloatingInterrupts(vm);
   const platform = new SimPlatform(
@@ -22,6 +28,7 @@ export function buildPlatform(vm: VmMemory, spec: VmSpec, clock: Clock): Platfor
     // The platform knows functions that were plugged later; the spec of the start does not.
     (index, config) => new ZpciDma(vm, ram, index, floating, translationOf(vm, index, config)),
     new TraceWriter(vm, platformTraceRing(vm.map), clock),
+    listens,
   );
   const measurements = vm.map.functionBlocks.map(
     (_, index) => new Measurement(vm, ram, index, spec.epochMs),

@@ -11,16 +11,17 @@ import type { RecoveryUnit } from "../recovery/unit.ts";
 import { load, poke, store } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
 import { sleepUnless } from "../shm/doorbell.ts";
+import { platformBell } from "../shm/platform-bell.ts";
 import { RecoveryThreadWords, recoverySleepWord } from "../shm/recovery-bell.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { holdCount, standOrGo } from "./hold.ts";
 import { COMMAND_STOP, commandOf } from "./loops.ts";
 import { buildRecovery, comesBack, RecoveryTraces } from "./recovery-parts.ts";
-import { declareReady, gateIsOpen, joinTime, recoveryActor } from "./start-gate.ts";
+import { declareReady, isReady, joinTime, recoveryActor } from "./start-gate.ts";
 import { type ActorTask, attachTo, policyOf, type VmSpec, withPolicy } from "./vm-spec.ts";
-import { warmUpEventPath } from "./warm-up.ts";
+import { WarmUp } from "./warm-up.ts";
 
-/** How long a place that waits for its VM sleeps before it looks again. */
+/** How long a place that stands sleeps before it looks again. */
 const LOOK_MS = 100;
 
 /** Exit status of a worker that a test's kill hook ended. */
@@ -77,17 +78,12 @@ class Seat {
   readonly clock = new HostClock();
   readonly traces: RecoveryTraces;
   spec: VmSpec;
-  #timeRuns = false;
 
   constructor(task: ActorTask) {
     this.vm = attachTo(task);
     this.spec = task.spec;
     this.traces = new RecoveryTraces(this.vm);
-  }
-
-  timeRuns(): boolean {
-    this.#timeRuns ||= joinTime(this.vm, this.clock);
-    return this.#timeRuns;
+    joinTime(this.vm, this.clock);
   }
 }
 
@@ -107,7 +103,7 @@ class Place implements Carried {
   #unit: RecoveryUnit | undefined;
   /** Number of the last hold order that was looked at, while this place stands; else -1. */
   #stoodAt = -1;
-  #waits = true;
+  #ready: boolean;
 
   constructor(seat: Seat, order: PlaceOrder, words: Int32Array) {
     const { vm, spec } = seat;
@@ -117,6 +113,7 @@ class Place implements Carried {
     this.#words = words;
     this.#block = (vm.map.functionBlocks[order.index] as number) / 4;
     this.#actor = recoveryActor(vm, order.index);
+    this.#ready = isReady(vm, this.#actor);
     this.#comesBack = comesBack(spec, order.index);
     this.#continued = order.continued;
     store(vm.words, this.#block + FunctionBlock.policyTaken, order.policyNumber);
@@ -124,7 +121,6 @@ class Place implements Carried {
 
   rung(): boolean {
     const { vm } = this.seat;
-    if (this.#waits) return gateIsOpen(vm) || commandOf(vm) === COMMAND_STOP;
     if (this.#stoodAt >= 0) {
       return holdCount(vm) !== this.#stoodAt || commandOf(vm) === COMMAND_STOP;
     }
@@ -139,31 +135,25 @@ class Place implements Carried {
   }
 
   #pass(): number | LoopEnd {
-    const { vm, clock } = this.seat;
+    const { vm } = this.seat;
     if (commandOf(vm) === COMMAND_STOP) return "vm-stopped";
-    if (!this.seat.timeRuns()) return this.#beforeTime();
     const stands = holdCount(vm);
     if (standOrGo(vm, this.#actor)) {
       this.#stoodAt = stands;
-      this.#waits = false;
       return LOOK_MS;
     }
     this.#stoodAt = -1;
-    if (this.#waits) declareReady(vm, this.#actor);
-    this.#waits = false;
     this.#unit ??= this.#build();
-    return passOf(this.#unit, clock, this.#comesBack);
+    const next = passOf(this.#unit, this.#comesBack);
+    if (!this.#ready) this.#declareReady();
+    return next;
   }
 
-  /** The first pass opens the host function and arms its error signal, before the platform's time begins. */
-  #beforeTime(): number {
-    // One that goes on has its host function open, and its first pass needs the VM's time.
-    if (!this.#continued && this.#unit === undefined) {
-      this.#unit = this.#build();
-      this.#unit.step();
-    }
+  /** The first pass has opened the host function and armed its error signal. */
+  #declareReady(): void {
+    this.#ready = true;
     declareReady(this.seat.vm, this.#actor);
-    return LOOK_MS;
+    platformBell(this.seat.vm).ring(1);
   }
 
   #build(): RecoveryUnit {
@@ -186,42 +176,48 @@ export class RecoveryLoad {
   readonly #task: RecoveryTask;
   readonly #load = new Load<Place>();
   readonly #seats = new Map<number, Seat>();
-  /** The policy to warm the event path up with, when its VM does not wait for this thread any more. */
+  readonly #sleepWord: ReturnType<typeof recoverySleepWord>;
+  /** The policy to warm the event path up with, when there is nothing else to do. */
   #warmUpFor: Policy | undefined;
+  #warmUp: WarmUp | undefined;
   #taken = 0;
   #ended = false;
 
   constructor(task: RecoveryTask) {
     this.#task = task;
     const { first } = task;
-    // A successor is waited for: it does not compile first.
+    const vm = attachTo(first.task);
     const [place] = first.places;
-    if (place !== undefined && !gateIsOpen(attachTo(first.task))) {
+    // A successor is waited for: it does not compile first.
+    if (place !== undefined && !isReady(vm, recoveryActor(vm, place.index))) {
       this.#warmUpFor = policyOf(first.task.spec, place.index);
     }
+    // A shared thread's is the same for all that it carries.
+    this.#sleepWord = recoverySleepWord(vm, place?.index ?? 0);
     this.#carryOut(first);
   }
 
   /** The thread's life. */
   run(): void {
-    const { own, first } = this.#task;
-    // A shared thread's is the same for all that it carries.
-    const [sleepers, sleeping] = recoverySleepWord(
-      attachTo(first.task),
-      first.places[0]?.index ?? 0,
-    );
+    const { own } = this.#task;
+    const [sleepers, sleeping] = this.#sleepWord;
     const rung = (): boolean => this.#ordered() || this.#load.rung();
     for (;;) {
       this.#takeOrders();
       const idleMs = this.#load.pass((place) => this.#left(place.number));
       if (this.#ended || (own && this.#load.size === 0)) return;
-      if (this.#warmUpFor !== undefined) {
-        warmUpEventPath(this.#warmUpFor);
-        this.#warmUpFor = undefined;
-        continue;
-      }
-      sleepUnless(rung, sleepers, sleeping, idleMs);
+      if (!this.#warmsUp()) sleepUnless(rung, sleepers, sleeping, idleMs);
     }
+  }
+
+  /** Between two passes. @returns whether it did something */
+  #warmsUp(): boolean {
+    if (this.#warmUpFor === undefined) return false;
+    this.#warmUp ??= new WarmUp(this.#warmUpFor);
+    if (this.#warmUp.step()) return true;
+    this.#warmUp = undefined;
+    this.#warmUpFor = undefined;
+    return true;
   }
 
   #left(place: number): void {

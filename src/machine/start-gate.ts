@@ -1,8 +1,9 @@
 /**
- * The start of a VM on threads. Threads take their time to come up, and a platform that plays errors before the
- * recovery workers listen would play them to nobody. So each thread builds its objects, counts itself ready and
- * waits; when all are ready the main thread sets the VM's time 0 and opens the gate. A successor of a dead
- * worker finds it open.
+ * The start of a VM on threads. Platform and vCPUs take their time to come up: each builds its objects, says that it is
+ * ready and waits; when all are ready the main thread sets the VM's time 0 and opens the gate. Recovery workers come
+ * after that, for there may be many and the guest need not wait for them: until a function's worker says that it is
+ * ready, the platform keeps the function's errors back, which nobody would hear (`SimPlatform`). A successor of a dead
+ * worker finds it said.
  */
 import { type HostClock, monotonicNowUs } from "../base/clock.ts";
 import { load, notify, or, store, wait } from "../shm/atomics.ts";
@@ -28,7 +29,7 @@ export function recoveryActor(vm: VmMemory, functionIndex: number): number {
   return 1 + vm.map.vcpuCount + functionIndex;
 }
 
-/** Actor thread: ready. A successor says so for its predecessor as well: a bit each, not a count. */
+/** Actor thread: ready. */
 export function declareReady(vm: VmMemory, actor: number): void {
   or(vm.words, word(vm, VmBlock.actorsReady) + (actor >>> 5), 1 << (actor & 31));
 }
@@ -61,15 +62,17 @@ export function gateIsOpen(vm: VmMemory): boolean {
   return load(vm.words, word(vm, VmBlock.gateOpen)) !== 0;
 }
 
-/** Main thread: how many actors are ready. */
-export function actorsReady(vm: VmMemory): number {
-  const actors = 1 + vm.map.vcpuCount + vm.map.functionCount;
-  let count = 0;
-  for (let actor = 0; actor < actors; actor++) {
-    const bits = load(vm.words, word(vm, VmBlock.actorsReady) + (actor >>> 5));
-    count += (bits >>> (actor & 31)) & 1;
-  }
-  return count;
+/** Whether an actor's thread has been ready once in this life of the VM. */
+export function isReady(vm: VmMemory, actor: number): boolean {
+  const bits = load(vm.words, word(vm, VmBlock.actorsReady) + (actor >>> 5));
+  return ((bits >>> (actor & 31)) & 1) === 1;
+}
+
+/** Main thread: whether the gate may be opened. */
+export function mayStart(vm: VmMemory): boolean {
+  if (!isReady(vm, PLATFORM_ACTOR)) return false;
+  for (let cpu = 0; cpu < vm.map.vcpuCount; cpu++) if (!isReady(vm, vcpuActor(cpu))) return false;
+  return true;
 }
 
 /** Main thread: the VM's time begins now, at 0 or, for a restored machine, where it stood. */

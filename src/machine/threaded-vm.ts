@@ -11,8 +11,8 @@ import { Cpu, CpuState, interpreterModule } from "../cpu/index.ts";
 import type { Policy } from "../recovery/index.ts";
 import { load, store } from "../shm/atomics.ts";
 import { PENDING_COMMAND, VcpuHeader, VmBlock } from "../shm/blocks.ts";
-import { Doorbell } from "../shm/doorbell.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
+import { platformBell } from "../shm/platform-bell.ts";
 import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { type Actor, startActor, type WorkerName } from "./actors.ts";
@@ -36,8 +36,8 @@ import { placeFunction, prepareVm, translateAfter } from "./parts.ts";
 import { forgetThreads } from "./restore.ts";
 import type { Snapshot } from "./snapshot.ts";
 import {
-  actorsReady,
   gateIsOpen,
+  mayStart,
   openGate,
   PLATFORM_ACTOR,
   recoveryActor,
@@ -129,9 +129,9 @@ export class ThreadedVm {
   }
 
   /**
-   * Starts every thread and, when all are ready, the VM's time. Guest storage and the vCPU's PSW must be ready.
-   * Resolves early, with `failure` set, when a thread dies while it starts, and when `interrupted` says so: the
-   * VM's time does not begin then, and `stop` has to follow. With `paused` the vCPUs stand until `release`.
+   * Starts platform and vCPUs and, when they are ready, the VM's time and the recovery workers (start-gate.ts). Guest storage
+   * and the vCPU's PSW must be ready. Resolves early, with `failure` set, when a thread dies before that, and when
+   * `interrupted` says so: the VM's time does not begin then, and `stop` has to follow. With `paused` the vCPUs stand until `release`.
    */
   async start(interrupted: () => boolean = () => false, paused = false): Promise<void> {
     const snapshot = this.#snapshot;
@@ -141,22 +141,16 @@ export class ThreadedVm {
     }
     if (paused) orderHold(this.vm, HOLD_VCPUS);
     this.#heldAtUs = snapshot?.head.timeUs ?? 0;
-    this.#startActors();
-    const expected = 1 + this.vm.map.vcpuCount + functionIndices(this.#spec).length;
-    while (actorsReady(this.vm) < expected && this.failure === undefined) {
-      if (interrupted()) return;
+    this.#recovery.open();
+    this.#startPlatform();
+    this.#nextPiece = this.#console.first();
+    for (let cpu = 0; cpu < this.vm.map.vcpuCount; cpu++) this.#startVcpu(cpu);
+    while (!mayStart(this.vm)) {
+      if (interrupted() || this.failure !== undefined) return;
       await look();
     }
     openGate(this.vm, this.clock, snapshot?.head.timeUs);
-    this.#recovery.ringAll();
-  }
-
-  #startActors(): void {
-    this.#recovery.open();
-    this.#startPlatform();
-    this.#recovery.start(functionIndices(this.#spec), this.#snapshot !== undefined);
-    this.#nextPiece = this.#console.first();
-    for (let cpu = 0; cpu < this.vm.map.vcpuCount; cpu++) this.#startVcpu(cpu);
+    this.#recovery.start(functionIndices(this.#spec), snapshot !== undefined);
   }
 
   #startVcpu(cpu: number): void {
@@ -360,9 +354,7 @@ export class ThreadedVm {
   }
 
   #ringPlatform(): void {
-    const block = this.vm.map.vmBlock / 4;
-    const sleeping = block + VmBlock.platformSleeping;
-    new Doorbell(this.vm.words, sleeping, block + VmBlock.platformSummary).ring(1);
+    platformBell(this.vm).ring(1);
   }
 
   #ringAll(): void {

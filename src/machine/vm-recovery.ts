@@ -14,10 +14,10 @@ import { forgetActor } from "./hold.ts";
 import { COMMAND_RUN, commandOf } from "./loops.ts";
 import { recoveryOptions } from "./recovery-parts.ts";
 import { type Carrying, giveSeatsBack, RecoveryThread, takeSeats } from "./recovery-threads.ts";
-import { gateIsOpen, recoveryActor } from "./start-gate.ts";
+import { isReady, recoveryActor } from "./start-gate.ts";
 import type { ActorTask, VmSpec } from "./vm-spec.ts";
 
-/** Deaths of a worker before the VM's time begins, when no deadline watches: what killed it would kill the next too. */
+/** Deaths of a worker before it was ever ready: what killed it would kill the next too. */
 const STARTS_MAX = 4;
 
 /** A recovery worker's thread has died. */
@@ -202,7 +202,9 @@ export class VmRecovery {
   #mended(index: number, error: Error, blamed: boolean): boolean {
     const deaths = blamed ? this.#countDeath(index) : 0;
     const { restartsMax } = this.#around;
-    const limit = gateIsOpen(this.#vm) ? (restartsMax ?? WORKER_RESTARTS_MAX) : STARTS_MAX - 1;
+    const wasReady = isReady(this.#vm, recoveryActor(this.#vm, index));
+    const most = restartsMax ?? WORKER_RESTARTS_MAX;
+    const limit = wasReady ? most : Math.min(most, STARTS_MAX - 1);
     const restarts = deaths <= limit;
     this.#around.onWorkerDeath?.({ index, cause: error.message, deaths, restarts });
     const name = `recovery-${index}`;

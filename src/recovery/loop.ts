@@ -3,7 +3,6 @@
  * deadline. One thread may carry one function or many; the loop is the same. Thread: recovery worker.
  */
 import { monotonicNowUs } from "../base/clock.ts";
-import type { Clock } from "../ports/clock.ts";
 import type { RecoveryUnit } from "./unit.ts";
 
 /** Longest sleep: a stop without a ring is noticed after this. As long as a policy's slow drain: it costs no wake-ups. */
@@ -75,17 +74,17 @@ export class Load<T extends Carried> {
 }
 
 /** One pass of a unit, as its thread wants it. @param comesBack a function that has left is waited for */
-export function passOf(unit: RecoveryUnit, clock: Clock, comesBack = false): number | LoopEnd {
+export function passOf(unit: RecoveryUnit, comesBack = false): number | LoopEnd {
   const wakeUs = unit.step();
   if (unit.vmStopping()) return "vm-stopped";
   if (unit.ended && !comesBack) return "detached";
-  return (wakeUs - clock.nowUs()) / 1000;
+  return (wakeUs - unit.nowUs()) / 1000;
 }
 
 /** The life of a thread that carries one function and nothing else; returns how it ended. */
-export function runRecoveryLoop(unit: RecoveryUnit, clock: Clock): LoopEnd {
+export function runRecoveryLoop(unit: RecoveryUnit): LoopEnd {
   const load = new Load<Carried>();
-  load.add({ rung: () => unit.rung(), pass: () => passOf(unit, clock) });
+  load.add({ rung: () => unit.rung(), pass: () => passOf(unit) });
   let how: LoopEnd | undefined;
   for (;;) {
     const idleMs = load.pass((_, end) => {

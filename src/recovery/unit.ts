@@ -100,6 +100,11 @@ export class RecoveryUnit {
     return !this.#unsupported;
   }
 
+  /** The clock's last reading, microseconds: no more is asked for where that will do. */
+  nowUs(): number {
+    return this.#machine.clock.nowUs();
+  }
+
   /** VM told to stop, by the machine or by a policy. */
   vmStopping(): boolean {
     return load(this.#memory, this.#commandWord) !== 0;

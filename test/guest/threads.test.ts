@@ -219,7 +219,9 @@ describe("a thread that cannot be replaced", () => {
   ])(
     "the %s that dies before it is ready is reported too, and nothing hangs",
     async (name, change) => {
-      const run = await runThreads(input, undefined, (spec) => ({ ...spec, ...change }));
+      // The guest waits for an error that nobody would hear.
+      const waiting = { ...input, sequence: [{ function: 1, afterAccesses: 100, pec: 0x3a }] };
+      const run = await runThreads(waiting, undefined, (spec) => ({ ...spec, ...change }));
       expect(run.failure?.message.startsWith(`The ${name} thread of VM demo died: `)).toBe(true);
     },
   );

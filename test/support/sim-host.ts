@@ -73,7 +73,10 @@ export class SimHost {
   readonly platform: SimPlatform;
   readonly #trace: RingConsumer;
 
-  constructor(configs: readonly (Partial<SimFunctionConfig> & { fid: number })[]) {
+  constructor(
+    configs: readonly (Partial<SimFunctionConfig> & { fid: number })[],
+    listens?: (index: number) => boolean,
+  ) {
     this.configs = configs.map((config, index) => simFunctionConfig(config, index));
     const plan = {
       vcpuCount: 1,
@@ -92,6 +95,7 @@ export class SimHost {
       this.clock,
       (index) => this.dma[index] ?? new FakeDma(),
       trace,
+      listens,
     );
     this.#trace = new RingConsumer(this.vm.words, ring, TRACE_RING_SLOTS);
   }

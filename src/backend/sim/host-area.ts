@@ -9,8 +9,8 @@ import { TestFunction } from "../../abi/test-function.ts";
 import { alignUp } from "../../base/bits.ts";
 import { HOST_PENDING_POSTED_MAX } from "../../base/limits.ts";
 import { add, exchange, load, peek, poke, store } from "../../shm/atomics.ts";
-import { VmBlock } from "../../shm/blocks.ts";
-import { Doorbell } from "../../shm/doorbell.ts";
+import type { Doorbell } from "../../shm/doorbell.ts";
+import { platformBell } from "../../shm/platform-bell.ts";
 import { recoveryBell } from "../../shm/recovery-bell.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { wordBlock } from "../../shm/word-block.ts";
@@ -156,7 +156,7 @@ export const Impaired = {
 /** `errorState`: the kernel's pci_channel_state. */
 export const ErrorState = { normal: 0, frozen: 1, permFailure: 2 } as const;
 
-/** Bits of the platform's summary word. */
+/** Bits of the platform's summary word. The platform looks at everything, whichever is set. */
 export const PLATFORM_REQUEST = 1;
 export const PLATFORM_DMA = 2;
 export const PLATFORM_ACCESS = 4;
@@ -196,12 +196,7 @@ export class HostArea {
     this.scratch = new Uint8Array(vm.buffer, base + SCRATCH_OFFSET, TestFunction.scratchBytes);
     this.device = (base + SCRATCH_OFFSET) / 4;
     this.workerBell = recoveryBell(vm, index);
-    const vmBlock = vm.map.vmBlock / 4;
-    this.platformBell = new Doorbell(
-      vm.words,
-      vmBlock + VmBlock.platformSleeping,
-      vmBlock + VmBlock.platformSummary,
-    );
+    this.platformBell = platformBell(vm);
   }
 
   get(word: number): number {

@@ -9,8 +9,8 @@ import { ZmendError } from "../../base/errors.ts";
 import { hex } from "../../base/hex.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GuestDma } from "../../ports/host-function.ts";
-import { VmBlock } from "../../shm/blocks.ts";
-import { Doorbell } from "../../shm/doorbell.ts";
+import type { Doorbell } from "../../shm/doorbell.ts";
+import { platformBell } from "../../shm/platform-bell.ts";
 import type { TraceWriter } from "../../shm/trace.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { BusMaster } from "./bus-master.ts";
@@ -42,6 +42,8 @@ interface SimFunction {
   readonly nvme: NvmeController | undefined;
   /** Actions asked for by command. */
   readonly asked: FaultAction[];
+  /** Somebody listens to its errors. */
+  heard: boolean;
 }
 
 /** What is kept of one function for a snapshot: the rest stands in shared memory. */
@@ -65,26 +67,28 @@ export class SimPlatform {
   readonly #dmaFor: (index: number, config: SimFunctionConfig) => GuestDma;
   readonly #trace: TraceWriter;
   readonly #bell: Doorbell;
+  readonly #listens: (index: number) => boolean;
   /** Error events whose FID no function has: one log line in the kernel, no other effect (3.2 step 2). */
   unknownFid = 0;
 
+  /**
+   * @param listens whether somebody listens to the errors of a function: until then nothing breaks. Once true it stays so;
+   *   who begins to listen rings the platform's bell
+   */
   constructor(
     vm: VmMemory,
     configs: readonly SimFunctionConfig[],
     clock: Clock,
     dmaFor: (index: number, config: SimFunctionConfig) => GuestDma,
     trace: TraceWriter,
+    listens: (index: number) => boolean = () => true,
   ) {
     this.#vm = vm;
     this.#clock = clock;
     this.#dmaFor = dmaFor;
     this.#trace = trace;
-    const vmBlock = vm.map.vmBlock / 4;
-    this.#bell = new Doorbell(
-      vm.words,
-      vmBlock + VmBlock.platformSleeping,
-      vmBlock + VmBlock.platformSummary,
-    );
+    this.#bell = platformBell(vm);
+    this.#listens = listens;
     this.#slots = configs.map((config, index) => this.#build(index, config));
     this.#sharePes();
   }
@@ -120,6 +124,7 @@ export class SimPlatform {
       device,
       nvme,
       asked: [],
+      heard: false,
     };
     bus.onTransfer = (address, length) => {
       const nowUs = this.#clock.nowUs();
@@ -161,8 +166,9 @@ export class SimPlatform {
     let next = Number.POSITIVE_INFINITY;
     for (const entry of this.#functions) {
       const { script, kernel, requests, presence, impairment, device, area, asked } = entry;
-      next = Math.min(next, kernel.nextEventUs(), requests.nextEventUs(), device.nextEventUs());
-      next = Math.min(next, presence.nextEventUs(), impairment.nextEventUs());
+      next = Math.min(next, requests.nextEventUs(), device.nextEventUs());
+      if (!this.#isHeard(entry)) continue;
+      next = Math.min(next, kernel.nextEventUs(), presence.nextEventUs(), impairment.nextEventUs());
       // A disabled function raises no errors: its script waits for the end of the reset.
       if (area.get(HostBlock.hardware) === Hardware.RESETTING) continue;
       next = Math.min(next, script.nextTimeUs());
@@ -287,10 +293,16 @@ export class SimPlatform {
     // Requests first: a reset that has ended makes way for what waited behind it.
     const requested = entry.requests.step(nowUs);
     const transferred = entry.device.step(nowUs);
+    if (!this.#isHeard(entry)) return requested || transferred;
     const acted = this.#runScript(entry, nowUs);
     const arrived = entry.kernel.step(nowUs);
     const moved = entry.presence.step(nowUs);
     return requested || transferred || acted || arrived || moved;
+  }
+
+  #isHeard(entry: SimFunction): boolean {
+    entry.heard ||= this.#listens(entry.area.index);
+    return entry.heard;
   }
 
   #runScript(entry: SimFunction, nowUs: number): boolean {

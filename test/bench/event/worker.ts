@@ -144,7 +144,7 @@ function unitOf(task: EventTask, vm: VmMemory, clock: HostClock): RecoveryUnit {
 
 function recover(task: EventTask, vm: VmMemory): number {
   const clock = new HostClock().start(monotonicNowUs());
-  runRecoveryLoop(unitOf(task, vm, clock), clock);
+  runRecoveryLoop(unitOf(task, vm, clock));
   return 0;
 }
 
@@ -159,7 +159,7 @@ function recoverCounting(task: EventTask, vm: VmMemory): number {
   const slices: number[] = [];
   let heap = getHeapStatistics().used_heap_size;
   const all = new Load<Carried>();
-  all.add({ rung: () => unit.rung(), pass: () => passOf(unit, clock) });
+  all.add({ rung: () => unit.rung(), pass: () => passOf(unit) });
   const ended = (): void => {};
   for (let next = SLICE; all.size > 0; ) {
     const idleMs = all.pass(ended);

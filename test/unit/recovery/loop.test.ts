@@ -9,7 +9,7 @@ describe("a recovery worker's life", () => {
   it("ends when the VM is told to stop", () => {
     const rig = new RecoveryRig();
     store(rig.vm.words, rig.vm.map.vmBlock / 4 + VmBlock.command, 1);
-    expect(runRecoveryLoop(rig.unit(), rig.clock)).toBe("vm-stopped");
+    expect(runRecoveryLoop(rig.unit())).toBe("vm-stopped");
   });
 
   it("ends with the function", () => {
@@ -21,7 +21,7 @@ describe("a recovery worker's life", () => {
       rig.ring(WORK_COMMAND);
       if (n === 0) unit.step();
     }
-    expect(runRecoveryLoop(unit, rig.clock)).toBe("detached");
+    expect(runRecoveryLoop(unit)).toBe("detached");
   });
 
   it("dies of the kill word, with the step in the error", () => {
@@ -29,7 +29,7 @@ describe("a recovery worker's life", () => {
     const unit = rig.unit();
     rig.raise();
     rig.set(FunctionBlock.killAtStep, 5);
-    expect(() => runRecoveryLoop(unit, rig.clock)).toThrow(WorkerKilled);
+    expect(() => runRecoveryLoop(unit)).toThrow(WorkerKilled);
     expect(rig.get(FunctionBlock.drainStep)).toBe(5);
   });
 
@@ -39,7 +39,7 @@ describe("a recovery worker's life", () => {
     const unit = rig.unit({ policy });
     unit.step();
     rig.raise();
-    expect(runRecoveryLoop(unit, rig.clock)).toBe("vm-stopped");
+    expect(runRecoveryLoop(unit)).toBe("vm-stopped");
     expect(rig.vmWord(VmBlock.command)).toBe(2);
   });
 });

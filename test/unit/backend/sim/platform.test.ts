@@ -113,6 +113,43 @@ describe("several functions", () => {
   });
 });
 
+describe("a function whose errors nobody listens to yet", () => {
+  it("is served and does not break; what was due breaks it when somebody listens", () => {
+    let listens = false;
+    const faults = [{ when: { atUs: 300 }, action: error }];
+    const sim = new SimHost(
+      [
+        { fid: 1, timing: instant, faults },
+        { fid: 2, timing: instant, faults },
+      ],
+      (index) => index === 1 || listens,
+    );
+    sim.open(0);
+    sim.open(1);
+    sim.platform.raise(0, error);
+    sim.runTo(400);
+    expect([sim.book("errorsRaised", 0), sim.book("errorsRaised", 1)]).toEqual([0, 1]);
+    expect(access(sim)).toBe(true);
+    expect(sim.platform.nextEventUs()).toBe(Number.POSITIVE_INFINITY);
+    listens = true;
+    expect(sim.platform.nextEventUs()).toBe(0);
+    sim.run();
+    expect(sim.book("errorsRaised", 0)).toBe(2);
+    expect(access(sim)).toBe(false);
+  });
+
+  it("asks no more once somebody has listened: a worker that died is somebody's to replace", () => {
+    let listens = true;
+    const sim = new SimHost([{ fid: 1, timing: instant }], () => listens);
+    sim.open();
+    sim.run();
+    listens = false;
+    sim.platform.raise(0, error);
+    sim.run();
+    expect(sim.book("errorsRaised")).toBe(1);
+  });
+});
+
 describe("a hostile fault script", () => {
   it("of any JSON is refused as a whole or never throws", () => {
     const json = fc.jsonValue();
