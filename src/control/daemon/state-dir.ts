@@ -70,7 +70,7 @@ export class StateDir {
     makeFolder(join(paths.root, "qmp"));
     if (await socketAnswers(paths.control)) throw inUse(paths.root, readPid(paths.pidFile));
     takeLock(paths);
-    writeFileSync(paths.pidFile, `${process.pid}\n`, { mode: 0o600 });
+    writePid(paths);
     return new StateDir(paths);
   }
 
@@ -125,6 +125,25 @@ function inUse(folder: string, pid: number | undefined): ZmendError {
   );
 }
 
+/** Gives the lock back when the file cannot be written. */
+function writePid({ pidFile, lock }: StatePaths): void {
+  try {
+    writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
+  } catch (error) {
+    rmSync(lock, { force: true });
+    throw unwritable("Pid file", pidFile, error);
+  }
+}
+
+function unwritable(what: string, file: string, error: unknown): ZmendError {
+  return new ZmendError(
+    "ENVIRONMENT",
+    `${what} ${file} cannot be made (${(error as NodeJS.ErrnoException).code}); make room or check the folder's rights.`,
+    { file },
+    { cause: error },
+  );
+}
+
 function readPid(file: string): number | undefined {
   const text = readOptional(file).trim();
   return /^\d+$/.test(text) ? Number(text) : undefined;
@@ -146,22 +165,29 @@ function holderLives(lock: string): boolean {
   return Number.isSafeInteger(pid) && pid > 0 && startTime(pid) !== "" && lock === identity(pid);
 }
 
-/** Creating the file is atomic; a dead holder's file is moved aside first, and put back if it was not the dead one's. */
+/**
+ * The file is there with its content from its first moment, or somebody who starts as well would take an empty one for a
+ * dead daemon's. A dead holder's file is moved aside first, and put back if it was not the dead one's.
+ */
 function takeLock(paths: StatePaths): void {
-  const mine = identity(process.pid);
+  const mine = `${paths.lock}.${process.pid}.new`;
+  try {
+    writeFileSync(mine, identity(process.pid), { mode: 0o600 });
+    linkLock(paths, mine);
+  } catch (error) {
+    throw error instanceof ZmendError ? error : unwritable("Lock file", paths.lock, error);
+  } finally {
+    rmSync(mine, { force: true });
+  }
+}
+
+function linkLock(paths: StatePaths, mine: string): void {
   for (let attempt = 0; attempt < 3; attempt++) {
     try {
-      writeFileSync(paths.lock, mine, { flag: "wx", mode: 0o600 });
+      linkSync(mine, paths.lock);
       return;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") {
-        throw new ZmendError(
-          "ENVIRONMENT",
-          `Lock file ${paths.lock} cannot be made (${(error as NodeJS.ErrnoException).code}); make room or check the folder's rights.`,
-          { lock: paths.lock },
-          { cause: error },
-        );
-      }
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
     const found = readOptional(paths.lock);
     if (holderLives(found)) throw inUse(paths.root, Number(found.split(" ")[0]));

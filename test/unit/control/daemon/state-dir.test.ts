@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -63,7 +64,18 @@ describe("the state directory", () => {
     writeFileSync(join(folder, "lock"), lock);
     const state = await StateDir.open(folder, []);
     expect(readFileSync(join(folder, "lock"), "utf8")).toMatch(new RegExp(`^${process.pid} \\d+ `));
+    expect(readdirSync(folder).sort()).toEqual(["daemon.pid", "lock", "qmp"]);
     state.close();
+  });
+
+  it("that cannot take the pid file is refused in a sentence, and left without a lock", async () => {
+    mkdirSync(join(folder, "daemon.pid"), { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o700);
+    await expect(StateDir.open(folder, [])).rejects.toMatchObject({
+      code: "ENVIRONMENT",
+      message: `Pid file ${folder}/daemon.pid cannot be made (EISDIR); make room or check the folder's rights.`,
+    });
+    expect(readdirSync(folder).sort()).toEqual(["daemon.pid", "qmp"]);
   });
 
   it("is refused before anything is made when a VM's socket would not fit", async () => {
