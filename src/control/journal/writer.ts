@@ -1,6 +1,7 @@
 /**
  * Appends records to the journal's newest segment. Main thread; nothing here waits in the caller: `append` encodes and
- * queues, one write at a time is under way, and what has come meanwhile is the next write.
+ * queues, one write at a time is under way, and what has come meanwhile is the next write. The first record of a write
+ * waits a moment for others.
  *
  * *A disk that takes no more.* A failed write is taken back by truncating the file to the last whole record. From then
  * on records are counted as lost instead of kept, and now and then a record that tells their number is tried; when it
@@ -36,6 +37,8 @@ export interface WriterOptions {
   readonly limitBytes?: number;
   readonly fsync?: FsyncPolicy;
   readonly fsyncIntervalMs?: number;
+  /** How long records gather before they are written; nothing with `fsync: always`. */
+  readonly gatherMs?: number;
   /** Pause before a disk that refused a write is asked again. */
   readonly retryMs?: number;
   readonly queueMaxBytes?: number;
@@ -49,6 +52,7 @@ export const journalDefaults = {
   limitBytes: 256 * 1024 * 1024,
   fsync: "interval",
   fsyncIntervalMs: 1000,
+  gatherMs: 20,
   retryMs: 1000,
   queueMaxBytes: 8 * 1024 * 1024,
 } as const;
@@ -97,6 +101,8 @@ export class JournalWriter {
   #queue: Waiting[] = [];
   #queuedBytes = 0;
   #pumping: Promise<void> | undefined;
+  /** Ends the gathering of records. */
+  #hurry = (): void => {};
   #written = 0;
   #lost = 0;
   /** Of `#lost`, those that no record in the journal tells of. */
@@ -215,7 +221,10 @@ export class JournalWriter {
 
   /** Resolves when everything appended so far has been handed to the disk, or counted as lost. */
   async flush(): Promise<void> {
-    while (this.#pumping !== undefined) await this.#pumping;
+    while (this.#pumping !== undefined) {
+      this.#hurry();
+      await this.#pumping;
+    }
   }
 
   /** Writes what is queued, forces it onto the disk unless the policy is `never`, and closes the file. */
@@ -261,10 +270,23 @@ export class JournalWriter {
   }
 
   async #pump(): Promise<void> {
-    // Records of the same turn of the event loop make one write.
-    await new Promise((resolve) => setImmediate(resolve));
+    await this.#gather();
     while (this.#queue.length > 0) await this.#writeQueued();
     this.#pumping = undefined;
+  }
+
+  /** An error makes a score of records within some milliseconds: they make one write, not one each. */
+  #gather(): Promise<unknown> {
+    const { fsync, gatherMs } = this.#options;
+    if (fsync === "always" || gatherMs === 0)
+      return new Promise((resolve) => setImmediate(resolve));
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, gatherMs);
+      this.#hurry = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+    });
   }
 
   async #writeQueued(): Promise<void> {

@@ -230,7 +230,7 @@ describe("a journal writer", () => {
         return realDisk.create(file);
       },
     };
-    const writer = await open({ disk, queueMaxBytes: 1000 });
+    const writer = await open({ disk, queueMaxBytes: 1000, gatherMs: 0 });
     note(writer, 1);
     await new Promise((resolve) => setImmediate(resolve));
     await new Promise((resolve) => setImmediate(resolve));
@@ -245,6 +245,35 @@ describe("a journal writer", () => {
     const found = contents();
     expect(found.records.at(-2)).toMatchObject({ kind: "journal-lost", detail: { records: lost } });
     expect(numbers(found).at(-1)).toBe(999);
+  });
+
+  it("writes together what comes within the time of gathering, and does not wait when it is flushed", async () => {
+    let writes = 0;
+    const disk: JournalDisk = {
+      ...realDisk,
+      async create(file) {
+        const real = await realDisk.create(file);
+        return {
+          ...real,
+          write(bytes, position) {
+            if (position > 0) writes += 1;
+            return real.write(bytes, position);
+          },
+        };
+      },
+    };
+    // A flush that waited for the time to pass would outlast the test.
+    const writer = await open({ disk, gatherMs: 3_600_000 });
+    for (let turn = 0; turn < 5; turn++) {
+      note(writer, 3, turn * 3);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect([writes, writer.status().queued]).toEqual([0, 15]);
+    await writer.flush();
+    expect([writes, writer.status().queued]).toEqual([1, 0]);
+    note(writer, 1, 15);
+    await writer.close();
+    expect(numbers(contents())).toEqual(Array.from({ length: 16 }, (_, n) => n));
   });
 
   it("forces every write onto the disk under fsync always, none under never", async () => {
