@@ -1,6 +1,6 @@
 /** Doorway of the platform's thread: hardware and the interrupt side of the simulated host kernel. */
 import { type MessagePort, parentPort } from "node:worker_threads";
-import { HostClock, warmUpClock } from "../src/base/clock.ts";
+import { HostClock } from "../src/base/clock.ts";
 import type { PlatformUnit } from "../src/machine/loops.ts";
 import { platformBetween } from "../src/machine/orders.ts";
 import { buildPlatform } from "../src/machine/platform-parts.ts";
@@ -23,7 +23,6 @@ export default function platformLife(task: PlatformTask): void {
   const platform = buildPlatform(vm, task.spec, clock, listens);
   if (task.saved !== undefined) platform.load(task.saved);
   passGate(vm, clock, PLATFORM_ACTOR);
-  warmUpClock();
   platform.run(vm, () => platformBetween(vm, platform, task.orders));
   task.orders.close();
 }

@@ -145,7 +145,7 @@ export class DaemonRun {
       { stateDir, vms: vms.length, ...services?.publicAddresses() },
       "the daemon is ready",
     );
-    await this.#notify.ready(`${vms.length} VMs`);
+    await this.#notify.ready(vms.length === 1 ? "1 VM" : `${vms.length} VMs`);
   }
 
   #paths() {
