@@ -750,7 +750,7 @@ describe("zmend daemon", () => {
     while (!lines().includes("WATCHDOG=1")) await pause(20);
     await daemon.stop();
     const all = lines();
-    expect(all[0]).toBe("READY=1 STATUS=1 VMs");
+    expect(all[0]).toBe("READY=1 STATUS=1 VM");
     expect(all.at(-1)).toBe("STOPPING=1");
   });
 });
