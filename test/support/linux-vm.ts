@@ -71,9 +71,14 @@ export class LinuxVm extends ControlledVm {
   override until(condition: () => boolean): Promise<void> {
     return super.until(() => {
       if (condition()) return true;
-      if (this.vm.runState() !== "guest-panicked") return false;
+      if (this.vm.runState() !== "guest-panicked" && !this.#oopsed()) return false;
       throw new Error(`the guest has panicked:\n${this.lines.slice(-40).join("\n")}`);
     });
+  }
+
+  /** A thread of the kernel has died, whole, with its last line: what it was to do is never done. */
+  #oopsed(): boolean {
+    return this.lines.at(-1)?.includes("---[ end trace") === true && this.said("Oops: ").length > 0;
   }
 
   /** Lines of the console that hold `text`. */
