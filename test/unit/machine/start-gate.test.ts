@@ -49,6 +49,9 @@ describe("the start gate", () => {
     expect(mayStart(vm)).toBe(false);
     declareReady(vm, vcpuActor(0));
     expect(mayStart(vm)).toBe(true);
+    const withoutPlatform = bareVm(1);
+    declareReady(withoutPlatform, vcpuActor(0));
+    expect(mayStart(withoutPlatform)).toBe(false);
   });
 
   it("gives a successor the VM's time before it passes; before the start that time is 0", () => {

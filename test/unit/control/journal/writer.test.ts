@@ -268,6 +268,8 @@ describe("a journal writer", () => {
       note(writer, 3, turn * 3);
       await new Promise((resolve) => setImmediate(resolve));
     }
+    // Time for a write, were there any.
+    await new Promise((resolve) => setTimeout(resolve, 20));
     expect([writes, writer.status().queued]).toEqual([0, 15]);
     await writer.flush();
     expect([writes, writer.status().queued]).toEqual([1, 0]);
