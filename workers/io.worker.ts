@@ -5,7 +5,7 @@ import type { PlatformUnit } from "../src/machine/loops.ts";
 import { platformBetween } from "../src/machine/orders.ts";
 import { buildPlatform } from "../src/machine/platform-parts.ts";
 import { isReady, PLATFORM_ACTOR, passGate, recoveryActor } from "../src/machine/start-gate.ts";
-import { nameOwnThread } from "../src/machine/thread-priority.ts";
+import { nameOwnThread, takeOwnPriority } from "../src/machine/thread-priority.ts";
 import { ACTOR_LOADED, type ActorTask, attachTo } from "../src/machine/vm-spec.ts";
 
 interface PlatformTask extends ActorTask {
@@ -16,6 +16,7 @@ interface PlatformTask extends ActorTask {
 
 export default function platformLife(task: PlatformTask): void {
   parentPort?.postMessage(ACTOR_LOADED);
+  takeOwnPriority(0);
   nameOwnThread(`platform ${task.spec.name}`);
   const vm = attachTo(task);
   const clock = new HostClock();

@@ -5,7 +5,7 @@ import { ConsoleGate } from "../src/machine/console-gate.ts";
 import { GuestClock } from "../src/machine/guest-clock.ts";
 import { buildProcessor } from "../src/machine/parts.ts";
 import { passGate, vcpuActor } from "../src/machine/start-gate.ts";
-import { lowerOwnPriority, nameOwnThread } from "../src/machine/thread-priority.ts";
+import { nameOwnThread, takeOwnPriority } from "../src/machine/thread-priority.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
 import {
   ACTOR_LOADED,
@@ -23,8 +23,8 @@ export default function vcpuLife(
   },
 ): void {
   parentPort?.postMessage(ACTOR_LOADED);
+  takeOwnPriority(task.spec.vcpuNice ?? 0);
   nameOwnThread(`vcpu-${task.index} ${task.spec.name}`);
-  lowerOwnPriority(task.spec.vcpuNice ?? 0);
   const vm = attachTo(task);
   const clock = new HostClock();
   const guestClock = new GuestClock(vm, clock);

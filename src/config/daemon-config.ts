@@ -194,9 +194,9 @@ const daemonSchema = z
       .int()
       .min(0)
       .max(19)
-      .default(5)
+      .default(10)
       .describe(
-        "by how much guests' CPUs, and what V8 compiles, step back behind the recovery workers; 0: not at all",
+        "by how much guests' CPUs step back behind the recovery workers, the main thread half as much, V8's compilations half as much again; 0: nobody does",
       ),
     recovery: z
       .strictObject({

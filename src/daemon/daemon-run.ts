@@ -11,7 +11,7 @@ import { CONTROL_PROTOCOL, ControlServer } from "../control/daemon/control-serve
 import { StateDir } from "../control/daemon/state-dir.ts";
 import { type DaemonReport, uptimeUs } from "../control/daemon/status.ts";
 import { Supervisor } from "../control/daemon/supervisor.ts";
-import { lowerHelpersPriority } from "../machine/thread-priority.ts";
+import { prioritiesOf, settlePriorities } from "../machine/thread-priority.ts";
 import { policyOf } from "../machine/vm-spec.ts";
 import { logSupervisor } from "./daemon-log.ts";
 import { type LoadedConfig, loadDaemonConfig } from "./daemon-plan.ts";
@@ -109,7 +109,7 @@ export class DaemonRun {
     this.#undo.push(() => services.close());
     this.#undo.push(logSupervisor(this.#supervisor, this.#log));
     this.#undo.push(() => this.#supervisor.close());
-    lowerHelpersPriority(this.#config.vcpuNice);
+    this.#settlePriorities();
     for (const plan of loaded.plans) {
       await this.#supervisor.add(plan, services.attachments(plan));
     }
@@ -129,6 +129,17 @@ export class DaemonRun {
     this.#undo.push(() => server.close());
     this.#log.info({ pid: process.pid, stateDir, config: this.#options.file }, "the daemon starts");
     await this.#supervisor.startAll();
+  }
+
+  #settlePriorities(): void {
+    const priorities = prioritiesOf(this.#config.vcpuNice);
+    const settled = settlePriorities(priorities);
+    if (settled) this.#log.debug(priorities, "threads step back behind the recovery workers");
+    else {
+      this.#log.info(
+        "the main thread does not step back behind the recovery workers: RLIMIT_NICE would keep new workers down with it (LimitNICE=+0 in a systemd unit, ulimit -e 20)",
+      );
+    }
   }
 
   async #ready(): Promise<void> {

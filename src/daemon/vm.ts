@@ -33,6 +33,7 @@ interface InjectOptions extends ClientOptions, Partial<ScenarioOptions> {
   readonly pec?: number;
   readonly faddr?: number;
   readonly count?: number;
+  readonly every?: number;
   readonly stale?: boolean;
 }
 
@@ -46,6 +47,7 @@ interface Injected {
   readonly fid: string;
   readonly pec: string;
   readonly count: number;
+  readonly everyMs?: number;
   readonly stale: boolean;
 }
 
@@ -134,6 +136,7 @@ function registerInject(vm: Command): void {
     .option("--pec <code>", "PCI event code, for example 0x3a", wholeNumber(1, 0xffff))
     .option("--faddr <address>", "failing address", wholeNumber(0, Number.MAX_SAFE_INTEGER))
     .option("--count <n>", "so many, one after the other", wholeNumber(1, 1024))
+    .option("--every <ms>", "so many milliseconds between two of them", wholeNumber(1, 3_600_000))
     .option("--stale", "with a handle that is no longer current")
     .option(
       "--scenario <file>",
@@ -144,7 +147,7 @@ function registerInject(vm: Command): void {
     .option("--seed <n>", "instead of its own", wholeNumber(0, Number.MAX_SAFE_INTEGER))
     .option("--speed <n>", "so many times as fast", wholeNumber(1, 1_000_000))
     .action(async (name: string, fid: string | undefined, options: InjectOptions) => {
-      const { pec, faddr, count, stale, scenario } = options;
+      const { pec, faddr, count, every, stale, scenario } = options;
       if (scenario !== undefined && fid === undefined && pec === undefined) {
         const { injectScenario } = await import("./inject-scenario.ts");
         return injectScenario(name, { ...options, scenario });
@@ -161,10 +164,12 @@ function registerInject(vm: Command): void {
         pec,
         ...(faddr === undefined ? {} : { faddr }),
         ...(count === undefined ? {} : { count }),
+        ...(every === undefined ? {} : { everyMs: every }),
         ...(stale === true ? { stale } : {}),
       });
       show(answer, options, (value) => {
-        const many = value.count === 1 ? "" : `${value.count} times `;
+        const pace = value.everyMs === undefined ? "" : `${value.everyMs} ms apart `;
+        const many = value.count === 1 ? "" : `${value.count} times ${pace}`;
         return `${value.vm}: PEC ${value.pec} raised ${many}on ${value.fid} (${value.id})`;
       });
     });

@@ -6,10 +6,16 @@ import type { VmMemory } from "../shm/vm-memory.ts";
 import { Ledger } from "./ledger.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
 
+/** Entries are told this late. */
+const HOLD_BACK_US = 40_000;
+/** In quiet times rings are drained this often: many records at once cost less than each by itself. */
+const CALM_US = 35_000;
+
 export class EntryStream {
   readonly #ledger: Ledger;
   readonly #sink: (entry: LedgerEntry) => void;
   #held: LedgerEntry[] = [];
+  #drainedUs = 0;
 
   constructor(vm: VmMemory, sink: (entry: LedgerEntry) => void) {
     this.#ledger = new Ledger(vm);
@@ -19,6 +25,14 @@ export class EntryStream {
   /** An entry that comes from the main thread itself, e.g. a console line. */
   note(timeUs: number, actor: Actor, kind: string, detail: LedgerEntry["detail"]): void {
     this.#held.push(this.#ledger.note(timeUs, actor, kind, detail));
+  }
+
+  /** To be called every few milliseconds: hands on what is old enough, when it is time or a ring fills. */
+  look(nowUs: number): void {
+    const early = nowUs - this.#drainedUs < CALM_US && nowUs >= this.#drainedUs;
+    if (early && !this.#ledger.crowded()) return;
+    this.#drainedUs = nowUs;
+    this.pump(nowUs - HOLD_BACK_US);
   }
 
   /** Takes what stands in the trace rings, and hands on what is not younger than `untilUs`. */

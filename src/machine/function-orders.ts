@@ -42,7 +42,11 @@ export class FunctionOrders {
   }
 
   inject(fid: number, request: InjectRequest): void {
-    const { pec, faddr = 0, count = 1, stale = false } = request;
+    const { pec, faddr = 0, count = 1, everyMs, stale = false } = request;
+    if (everyMs !== undefined) {
+      const everyUs = Math.max(1, Math.round(everyMs * 1000));
+      return this.raise(fid, [{ type: "storm", pec, faddr, stale, count, everyUs }]);
+    }
     const action: FaultAction = { type: "ccdf", pec, faddr, stale };
     this.raise(fid, new Array<FaultAction>(count).fill(action));
   }

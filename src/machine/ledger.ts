@@ -166,6 +166,9 @@ const rows: Readonly<Record<number, KindRow>> = {
   },
 };
 
+/** Records in one ring that are many: an eighth of it. */
+const CROWD = TRACE_RING_SLOTS / 8;
+
 export class Ledger {
   readonly #vm: VmMemory;
   readonly #rings: readonly RingConsumer[];
@@ -202,6 +205,12 @@ export class Ledger {
     }
     records.sort((a, b) => a.timeUs - b.timeUs);
     return records.filter((record) => this.#isNews(record)).map((record) => this.#entry(record));
+  }
+
+  /** A trace ring fills: whoever puts draining off should do it now. */
+  crowded(): boolean {
+    for (let n = 0; n < this.#rings.length; n++) if (this.#rings[n]?.holds(CROWD)) return true;
+    return false;
   }
 
   /** An entry that comes from the main thread itself, e.g. a console line. */

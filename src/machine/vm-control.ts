@@ -56,6 +56,8 @@ export interface InjectRequest {
   readonly faddr?: number;
   /** How many events, one after the other; 1 by default. */
   readonly count?: number;
+  /** Milliseconds between two of them; else all come at once. */
+  readonly everyMs?: number;
   /** The events carry a handle that is no longer current. */
   readonly stale?: boolean;
 }

@@ -51,9 +51,7 @@ export interface VmControllerOptions {
   readonly restartsMax?: number;
 }
 
-const PUMP_MS = 10;
-/** Entries are told this late (entry-stream.ts). */
-const HOLD_BACK_US = 40_000;
+const PUMP_MS = 20;
 
 export class VmController implements VmControl {
   readonly #snapshot: Snapshot | undefined;
@@ -185,8 +183,7 @@ export class VmController implements VmControl {
     const states = this.#states;
     if (states.ended) return;
     // A machine that is being restored has another's rings.
-    if (!this.#listeners.slow && states.current !== "restore-vm")
-      this.#entries.pump(this.timeUs() - HOLD_BACK_US);
+    if (!this.#listeners.slow && states.current !== "restore-vm") this.#entries.look(this.timeUs());
     this.#commands.flush();
     states.takeFailure();
     this.#hotPlug.look();

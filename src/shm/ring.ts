@@ -321,6 +321,12 @@ export class RingConsumer {
     return this.#slotsWord + ((this.#head + ahead) & this.#mask) * RECORD_WORDS;
   }
 
+  /** Whether at least `count` records stand in the ring: one look, to decide how urgent it is. */
+  holds(count: number): boolean {
+    const last = (this.#head + count) | 0;
+    return load(this.#words, this.slotAhead(count - 1)) === last;
+  }
+
   #look(slot: number): boolean {
     if (load(this.#words, slot) !== ((this.#head + 1) | 0)) return false;
     this.#known = 1 + peek(this.#words, slot + Lane.batch);

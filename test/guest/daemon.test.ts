@@ -84,7 +84,7 @@ describe("a running daemon", () => {
     expect(open).toEqual([]);
   });
 
-  it("lets the guests' CPUs and what V8 compiles step back behind the recovery workers", async () => {
+  it("lets main thread, guests' CPUs and V8 step back behind the recovery workers", async () => {
     // proc(5): field 19 of /proc/PID/task/TID/stat is the nice value.
     const tasks = `/proc/${ready.pid}/task`;
     const threads = (): { readonly name: string; readonly nice: number }[] =>
@@ -98,12 +98,14 @@ describe("a running daemon", () => {
       threads().flatMap((thread) => (thread.name.startsWith(name) ? [thread.nice] : []));
     // The guests run before the last of their recovery workers has come up.
     await expect.poll(() => own("rec-").length, { timeout: 20_000 }).toBe(4);
-    const others = getPriority(ready.pid);
-    expect(own("vcpu-")).toEqual([others + 5, others + 5]);
-    expect(own("platform")).toEqual([others, others]);
-    expect(own("rec-")).toEqual([others, others, others, others]);
+    const base = getPriority();
+    expect(own("rec-")).toEqual([base, base, base, base]);
+    expect(own("platform")).toEqual([base, base]);
+    expect(own("vcpu-")).toEqual([base + 10, base + 10]);
+    // Only who may raise a priority again (root here) can start workers from a main thread that stepped back.
+    if (process.getuid?.() === 0) expect(getPriority(ready.pid)).toBe(base + 5);
     const unnamed = own(threads().find(({ name }) => name.startsWith("node"))?.name ?? "node");
-    expect(unnamed.filter((nice) => nice === others + 5).length).toBeGreaterThanOrEqual(4);
+    expect(unnamed.filter((nice) => nice === base + 15).length).toBeGreaterThanOrEqual(4);
   });
 
   it("lists its VMs, as a table and as JSON", async () => {
@@ -142,6 +144,19 @@ describe("a running daemon", () => {
       (list) => list[1]?.errorsRaised === 2,
     );
     expect(rows[1]?.notDelivered["staleHandle"]).toBe(2);
+  });
+
+  it("injects several, so far apart, and says so", async () => {
+    const words = ["alpha", "alpha-1", "--pec", "0x3a", "--count", "3", "--every", "150"];
+    const { stdout, status } = await daemon.zmend("vm", "inject", ...words);
+    const said = "alpha: PEC 0x003a raised 3 times 150 ms apart on 0x00000002 (alpha-1)\n";
+    expect([status, stdout]).toEqual([0, said]);
+    const rows = await daemon.untilAsked<FunctionReport[]>(
+      ["function", "list", "alpha"],
+      (list) => list[1]?.recoveries === 3,
+    );
+    // Apart from each other: each had a recovery of its own.
+    expect(rows[1]).toMatchObject({ errorsRaised: 5, fetchedByGuest: 3, open: 0 });
   });
 
   it("gets a function out of quarantine", async () => {

@@ -35,6 +35,8 @@ export type FaultAction =
   | {
       readonly type: "storm";
       readonly pec: number;
+      readonly faddr?: number;
+      readonly stale?: boolean;
       readonly count: number;
       readonly everyUs: number;
     }

@@ -71,6 +71,8 @@ const actions: Readonly<Record<string, Fields>> = {
   dma: { kind: [(value) => value === "translation", '"translation"'] },
   storm: {
     pec: [integer(1, 0xffff), "a PEC from 1 to 0xffff"],
+    "faddr?": [address, "an address"],
+    "stale?": [boolean, "true or false"],
     count: [integer(1, STORM_MAX), `1 to ${STORM_MAX}`],
     everyUs: [integer(1, US_MAX), "1 or more microseconds"],
   },

@@ -346,11 +346,13 @@ export class SimPlatform {
         return area.add(HostBlock.lostInterrupts, action.count ?? 1);
       case "lostSignals":
         return area.add(HostBlock.lostSignals, action.count ?? 1);
-      case "storm":
-        for (let n = 0; n < action.count; n++) {
-          script.later(nowUs + n * action.everyUs, { type: "ccdf", pec: action.pec });
+      case "storm": {
+        const { type, count, everyUs, ...event } = action;
+        for (let n = 0; n < count; n++) {
+          script.later(nowUs + n * everyUs, { type: "ccdf", ...event });
         }
         return;
+      }
       case "allOnes":
       case "blockedDma":
       case "linkDown": {

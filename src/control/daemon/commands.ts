@@ -156,21 +156,19 @@ export function daemonCommands(options: CommandsOptions): ControlCommands {
         pec: z.number().int().min(1).max(0xffff),
         faddr: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
         count: z.number().int().min(1).max(1024).default(1),
+        everyMs: z.number().min(0.001).max(3_600_000).optional(),
         stale: z.boolean().default(false),
       }),
       (args) => {
         const target = supervisor.find(args.vm);
         requireLife(target, "take an error");
         const { fid, id } = findFunction(target, args.function);
-        const { pec, faddr, count, stale } = args;
-        target.control.inject(fid, {
-          pec,
-          count,
-          stale,
-          ...(faddr === undefined ? {} : { faddr }),
-        });
-        done(target, "inject", { pec, count, stale }, fid);
-        return { vm: target.name, id, fid: hex(fid, 8), pec: hex(pec, 4), count, stale };
+        const { pec, faddr, count, everyMs, stale } = args;
+        const pace = everyMs === undefined ? {} : { everyMs };
+        const address = faddr === undefined ? {} : { faddr };
+        target.control.inject(fid, { pec, count, stale, ...pace, ...address });
+        done(target, "inject", { pec, count, stale, ...pace }, fid);
+        return { vm: target.name, id, fid: hex(fid, 8), pec: hex(pec, 4), count, stale, ...pace };
       },
     ),
     "vm-policy": controlCommand(

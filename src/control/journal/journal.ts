@@ -92,14 +92,23 @@ export class Journal {
     this.#attached.set(vm.name, vm);
     this.#policies.set(vm.name, policiesOf(vm.spec));
     let lost = 0;
-    const detach = vm.on((event) => {
+    let looked = false;
+    const lookForGaps = (): void => {
+      // Entries that come in one turn were taken from the rings at once.
+      if (looked) return;
+      looked = true;
+      queueMicrotask(() => {
+        looked = false;
+      });
       const now = traceRecordsLost(vm.vm);
+      if (now === lost) return;
+      const detail = { records: now - lost };
+      this.#writer.append({ vm: vm.name, kind: "trace-lost", timeUs: vm.timeUs(), detail });
+      lost = now;
+    };
+    const detach = vm.on((event) => {
       // A gap is told before what comes after it.
-      if (now > lost) {
-        const detail = { records: now - lost };
-        this.#writer.append({ vm: vm.name, kind: "trace-lost", timeUs: vm.timeUs(), detail });
-        lost = now;
-      }
+      lookForGaps();
       this.#vmEvent(vm, event);
     });
     return () => {

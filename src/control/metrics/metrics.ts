@@ -39,7 +39,7 @@ export const phaseBuckets: readonly number[] = [
   ...[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
 ];
 
-const LAG_RESOLUTION_MS = 10;
+const LAG_RESOLUTION_MS = 40;
 
 type PhaseLabels = {
   readonly vm: string;
@@ -50,7 +50,6 @@ type PhaseLabels = {
 /** prom-client renames a counter when it writes OpenMetrics, so each form has objects of its own. */
 class MetricSet {
   readonly registry: Registry<RegistryContentType>;
-  readonly phases: Histogram<"vm" | "fid" | "phase">;
   readonly #metrics: readonly (Counter<string> | Gauge<string>)[];
   #busy: Promise<unknown> = Promise.resolve();
 
@@ -61,13 +60,6 @@ class MetricSet {
     this.#metrics = metricTable.map(({ name, type, help, labels }) => {
       const configuration = { name, help, labelNames: [...labels], registers };
       return type === "counter" ? new Counter(configuration) : new Gauge(configuration);
-    });
-    this.phases = new Histogram({
-      name: "zmend_recovery_phase_seconds",
-      help: "Phases of recoveries: of every event until the guest has it, of every recovery from then on.",
-      labelNames: ["vm", "fid", "phase"],
-      buckets: [...phaseBuckets],
-      registers,
     });
   }
 
@@ -95,7 +87,14 @@ class MetricSet {
 export function createMetrics(options: MetricsOptions): Metrics {
   const prometheus = new MetricSet(Registry.PROMETHEUS_CONTENT_TYPE);
   const openMetrics = new MetricSet(Registry.OPENMETRICS_CONTENT_TYPE);
-  const sets = [prometheus, openMetrics];
+  // A histogram has the same names in both.
+  const phases = new Histogram({
+    name: "zmend_recovery_phase_seconds",
+    help: "Phases of recoveries: of every event until the guest has it, of every recovery from then on.",
+    labelNames: ["vm", "fid", "phase"],
+    buckets: [...phaseBuckets],
+    registers: [prometheus.registry, openMetrics.registry],
+  });
   /** Label sets in use, by VM: what `forget` has to remove. */
   const phaseLabels = new Map<string, Map<string, PhaseLabels>>();
   const lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
@@ -118,7 +117,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
         sample: (fid, phase, us) => {
           const labels = { vm: vm.name, fid: fidLabel(fid), phase };
           known.set(`${fid} ${phase}`, labels);
-          for (const set of sets) set.phases.observe(labels, Math.max(0, us) / 1e6);
+          phases.observe(labels, Math.max(0, us) / 1e6);
         },
       });
       return vm.on((event) => {
@@ -126,9 +125,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       });
     },
     forget: (vm) => {
-      for (const labels of phaseLabels.get(vm)?.values() ?? []) {
-        for (const set of sets) set.phases.remove(labels);
-      }
+      for (const labels of phaseLabels.get(vm)?.values() ?? []) phases.remove(labels);
       phaseLabels.delete(vm);
     },
     scrape,

@@ -44,6 +44,11 @@ export interface ShownVm {
   readonly functions: readonly ShownFunction[];
 }
 
+interface NumberedChange {
+  readonly number: number;
+  readonly change: StateChange;
+}
+
 /** One message to the page. In the first one `changes` and `recoveries` hold everything that is kept. */
 export interface View {
   readonly nowMs: number;
@@ -66,9 +71,9 @@ export interface ObserverOptions {
 
 export class Observer {
   readonly #options: ObserverOptions;
-  #changes: { readonly number: number; readonly change: StateChange }[] = [];
+  /** Of each function, by VM and FID, oldest first. */
+  readonly #changes = new Map<string, NumberedChange[]>();
   #recoveries: { readonly number: number; readonly recovery: ShownRecovery }[] = [];
-  readonly #perFunction = new Map<string, number>();
   #changeCount = 0;
   #recoveryCount = 0;
 
@@ -92,16 +97,17 @@ export class Observer {
   }
 
   forget(vm: string): void {
-    this.#changes = this.#changes.filter(({ change }) => change.vm !== vm);
     this.#recoveries = this.#recoveries.filter(({ recovery }) => recovery.vm !== vm);
-    for (const key of this.#perFunction.keys()) {
-      if (key.startsWith(`${vm}\n`)) this.#perFunction.delete(key);
+    for (const key of this.#changes.keys()) {
+      if (key.startsWith(`${vm}\n`)) this.#changes.delete(key);
     }
   }
 
   /** Everything new since `since`, which is moved along; by default everything. */
   view(since: ViewPosition = { changes: 0, recoveries: 0 }): View {
-    const changes = this.#changes.filter(({ number }) => number > since.changes);
+    const changes = [...this.#changes.values()]
+      .flatMap((of) => of.filter(({ number }) => number > since.changes))
+      .sort((a, b) => a.number - b.number);
     const recoveries = this.#recoveries.filter(({ number }) => number > since.recoveries);
     since.changes = this.#changeCount;
     since.recoveries = this.#recoveryCount;
@@ -125,14 +131,11 @@ export class Observer {
 
   #change(vm: string, fid: number, ms: number, state: string): void {
     this.#changeCount += 1;
-    this.#changes.push({ number: this.#changeCount, change: { vm, fid, ms, state } });
     const key = `${vm}\n${fid}`;
-    const kept = (this.#perFunction.get(key) ?? 0) + 1;
-    this.#perFunction.set(key, kept);
-    if (kept <= CHANGES_MAX) return;
-    const oldest = this.#changes.findIndex(({ change }) => change.vm === vm && change.fid === fid);
-    this.#changes.splice(oldest, 1);
-    this.#perFunction.set(key, kept - 1);
+    const changes = this.#changes.get(key) ?? [];
+    this.#changes.set(key, changes);
+    changes.push({ number: this.#changeCount, change: { vm, fid, ms, state } });
+    if (changes.length > CHANGES_MAX) changes.shift();
   }
 }
 

@@ -10,13 +10,17 @@ interface Limited {
 
 export class Events {
   readonly #send: (line: string) => void;
+  readonly #heard: () => boolean;
   readonly #limited = new Map<EventName, Limited>();
 
-  constructor(send: (line: string) => void) {
+  /** @param heard whether anybody would get a line now */
+  constructor(send: (line: string) => void, heard: () => boolean) {
     this.#send = send;
+    this.#heard = heard;
   }
 
   emit(name: EventName, data?: object): void {
+    if (!this.#heard()) return;
     const row = eventRow(name);
     const checked = row.data.check(data ?? {}, "");
     const nowMs = wallClockMs();

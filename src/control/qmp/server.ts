@@ -111,9 +111,12 @@ class ControlServer implements QmpServer {
   #closed = false;
 
   constructor(control: VmControl | undefined, options: QmpServerOptions) {
-    this.#events = new Events((line) => {
-      for (const client of this.#clients) client.event(line);
-    });
+    this.#events = new Events(
+      (line) => {
+        for (const client of this.#clients) client.event(line);
+      },
+      () => this.#clients.size > 0,
+    );
     this.#onOperation = options.onOperation ?? (() => {});
     const devices = new Devices(control, options.zpci ?? []);
     const recent = new RecentEntries();

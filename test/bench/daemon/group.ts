@@ -17,7 +17,6 @@ import {
   cpuSeconds,
   FUNCTIONS,
   FUNCTIONS_PER_VM,
-  oncePerSecond,
   pause,
   progress,
   residentBytes,
@@ -28,8 +27,8 @@ import {
 import { BareThreads, Daemon, emptyDaemon, QmpProbe } from "./processes.ts";
 import { sharedThreads } from "./shared.ts";
 
-/** Rounds, and seconds of the daemon's and the peer's share of each. */
-const ROUNDS = { quick: [4, 2.5, 1.5], full: [10, 60, 15] } as const;
+/** Rounds, and seconds of the daemon's (whole ones) and the peer's share of each. */
+const ROUNDS = { quick: [5, 2, 1.5], full: [10, 60, 15] } as const;
 const STARTS = { quick: 3, full: 5 } as const;
 const IDLE_MS = 2000;
 const SETTLE_WAIT_MS = 60_000;
@@ -111,7 +110,7 @@ async function inTurns(daemon: Daemon, bare: BareThreads, quick: boolean): Promi
       1000,
     );
     const first = probe.times.length;
-    asked += await oncePerSecond(seconds, (index) => daemon.raise(index));
+    asked += await daemon.raiseEverySecond(seconds);
     qmpMs.push(...probe.times.slice(first));
     clearInterval(sampler);
     cpu += cpuSeconds(daemon.pid) - cpuBefore;

@@ -41,17 +41,17 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** By how much the vCPU threads of a process stepped back behind its main thread, the least of them; 0 without any. */
+/** By how much the vCPU threads of a process step back behind its recovery threads, the least of them; 0 without any. */
 export function vcpuNice(pid: number): number {
-  const niceOf = (task: string): readonly [string, number] => {
+  const nices = readdirSync(`/proc/${pid}/task`).map((task): readonly [string, number] => {
     const text = readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8");
     const end = text.lastIndexOf(")");
     return [text.slice(text.indexOf("(") + 1, end), Number(text.slice(end + 2).split(" ")[16])];
-  };
-  const [, own] = niceOf(`${pid}`);
-  const nices = readdirSync(`/proc/${pid}/task`).map(niceOf);
-  const vcpus = nices.filter(([name]) => name.startsWith("vcpu-")).map(([, nice]) => nice - own);
-  return vcpus.length === 0 ? 0 : Math.min(...vcpus);
+  });
+  const of = (prefix: string): number[] =>
+    nices.filter(([name]) => name.startsWith(prefix)).map(([, nice]) => nice);
+  const vcpus = of("vcpu-");
+  return vcpus.length === 0 ? 0 : Math.min(...vcpus) - Math.max(...of("rec-"));
 }
 
 /** Bytes per minute of a least-squares line through samples {ms, bytes}. */

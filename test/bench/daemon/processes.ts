@@ -10,11 +10,11 @@ import { fileURLToPath } from "node:url";
 import type { FunctionReport } from "../../../src/control/daemon/status.ts";
 import { DaemonClient } from "../../../src/daemon/client.ts";
 import type { Round, RoundResult } from "./bare.ts";
-import { pause, residentBytes } from "./load.ts";
+import { oncePerSecond, pause, residentBytes } from "./load.ts";
 
 const zmend = fileURLToPath(new URL("../../../src/daemon/zmend.js", import.meta.url));
 const bareProgram = fileURLToPath(new URL("bare.js", import.meta.url));
-const QMP_INTERVAL_MS = 25;
+const QMP_INTERVAL_MS = 100;
 const SETTLE_MS = 1500;
 
 export interface Size {
@@ -76,13 +76,24 @@ export class Daemon {
     return this.#client.request(name, words);
   }
 
-  /** An error on the function with this number over all VMs. */
-  raise(index: number): Promise<unknown> {
+  /** An error on the function with this number over all VMs; or `count` of them, one a second. */
+  raise(index: number, count = 1): Promise<unknown> {
     return this.request("vm-inject", {
       vm: `vm${Math.floor(index / this.#functionsPerVm)}`,
       function: (index % this.#functionsPerVm) + 1,
       pec: 0x3a,
+      ...(count === 1 ? {} : { count, everyMs: 1000 }),
     });
+  }
+
+  /**
+   * An error on every function every second, evenly spread, for `seconds` (whole ones). The simulated hosts raise them in their
+   * own time, as hardware would: nobody asks for each. @returns how many
+   */
+  async raiseEverySecond(seconds: number): Promise<number> {
+    const asked = await oncePerSecond(1, (index) => this.raise(index, seconds));
+    await pause((seconds - 1) * 1000);
+    return asked * seconds;
   }
 
   /** The functions, when all are as they should be or the time is up. */

@@ -144,6 +144,27 @@ describe("the ring", () => {
   });
 });
 
+describe("a look at how full it is", () => {
+  test("tells whether so many records stand, also after it wrapped", () => {
+    const out = producer();
+    const into = consumer();
+    for (let round = 0; round < 3; round++) {
+      expect(into.holds(1)).toBe(false);
+      for (let n = 1; n <= 5; n++) {
+        push(out, n);
+        expect([into.holds(n), into.holds(n + 1)]).toEqual([true, false]);
+      }
+      for (let n = 1; n <= 5; n++) expect(pop(into)).toBe(n);
+    }
+  });
+
+  test("says of a full ring that it is full", () => {
+    const out = producer();
+    while (push(out, 1));
+    expect(consumer().holds(SLOTS)).toBe(true);
+  });
+});
+
 describe("a batch", () => {
   test("is invisible until it is published, then ready as a whole", () => {
     const out = producer();

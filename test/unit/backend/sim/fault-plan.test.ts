@@ -136,6 +136,24 @@ describe("what", () => {
     expect(sim.book("errorsRaised")).toBe(5);
   });
 
+  it("storm: each event with the failing address and the handle that it was asked for", () => {
+    const storm = (more: object) => {
+      const action = { type: "storm", pec: 0x3a, count: 2, everyUs: 1000, ...more } as const;
+      const sim = one({ when: { atUs: 100 }, action });
+      const host = sim.open();
+      for (const us of [100, 1100]) sim.runTo(us);
+      sim.settle();
+      return { sim, host };
+    };
+    const { sim, host } = storm({ faddr: 0x1234 });
+    expect(sim.book("errorsRaised")).toBe(2);
+    expect(host.getError(sim.slot())).toBe(0);
+    // Bytes 16 to 23 of the CCDF, big-endian (zpci-guest.md 7.1).
+    expect(sim.bytesAt(sim.slot()).slice(32, 48)).toBe("0000000000001234");
+    const stale = storm({ stale: true }).sim;
+    expect([stale.book("errorsRaised"), stale.book("hostStale")]).toEqual([2, 2]);
+  });
+
   it("all ones for a time, without an event", () => {
     const sim = one({ when: { atUs: 10 }, action: { type: "allOnes", forUs: 50 } });
     sim.open();

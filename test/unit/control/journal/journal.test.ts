@@ -75,6 +75,7 @@ describe("the daemon's journal", () => {
     const { words, map } = vm.vm;
     const ring = new RingProducer(words, map.traceRings[0] as number, TRACE_RING_SLOTS);
     for (let n = 0; n < 3; n++) ring.countLost();
+    await Promise.resolve(); // entries of one turn were taken from the rings together
     vm.entry(2, 1, "fetched", {});
     vm.entry(3, 1, "recovered", {});
     await journal.close();
