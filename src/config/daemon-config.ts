@@ -196,7 +196,7 @@ const daemonSchema = z
       .max(19)
       .default(10)
       .describe(
-        "by how much guests' CPUs step back behind the recovery workers, the main thread half as much, V8's compilations half as much again; 0: nobody does",
+        "by how much guests' CPUs step back behind the recovery workers, the main thread half as much, V8's compilations behind everybody; 0: nobody does",
       ),
     recovery: z
       .strictObject({

@@ -50,10 +50,10 @@ export interface Priorities {
   readonly helpers: number;
 }
 
-/** @param vcpuNice of the config: guests step back by this much, the main thread by half of it, V8 by half as much again */
+/** @param vcpuNice of the config: guests step back by this much, the main thread by half of it, V8 behind everybody */
 export function prioritiesOf(vcpuNice: number): Priorities {
-  const half = Math.ceil(vcpuNice / 2);
-  return { main: half, vcpu: vcpuNice, helpers: Math.min(NICE_MAX, vcpuNice + half) };
+  const helpers = vcpuNice === 0 ? 0 : NICE_MAX;
+  return { main: Math.ceil(vcpuNice / 2), vcpu: vcpuNice, helpers };
 }
 
 /**

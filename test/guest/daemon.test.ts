@@ -105,7 +105,7 @@ describe("a running daemon", () => {
     // Only who may raise a priority again (root here) can start workers from a main thread that stepped back.
     if (process.getuid?.() === 0) expect(getPriority(ready.pid)).toBe(base + 5);
     const unnamed = own(threads().find(({ name }) => name.startsWith("node"))?.name ?? "node");
-    expect(unnamed.filter((nice) => nice === base + 15).length).toBeGreaterThanOrEqual(4);
+    expect(unnamed.filter((nice) => nice === 19).length).toBeGreaterThanOrEqual(4);
   });
 
   it("lists its VMs, as a table and as JSON", async () => {

@@ -82,8 +82,8 @@ describe.skipIf(process.platform !== "linux")("threads' priorities (Linux)", () 
     expect(getPriority()).toBe(before);
   });
 
-  it("guests step back, the main thread half as much, V8 half as much again and never too much", () => {
-    expect(prioritiesOf(10)).toEqual({ main: 5, vcpu: 10, helpers: 15 });
+  it("guests step back, the main thread half as much, V8 behind everybody", () => {
+    expect(prioritiesOf(10)).toEqual({ main: 5, vcpu: 10, helpers: 19 });
     expect(prioritiesOf(19)).toEqual({ main: 10, vcpu: 19, helpers: 19 });
     expect(prioritiesOf(0)).toEqual({ main: 0, vcpu: 0, helpers: 0 });
   });
