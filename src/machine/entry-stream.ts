@@ -8,7 +8,7 @@ import type { Actor, LedgerEntry } from "./ledger-entry.ts";
 
 /** Entries are told this late. */
 const HOLD_BACK_US = 40_000;
-/** In quiet times rings are drained this often: many records at once cost less than each by itself. */
+/** In quiet times rings are not drained sooner than this again: many records at once cost less than each by itself. */
 const CALM_US = 35_000;
 
 export class EntryStream {

@@ -101,7 +101,8 @@ export class Journal {
         looked = false;
       });
       const now = traceRecordsLost(vm.vm);
-      if (now === lost) return;
+      // Fewer: the machine was restored, and its rings are those of an earlier time.
+      if (now <= lost) return;
       const detail = { records: now - lost };
       this.#writer.append({ vm: vm.name, kind: "trace-lost", timeUs: vm.timeUs(), detail });
       lost = now;

@@ -88,20 +88,26 @@ describe.skipIf(process.platform !== "linux")("threads' priorities (Linux)", () 
     expect(prioritiesOf(0)).toEqual({ main: 0, vcpu: 0, helpers: 0 });
   });
 
-  it.skipIf(!isRoot)("the main thread steps back where its workers may go up again", () => {
-    const base = getPriority();
-    const seen = { whole: true, main: base + 3, helpers: [base + 8] };
-    expect(settled([], 0)).toEqual({ ...seen, own: base });
-    expect(settled([], 5)).toEqual({ ...seen, own: base + 5 });
-  });
+  it.skipIf(!isRoot)(
+    `the main thread steps back where its workers may go up again${isRoot ? "" : " (needs root)"}`,
+    () => {
+      const base = getPriority();
+      const seen = { whole: true, main: base + 3, helpers: [base + 8] };
+      expect(settled([], 0)).toEqual({ ...seen, own: base });
+      expect(settled([], 5)).toEqual({ ...seen, own: base + 5 });
+    },
+  );
 
-  it.skipIf(!becomesNobody)("and stays where they may not", () => {
-    const base = getPriority();
-    expect(settled(NOBODY, 5)).toEqual({
-      whole: false,
-      main: base,
-      helpers: [base + 8],
-      own: base + 5,
-    });
-  });
+  it.skipIf(!becomesNobody)(
+    `and stays where they may not${becomesNobody ? "" : " (needs root and setpriv)"}`,
+    () => {
+      const base = getPriority();
+      expect(settled(NOBODY, 5)).toEqual({
+        whole: false,
+        main: base,
+        helpers: [base + 8],
+        own: base + 5,
+      });
+    },
+  );
 });

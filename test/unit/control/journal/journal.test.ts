@@ -10,7 +10,7 @@ import {
   readJournal,
 } from "../../../../src/control/journal/index.ts";
 import { loadPolicy } from "../../../../src/recovery/index.ts";
-import { RingProducer } from "../../../../src/shm/ring.ts";
+import { RingProducer, resetRing } from "../../../../src/shm/ring.ts";
 import { VmControlDouble } from "../../../support/vm-control-double.ts";
 
 let directory = "";
@@ -83,6 +83,22 @@ describe("the daemon's journal", () => {
     const kinds = found.map(({ kind }) => kind);
     expect(kinds).toEqual(["vm-started", "injected", "trace-lost", "fetched", "recovered"]);
     expect(found[2]?.detail).toEqual({ records: 3 });
+  });
+
+  it("tells of no gap when the rings are those of a restored machine", async () => {
+    const vm = new VmControlDouble("alpha", [1]);
+    const journal = await openJournal({ directory });
+    journal.attach(vm, { fixture: "zrecover", sha256: "00" });
+    const { words, map } = vm.vm;
+    const offset = map.traceRings[0] as number;
+    new RingProducer(words, offset, TRACE_RING_SLOTS).countLost();
+    vm.entry(1, 1, "injected", {});
+    await Promise.resolve();
+    resetRing(words, offset, TRACE_RING_SLOTS);
+    vm.entry(2, 1, "fetched", {});
+    await journal.close();
+    const kinds = records().map(({ kind }) => kind);
+    expect(kinds).toEqual(["vm-started", "trace-lost", "injected", "fetched"]);
   });
 
   it("writes a policy down when an operator has changed it", async () => {
