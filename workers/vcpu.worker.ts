@@ -1,24 +1,18 @@
 /** Doorway of one vCPU's thread. */
 import { type MessagePort, parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
-import { ConsoleGate } from "../src/machine/console-gate.ts";
 import { GuestClock } from "../src/machine/guest-clock.ts";
 import { buildProcessor } from "../src/machine/parts.ts";
 import { passGate, vcpuActor } from "../src/machine/start-gate.ts";
 import { nameOwnThread, takeOwnPriority } from "../src/machine/thread-priority.ts";
 import { runVcpu } from "../src/machine/vcpu-loop.ts";
-import {
-  ACTOR_LOADED,
-  type ActorTask,
-  attachTo,
-  type ConsoleWrite,
-  type VcpuPlug,
-} from "../src/machine/vm-spec.ts";
+import { ACTOR_LOADED, type ActorTask, attachTo, type VcpuPlug } from "../src/machine/vm-spec.ts";
+import { ConsoleOutput } from "../src/shm/console-output.ts";
 
 export default function vcpuLife(
   task: ActorTask & {
     readonly index: number;
-    readonly console: MessagePort;
+    readonly orders: MessagePort;
     readonly interpreter: WebAssembly.Module;
   },
 ): void {
@@ -28,12 +22,9 @@ export default function vcpuLife(
   const vm = attachTo(task);
   const clock = new HostClock();
   const guestClock = new GuestClock(vm, clock);
-  const gate = new ConsoleGate(vm);
-  const write = (bytes: Uint8Array): void => {
-    const piece: ConsoleWrite = { number: gate.next(), timeUs: clock.nowUs(), bytes };
-    task.console.postMessage(piece);
-    gate.sent(bytes.length);
-  };
+  const output = new ConsoleOutput(vm);
+  const askForRoom = (): void => task.orders.postMessage(null);
+  const write = (bytes: Uint8Array): void => output.write(bytes, clock.nowUs(), askForRoom);
   const { vcpu, resetDevices, plug } = buildProcessor(
     vm,
     task.spec,
@@ -46,7 +37,7 @@ export default function vcpuLife(
   const actor = vcpuActor(task.index);
   const resumed = (): void => {
     for (;;) {
-      const order = receiveMessageOnPort(task.console)?.message as VcpuPlug | undefined;
+      const order = receiveMessageOnPort(task.orders)?.message as VcpuPlug | undefined;
       if (order === undefined) break;
       plug(order.index, order.config);
     }
@@ -55,5 +46,5 @@ export default function vcpuLife(
   };
   passGate(vm, clock, actor);
   runVcpu({ vcpu, actor, resetDevices, resumed }, vm);
-  task.console.close();
+  task.orders.close();
 }

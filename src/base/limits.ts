@@ -37,9 +37,6 @@ export const GUEST_RAM_MIN_BYTES = 1024 ** 2;
 /** Instructions one `run()` of the vCPU may take: V8 swaps in optimised code only between calls. */
 export const VCPU_SLICE_INSTRUCTIONS = 100_000;
 
-/** Console bytes on their way to the main thread before the vCPU waits: some screens, little host memory. */
-export const CONSOLE_UNTAKEN_MAX_BYTES = 256 * 1024;
-
 /**
  * Restarts of one recovery worker within the window before its VM is stopped: one that always dies helps nobody,
  * one that dies now and then for a year does no harm. A thread takes some 0.1 s to come up, several on a busy host.

@@ -3,6 +3,9 @@
  * VMs would otherwise wake up for each of them by itself. Main thread.
  */
 
+/** How often the main thread looks after a VM. */
+export const PUMP_MS = 20;
+
 interface Pump {
   readonly timer: NodeJS.Timeout;
   readonly looks: Set<() => void>;

@@ -18,7 +18,7 @@ const ofThreads: readonly number[] = [
   VmBlock.heldActors + 2,
   VmBlock.resetAsked,
   VmBlock.platformSleeping,
-  VmBlock.consoleUntaken,
+  VmBlock.consoleWriterWaits,
   VmBlock.deviceLock,
   VmBlock.pairLock,
 ];

@@ -17,7 +17,7 @@ import { SclpEvents } from "../shm/sclp-events.ts";
 import { createVmMemory, type VmMemory } from "../shm/vm-memory.ts";
 import { type Actor, startActor, type WorkerName } from "./actors.ts";
 import { clearMemory } from "./clear-storage.ts";
-import { ConsoleGate } from "./console-gate.ts";
+import { ConsolePump, type ConsoleSink } from "./console-pump.ts";
 import {
   addFrozen,
   deviceResetDone,
@@ -33,6 +33,7 @@ import {
 import { COMMAND_STOP, type PlatformOrder, stoppedOf } from "./loops.ts";
 import type { PlatformAnswer, PlatformRequest } from "./orders.ts";
 import { placeFunction, prepareVm, translateAfter } from "./parts.ts";
+import { lookEvery, PUMP_MS } from "./pump.ts";
 import { forgetThreads } from "./restore.ts";
 import type { Snapshot } from "./snapshot.ts";
 import {
@@ -46,7 +47,6 @@ import {
 import { VmRecovery, type WorkerDeath } from "./vm-recovery.ts";
 import {
   type ActorTask,
-  type ConsoleWrite,
   functionIndices,
   mapOf,
   type VcpuPlug,
@@ -63,9 +63,6 @@ const LOOK_MS = 2;
 /** A thread that was told to end and has not after this is ended: a stop must not depend on what a guest does. */
 const STOP_GRACE_MS = 5000;
 
-/** Takes console text; what it returns is awaited before the text counts as taken (console-gate.ts). */
-export type ConsoleSink = (bytes: Uint8Array, timeUs: number) => unknown;
-
 export interface ThreadedVmOptions {
   /** The machine goes on from there instead of starting. */
   readonly snapshot?: Snapshot;
@@ -77,7 +74,6 @@ export class ThreadedVm {
   readonly vm: VmMemory;
   /** The VM's time; 0 until all threads are ready. */
   readonly clock = new HostClock();
-  readonly #onConsole: ConsoleSink;
   /** Where the machine goes on, until it is started. */
   #snapshot: Snapshot | undefined;
   readonly #options: ThreadedVmOptions;
@@ -86,12 +82,11 @@ export class ThreadedVm {
   /** Numbers of the threads that live. */
   readonly #alive = new Set<number>();
   #recovery: VmRecovery;
-  readonly #console: ConsoleGate;
+  readonly #console: ConsolePump;
+  /** Ends the looks at the console. */
+  #unlook: (() => void) | undefined;
   #platformPort: MessagePort | undefined;
   readonly #vcpuPorts: MessagePort[] = [];
-  /** Console text that waits for an earlier piece of another vCPU, and which that is. */
-  readonly #pieces = new Map<number, ConsoleWrite>();
-  #nextPiece = 0;
   readonly #answers = new Map<number, (answer: PlatformAnswer) => void>();
   #spec: VmSpec;
   #requests = 0;
@@ -103,10 +98,9 @@ export class ThreadedVm {
   constructor(spec: VmSpec, onConsole: ConsoleSink, options: ThreadedVmOptions = {}) {
     this.#spec = spec;
     this.vm = createVmMemory(mapOf(spec));
-    this.#onConsole = onConsole;
     this.#options = options;
     this.#snapshot = options.snapshot;
-    this.#console = new ConsoleGate(this.vm);
+    this.#console = new ConsolePump(this.vm, onConsole);
     if (options.snapshot === undefined) prepareVm(this.vm, spec);
     this.#recovery = this.#newRecovery();
   }
@@ -143,7 +137,7 @@ export class ThreadedVm {
     this.#heldAtUs = snapshot?.head.timeUs ?? 0;
     this.#recovery.open();
     this.#startPlatform();
-    this.#nextPiece = this.#console.first();
+    this.#unlook ??= lookEvery(PUMP_MS, () => this.#console.look());
     for (let cpu = 0; cpu < this.vm.map.vcpuCount; cpu++) this.#startVcpu(cpu);
     while (!mayStart(this.vm)) {
       if (interrupted() || this.failure !== undefined) return;
@@ -155,33 +149,17 @@ export class ThreadedVm {
 
   #startVcpu(cpu: number): void {
     const { port1, port2 } = new MessageChannel();
-    port1.on("message", (piece: ConsoleWrite) => this.#wrote(piece));
+    // Its only message: it waits for room for its console text.
+    port1.on("message", () => this.#console.look());
     this.#vcpuPorts.push(port1);
-    // Console text arrives while somebody waits for the VM; the port alone must not keep the process alive.
+    // A port alone must not keep the process alive.
     port1.unref();
     const name = cpu === 0 ? "vcpu" : `vcpu-${cpu}`;
     // One for all vCPUs of the process: what one of them has V8 optimise, all run.
     const interpreter = interpreterModule(translateAfter(this.spec));
-    const task = this.#task({ index: cpu, console: port2, interpreter });
+    const task = this.#task({ index: cpu, orders: port2, interpreter });
     const life = this.#startActor(name, "vcpu", vcpuActor(cpu), task, port2);
     void life.then(() => port1.close());
-  }
-
-  /** Pieces come in order from each vCPU, and are told in the order of all. */
-  #wrote(piece: ConsoleWrite): void {
-    this.#pieces.set(piece.number, piece);
-    for (;;) {
-      const next = this.#pieces.get(this.#nextPiece);
-      if (next === undefined) return;
-      this.#pieces.delete(this.#nextPiece);
-      this.#nextPiece = (this.#nextPiece + 1) | 0;
-      void this.#told(next);
-    }
-  }
-
-  async #told({ bytes, timeUs }: ConsoleWrite): Promise<void> {
-    await this.#onConsole(bytes, timeUs);
-    this.#console.taken(bytes.length);
   }
 
   /** Instructions executed so far, as last published by the vCPUs. */
@@ -207,7 +185,6 @@ export class ThreadedVm {
     }
     this.#answers.clear();
     this.#vcpuPorts.length = 0;
-    this.#pieces.clear();
     this.#actors.clear();
     if (this.failure !== undefined) return;
     clearMemory(this.vm);
@@ -248,6 +225,7 @@ export class ThreadedVm {
     orderHold(this.vm, level);
     this.#ringAll();
     while (!this.#stand(level)) await look();
+    this.#console.look(); // a snapshot has no text that was told already
     if (before === HOLD_NOBODY) this.#heldAtUs = this.clock.nowUs();
   }
 
@@ -371,6 +349,7 @@ export class ThreadedVm {
     this.#command(COMMAND_STOP);
     // Before time 0 there is nothing to end in order: threads may still be loading.
     await this.#ended(gateIsOpen(this.vm) ? STOP_GRACE_MS : 0);
+    this.#unlook?.();
     this.#platformPort?.close();
   }
 
@@ -395,6 +374,7 @@ export class ThreadedVm {
       await this.#recovery.killAll(graceMs > 0);
     }
     await lives;
+    this.#console.look();
   }
 
   /** Ends a recovery worker's thread wherever it is (tests and fault experiments). */

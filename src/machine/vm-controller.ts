@@ -17,7 +17,7 @@ import { functionStatuses } from "./function-status.ts";
 import { GuestWatch } from "./guest-watch.ts";
 import { HotPlug } from "./hot-plug.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
-import { lookEvery } from "./pump.ts";
+import { lookEvery, PUMP_MS } from "./pump.ts";
 import { RunControl } from "./run-control.ts";
 import { RunStates } from "./run-states.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -50,8 +50,6 @@ export interface VmControllerOptions {
   /** Deaths of one recovery worker within a minute that are mended (limits.ts). */
   readonly restartsMax?: number;
 }
-
-const PUMP_MS = 20;
 
 export class VmController implements VmControl {
   readonly #snapshot: Snapshot | undefined;
@@ -102,7 +100,10 @@ export class VmController implements VmControl {
   #newMachine({ spec, snapshot, restartsMax }: VmControllerOptions): ThreadedVm {
     return new ThreadedVm(
       snapshot?.head.spec ?? spec,
-      (bytes, timeUs) => this.#listeners.tell({ type: "console", bytes, timeUs }),
+      (bytes, timeUs) =>
+        this.#listeners
+          .tell({ type: "console", bytes, timeUs })
+          ?.catch((error) => this.#states.fail(error)),
       {
         ...(snapshot === undefined ? {} : { snapshot }),
         ...(restartsMax === undefined ? {} : { restartsMax }),

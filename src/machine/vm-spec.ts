@@ -119,13 +119,5 @@ export interface VcpuPlug {
   readonly config: SimFunctionConfig;
 }
 
-/** What the vCPU's thread sends for each piece of console text. */
-export interface ConsoleWrite {
-  /** Its place in the order of all vCPUs' pieces. */
-  readonly number: number;
-  readonly timeUs: number;
-  readonly bytes: Uint8Array;
-}
-
 /** A worker's first word to its parent, when all its modules are loaded (`Actor.kill`). */
 export const ACTOR_LOADED = "loaded";

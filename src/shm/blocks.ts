@@ -42,9 +42,11 @@ export const VmBlock = wordBlock([
   "consoleInputHead",
   "!consoleInputTail",
   "consoleInput:256",
-  // Console output (console-gate.ts): bytes that the vCPU has sent and the main thread has not taken
-  "!consoleUntaken",
-  "consoleWrites", //    pieces of text so far: several vCPUs write, each to a port of its own. Under the device lock
+  // Console output (console-output.ts): tail and bytes by the vCPU under the device lock, head by the main thread
+  "!consoleOutputTail",
+  "!consoleOutputHead",
+  "!consoleWriterWaits", // sleeping word of the vCPU that waits for room
+  "consoleOutput:4096",
   // Device lock: one vCPU at a time executes zPCI, CHSC and SERVC (lock.ts)
   "!deviceLock",
   "!pairLock", //    1 = a vCPU updates sixteen bytes (interlocked.ts)

@@ -52,7 +52,7 @@ export const journalDefaults = {
   limitBytes: 256 * 1024 * 1024,
   fsync: "interval",
   fsyncIntervalMs: 1000,
-  gatherMs: 20,
+  gatherMs: 60,
   retryMs: 1000,
   queueMaxBytes: 8 * 1024 * 1024,
 } as const;

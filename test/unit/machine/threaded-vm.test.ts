@@ -58,7 +58,7 @@ describe("a VM whose threads do not come up", () => {
     const vm = machine();
     let asked = 0;
     const start = vm.start(() => ++asked > 3);
-    await vi.runAllTimersAsync();
+    await vi.advanceTimersByTimeAsync(100);
     await start;
     expect(gateIsOpen(vm.vm)).toBe(false);
     expect(vm.clock.nowUs()).toBe(0);
