@@ -14,6 +14,8 @@ export const REQUEST_RING_SLOTS = 64;
 
 /** Slots of each thread's trace ring; a full trace ring loses trace records (counted), never events. */
 export const TRACE_RING_SLOTS = 4096;
+/** Slots of the trace ring of a recovery worker that serves one function: there may be many, and all that is written to once stays. */
+export const FUNCTION_TRACE_RING_SLOTS = 1024;
 
 /** Feature GETs per wake-up before the drain loop yields to requests and deadlines. */
 export const DRAIN_BATCH_MAX = 16;

@@ -4,14 +4,14 @@
  */
 import { HostDisposition, notDeliveredReasons, TraceKind } from "../abi/records.ts";
 import { hex } from "../base/hex.ts";
-import { TRACE_RING_SLOTS } from "../base/limits.ts";
 import { EAGAIN, EINVAL, EIO, ENODEV, ENOTTY } from "../ports/host-function.ts";
 // Past the index: threads that run trials would load the parsers of policy files too.
 import { eventNames, events, policySteps, states } from "../recovery/vocabulary.ts";
 import { load, peek } from "../shm/atomics.ts";
 import { FunctionBlock } from "../shm/blocks.ts";
 import { platformTraceRing, recoveryTraceRing, vcpuTraceRing } from "../shm/memory-map.ts";
-import { Lane, RingConsumer, recordTimeUs } from "../shm/ring.ts";
+import { Lane, type RingConsumer, recordTimeUs } from "../shm/ring.ts";
+import { traceConsumer } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
 
@@ -166,9 +166,6 @@ const rows: Readonly<Record<number, KindRow>> = {
   },
 };
 
-/** Records in one ring that are many: an eighth of it. */
-const CROWD = TRACE_RING_SLOTS / 8;
-
 export class Ledger {
   readonly #vm: VmMemory;
   readonly #rings: readonly RingConsumer[];
@@ -185,9 +182,7 @@ export class Ledger {
       ...map.vcpuAreas.map((_, index) => vcpuTraceRing(map, index)),
     ];
     // Functions that share a recovery thread share its ring.
-    this.#rings = [...new Set(offsets)].map(
-      (offset) => new RingConsumer(vm.words, offset, TRACE_RING_SLOTS),
-    );
+    this.#rings = [...new Set(offsets)].map((offset) => traceConsumer(vm, offset));
   }
 
   /**
@@ -207,9 +202,12 @@ export class Ledger {
     return records.filter((record) => this.#isNews(record)).map((record) => this.#entry(record));
   }
 
-  /** A trace ring fills: whoever puts draining off should do it now. */
+  /** A trace ring fills, to an eighth: whoever puts draining off should do it now. */
   crowded(): boolean {
-    for (let n = 0; n < this.#rings.length; n++) if (this.#rings[n]?.holds(CROWD)) return true;
+    for (let n = 0; n < this.#rings.length; n++) {
+      const ring = this.#rings[n];
+      if (ring?.holds(ring.slots / 8)) return true;
+    }
     return false;
   }
 

@@ -201,12 +201,12 @@ export class RecoveryLoad {
   run(): void {
     const { own } = this.#task;
     const [sleepers, sleeping] = this.#sleepWord;
-    const rung = (): boolean => this.#ordered() || this.#load.rung();
+    const work = { rung: () => this.#ordered() || this.#load.rung() };
     for (;;) {
       this.#takeOrders();
       const idleMs = this.#load.pass((place) => this.#left(place.number));
       if (this.#ended || (own && this.#load.size === 0)) return;
-      if (!this.#warmsUp()) sleepUnless(rung, sleepers, sleeping, idleMs);
+      if (!this.#warmsUp()) sleepUnless(work, sleepers, sleeping, idleMs);
     }
   }
 

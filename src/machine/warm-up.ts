@@ -5,7 +5,7 @@
 import { Pec } from "../abi/ccdf.ts";
 import { buildCcdf } from "../backend/sim/ccdf-builder.ts";
 import { simFunctionConfig } from "../backend/sim/config.ts";
-import { HOST_AREA_BYTES, HostArea, prepareHostArea } from "../backend/sim/host-area.ts";
+import { HOST_AREA_BYTES, hostArea, prepareHostArea } from "../backend/sim/host-area.ts";
 import { HostKernel } from "../backend/sim/host-kernel.ts";
 import { VirtualClock, warmUpClock } from "../base/clock.ts";
 import { CCDF_RING_SLOTS } from "../base/limits.ts";
@@ -60,7 +60,7 @@ export class WarmUp {
     prepareHostArea(vm, 0, config);
     const trace = new TraceWriter(vm, platformTraceRing(vm.map), this.#clock);
     this.#vm = vm;
-    this.#kernel = new HostKernel(new HostArea(vm, 0), config, trace);
+    this.#kernel = new HostKernel(hostArea(vm, 0), config, trace);
     this.#unit = new RecoveryUnit(recoveryOptions(vm, spec, 0, this.#clock));
     this.#fetched = new RingConsumer(vm.words, vm.map.ccdfRings[0] as number, CCDF_RING_SLOTS);
     this.#block = (vm.map.functionBlocks[0] as number) / 4;

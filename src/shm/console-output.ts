@@ -54,10 +54,10 @@ export class ConsoleOutput {
 
   #writePiece(bytes: Uint8Array, timeUs: number, full: () => void): void {
     const size = HEADER_BYTES + alignUp(bytes.length, 4);
-    const fits = (): boolean => CONSOLE_RING_BYTES - this.#held() >= size;
-    while (!fits()) {
+    const room = { rung: () => CONSOLE_RING_BYTES - this.#held() >= size };
+    while (!room.rung()) {
       full();
-      sleepUnless(fits, this.#words, this.#block + VmBlock.consoleWriterWaits, LOOK_MS);
+      sleepUnless(room, this.#words, this.#block + VmBlock.consoleWriterWaits, LOOK_MS);
     }
     const tail = load(this.#words, this.#block + VmBlock.consoleOutputTail);
     poke(this.#words, this.#wordAt(tail), bytes.length);

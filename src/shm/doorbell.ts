@@ -24,7 +24,6 @@ export class Doorbell {
   readonly #sleepers: Int32Array;
   readonly #sleeping: number;
   readonly #summary: number;
-  readonly #isRung = (): boolean => this.rung();
 
   /**
    * @param sleeping @param summary word indices
@@ -58,7 +57,7 @@ export class Doorbell {
    * no positive number. Credits owed to a producer must be flushed first.
    */
   sleep(timeoutMs: number): void {
-    sleepUnless(this.#isRung, this.#sleepers, this.#sleeping, timeoutMs);
+    sleepUnless(this, this.#sleepers, this.#sleeping, timeoutMs);
   }
 }
 
@@ -69,16 +68,16 @@ export function wake(sleepers: Int32Array, sleeping: number): void {
 
 /**
  * Owner of several bells with one sleeping word: sleeps until one is rung or `timeoutMs` passed.
- * @param rung whether there is work at any of them; asked after the sleeping word was stored
+ * @param work whether there is any at one of them; asked after the sleeping word was stored
  */
 export function sleepUnless(
-  rung: () => boolean,
+  work: { rung(): boolean },
   sleepers: Int32Array,
   sleeping: number,
   timeoutMs: number,
 ): void {
   if (!(timeoutMs > 0)) return;
   store(sleepers, sleeping, 1);
-  if (!rung()) wait(sleepers, sleeping, 1, timeoutMs);
+  if (!work.rung()) wait(sleepers, sleeping, 1, timeoutMs);
   store(sleepers, sleeping, 0);
 }

@@ -7,6 +7,7 @@ import { assert } from "../base/assert.ts";
 import { alignUp } from "../base/bits.ts";
 import {
   CCDF_RING_SLOTS,
+  FUNCTION_TRACE_RING_SLOTS,
   FUNCTIONS_MAX,
   GUEST_RAM_MAX_BYTES,
   REQUEST_RING_SLOTS,
@@ -66,8 +67,10 @@ export function planMemory(plan: MemoryPlan): MemoryMap {
   const functionBlocks = many(plan.functionCount, FunctionBlock.sizeBytes);
   const ccdfRings = many(plan.functionCount, ringBytes(CCDF_RING_SLOTS));
   const requestRings = many(plan.functionCount, ringBytes(REQUEST_RING_SLOTS));
-  const recoveryRings = plan.sharedRecovery ? Math.min(1, plan.functionCount) : plan.functionCount;
-  const traceRings = many(1 + plan.vcpuCount + recoveryRings, ringBytes(TRACE_RING_SLOTS));
+  const traceRings = many(1 + plan.vcpuCount, ringBytes(TRACE_RING_SLOTS));
+  if (!plan.sharedRecovery) {
+    traceRings.push(...many(plan.functionCount, ringBytes(FUNCTION_TRACE_RING_SLOTS)));
+  } else if (plan.functionCount > 0) traceRings.push(take(ringBytes(TRACE_RING_SLOTS)));
   const hostAreas = many(plan.functionCount, plan.hostBytes);
   const vcpuAreas = many(plan.vcpuCount, plan.vcpuBytes);
   const storageKeys = take(Math.ceil(plan.ramBytes / PAGE));
@@ -99,4 +102,10 @@ export function vcpuTraceRing(map: MemoryMap, vcpu: number): number {
 
 export function recoveryTraceRing(map: MemoryMap, functionIndex: number): number {
   return map.traceRings[1 + map.vcpuCount + (map.sharedRecovery ? 0 : functionIndex)] as number;
+}
+
+/** Slots of the trace ring that begins at `ringOffset`. */
+export function traceRingSlots(map: MemoryMap, ringOffset: number): number {
+  const ofOneFunction = !map.sharedRecovery && map.traceRings.indexOf(ringOffset) > map.vcpuCount;
+  return ofOneFunction ? FUNCTION_TRACE_RING_SLOTS : TRACE_RING_SLOTS;
 }

@@ -295,6 +295,10 @@ export class RingConsumer {
     this.#head = load(words, this.#headWord);
   }
 
+  get slots(): number {
+    return this.#mask + 1;
+  }
+
   /** Takes over from another consumer object of the same side: only while that one cannot release. */
   resync(): void {
     this.#head = load(this.#words, this.#headWord);

@@ -3,11 +3,11 @@
  * ledger, `--trace`. A full ring loses trace records and counts them in the ring (`RingConsumer.lost`); events
  * are never involved.
  */
-import { TRACE_RING_SLOTS } from "../base/limits.ts";
 import type { Clock } from "../ports/clock.ts";
 import { peek, poke } from "./atomics.ts";
 import { VcpuHeader } from "./blocks.ts";
-import { Lane, RingProducer, ringLost } from "./ring.ts";
+import { traceRingSlots } from "./memory-map.ts";
+import { Lane, RingConsumer, RingProducer, ringLost } from "./ring.ts";
 import type { VmMemory } from "./vm-memory.ts";
 
 export class TraceWriter {
@@ -69,7 +69,11 @@ export class TraceWriter {
 }
 
 export function traceProducer(vm: VmMemory, ringOffset: number): RingProducer {
-  return new RingProducer(vm.words, ringOffset, TRACE_RING_SLOTS);
+  return new RingProducer(vm.words, ringOffset, traceRingSlots(vm.map, ringOffset));
+}
+
+export function traceConsumer(vm: VmMemory, ringOffset: number): RingConsumer {
+  return new RingConsumer(vm.words, ringOffset, traceRingSlots(vm.map, ringOffset));
 }
 
 /** Records that all threads of a VM had to give up because their ring was full; for whoever only looks. */

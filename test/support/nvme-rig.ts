@@ -2,7 +2,7 @@
  * One simulated NVMe function with guest storage of a flat array behind its DMA, and a driver for it that does
  * what Linux's does: one command at a time unless told otherwise. No CPU, no zPCI instructions.
  */
-import { HostArea, HostBlock } from "../../src/backend/sim/host-area.ts";
+import { type HostArea, HostBlock, hostArea } from "../../src/backend/sim/host-area.ts";
 import {
   HOST_AREA_BYTES,
   type NvmeInput,
@@ -93,7 +93,7 @@ export class NvmeRig {
     const trace = new TraceWriter(this.vm, platformTraceRing(map), this.clock);
     this.platform = new SimPlatform(this.vm, [this.config], this.clock, () => this.dma, trace);
     this.regions = new SimHostRegions(this.vm, 0);
-    this.area = new HostArea(this.vm, 0);
+    this.area = hostArea(this.vm, 0);
     const block = (map.functionBlocks[0] as number) / 4;
     const end = IOVA + BigInt(this.dma.bytes.length) - 1n;
     store(this.vm.words, block + FunctionBlock.pbaHigh, 1);

@@ -1,7 +1,7 @@
 /** A VM's memory with simulated functions, stepped by hand under virtual time. No CPU, no guest. */
 import { TraceKind } from "../../src/abi/records.ts";
 import type { StepHook } from "../../src/backend/sim/error-queue.ts";
-import { HostArea, HostBlock } from "../../src/backend/sim/host-area.ts";
+import { type HostArea, HostBlock, hostArea } from "../../src/backend/sim/host-area.ts";
 import {
   HOST_AREA_BYTES,
   type SimFunctionConfig,
@@ -121,7 +121,7 @@ export class SimHost {
   }
 
   area(index = 0): HostArea {
-    return new HostArea(this.vm, index);
+    return hostArea(this.vm, index);
   }
 
   hardware(index = 0): number {

@@ -5,13 +5,13 @@
 import { TestRegister } from "../../abi/test-function.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { DeviceKind } from "./device.ts";
-import { HostArea, HostBlock } from "./host-area.ts";
+import { HostBlock, hostArea } from "./host-area.ts";
 import { NvmeBlock } from "./nvme/block.ts";
 import { NvmeState } from "./nvme/state.ts";
 
 /** Goes up with each operation. NVMe: I/O commands that read or wrote. Test function: transfers since its reset. */
 export function workDone(vm: VmMemory, functionIndex: number): number {
-  const area = new HostArea(vm, functionIndex);
+  const area = hostArea(vm, functionIndex);
   if (area.get(HostBlock.deviceKind) !== DeviceKind.nvme) {
     return area.get(HostBlock.registers + TestRegister.dmaCount / 4) >>> 0;
   }
@@ -21,6 +21,6 @@ export function workDone(vm: VmMemory, functionIndex: number): number {
 
 /** Whether errors wait in the host to be read. */
 export function errorsWait(vm: VmMemory, functionIndex: number): boolean {
-  const area = new HostArea(vm, functionIndex);
+  const area = hostArea(vm, functionIndex);
   return area.get(HostBlock.queueTail) !== area.get(HostBlock.queueHead);
 }

@@ -20,7 +20,7 @@
 import { EFAULT, EINVAL, ENOMSG } from "../../ports/host-function.ts";
 import { load, notify, store, wait } from "../../shm/atomics.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
-import { CCDF_BYTES, HostArea, HostBlock } from "./host-area.ts";
+import { CCDF_BYTES, type HostArea, HostBlock, hostArea } from "./host-area.ts";
 
 /** Steps of GET at which a test may let the worker die. */
 export const GET_STEPS = 7;
@@ -166,7 +166,7 @@ export class ErrorQueueReader {
  * returned or had not begun
  */
 export function completeInterruptedGet(vm: VmMemory, functionIndex: number): number {
-  const area = new HostArea(vm, functionIndex);
+  const area = hostArea(vm, functionIndex);
   if (area.get(HostBlock.getInFlight) !== 1) return 0;
   const slot = area.get(HostBlock.getSlot) >>> 0;
   const index = area.get(HostBlock.getIndex);

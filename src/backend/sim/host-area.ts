@@ -162,8 +162,18 @@ export const PLATFORM_DMA = 2;
 export const PLATFORM_ACCESS = 4;
 export const PLATFORM_MSI = 8;
 
-/** Views and word indices of one function's host area. */
+/**
+ * Views and word indices of one function's host area. By `hostArea`, once per thread: there may be a thousand functions, and
+ * a view costs as much as a small record.
+ */
 export class HostArea {
+  readonly #vm: VmMemory;
+  readonly #base: number;
+  #configSpace: Uint8Array | undefined;
+  #msixTable: Uint8Array | undefined;
+  #scratch: Uint8Array | undefined;
+  #workerBell: Doorbell | undefined;
+  #platformBell: Doorbell | undefined;
   readonly index: number;
   readonly words: Int32Array;
   readonly bytes: Uint8Array;
@@ -174,16 +184,13 @@ export class HostArea {
   readonly queueBytes: number;
   /** Byte offset of the reader's buffer. */
   readonly readerBytes: number;
-  readonly configSpace: Uint8Array;
-  readonly msixTable: Uint8Array;
-  /** Function's own memory: the test function's scratch RAM, or (`device`, word index) the NVMe controller's state. */
-  readonly scratch: Uint8Array;
+  /** Word index of the NVMe controller's state, which stands where the test function has its scratch RAM. */
   readonly device: number;
-  readonly workerBell: Doorbell;
-  readonly platformBell: Doorbell;
 
   constructor(vm: VmMemory, index: number) {
     const base = vm.map.hostAreas[index] as number;
+    this.#vm = vm;
+    this.#base = base;
     this.index = index;
     this.words = vm.words;
     this.bytes = vm.bytes;
@@ -191,12 +198,37 @@ export class HostArea {
     this.block = (vm.map.functionBlocks[index] as number) / 4;
     this.queueBytes = base + HostBlock.queueSlots * 4;
     this.readerBytes = base + HostBlock.readerBuffer * 4;
-    this.configSpace = new Uint8Array(vm.buffer, base + CONFIG_OFFSET, CONFIG_BYTES);
-    this.msixTable = new Uint8Array(vm.buffer, base + MSIX_OFFSET, MSIX_TABLE_BYTES);
-    this.scratch = new Uint8Array(vm.buffer, base + SCRATCH_OFFSET, TestFunction.scratchBytes);
     this.device = (base + SCRATCH_OFFSET) / 4;
-    this.workerBell = recoveryBell(vm, index);
-    this.platformBell = platformBell(vm);
+  }
+
+  get configSpace(): Uint8Array {
+    this.#configSpace ??= this.#view(CONFIG_OFFSET, CONFIG_BYTES);
+    return this.#configSpace;
+  }
+
+  get msixTable(): Uint8Array {
+    this.#msixTable ??= this.#view(MSIX_OFFSET, MSIX_TABLE_BYTES);
+    return this.#msixTable;
+  }
+
+  /** The test function's scratch RAM. */
+  get scratch(): Uint8Array {
+    this.#scratch ??= this.#view(SCRATCH_OFFSET, TestFunction.scratchBytes);
+    return this.#scratch;
+  }
+
+  #view(offset: number, bytes: number): Uint8Array {
+    return new Uint8Array(this.#vm.buffer, this.#base + offset, bytes);
+  }
+
+  get workerBell(): Doorbell {
+    this.#workerBell ??= recoveryBell(this.#vm, this.index);
+    return this.#workerBell;
+  }
+
+  get platformBell(): Doorbell {
+    this.#platformBell ??= platformBell(this.#vm);
+    return this.#platformBell;
   }
 
   get(word: number): number {
@@ -237,12 +269,25 @@ export class HostArea {
   }
 }
 
+const areas = new WeakMap<VmMemory, HostArea[]>();
+
+/** The calling thread's views of a function's host area. They hold whatever function stands in that place. */
+export function hostArea(vm: VmMemory, index: number): HostArea {
+  let known = areas.get(vm);
+  if (known === undefined) {
+    known = [];
+    areas.set(vm, known);
+  }
+  known[index] ??= new HostArea(vm, index);
+  return known[index];
+}
+
 /**
  * Writes the power-on state of a function into its area, whatever was there. Machine, at build or when it plugs a
  * function: before any thread knows of it.
  */
 export function prepareHostArea(vm: VmMemory, index: number, config: SimFunctionConfig): void {
-  const area = new HostArea(vm, index);
+  const area = hostArea(vm, index);
   clearWords(vm.words, area.host, vm.map.hostBytes / 4);
   area.set(config.present ? HostBlock.handle : HostBlock.lastHandle, config.hostHandle);
   if (!config.present) area.set(HostBlock.hardware, Hardware.ABSENT);

@@ -61,8 +61,9 @@ import { decodeFactRegions, type FactRegion } from "./fact-regions.ts";
 import {
   CCDF_BYTES,
   Hardware,
-  HostArea,
+  type HostArea,
   HostBlock,
+  hostArea,
   PLATFORM_REQUEST,
   READER_BUFFER_BYTES,
 } from "./host-area.ts";
@@ -105,7 +106,7 @@ export class SimHostFunction implements HostFunction {
     options: SimVfioOptions & { readonly device?: SimVfioDevice } = {},
   ) {
     this.#vm = vm;
-    this.#area = new HostArea(vm, functionIndex);
+    this.#area = hostArea(vm, functionIndex);
     this.#device = options.device ?? new SimVfioDevice(vm, functionIndex, config, options);
     const chain = readCapabilities(this.#device);
     this.#baseVersion = chain.baseVersion;

@@ -23,8 +23,9 @@ import { DeviceKind, shapeOfKind } from "./device.ts";
 import {
   CONFIG_BYTES,
   Hardware,
-  HostArea,
+  type HostArea,
   HostBlock,
+  hostArea,
   Impaired,
   MSIX_VECTORS_MAX,
   PLATFORM_ACCESS,
@@ -60,7 +61,7 @@ export class SimHostRegions implements HostRegions {
   valueLow = 0;
 
   constructor(vm: VmMemory, functionIndex: number) {
-    this.#area = new HostArea(vm, functionIndex);
+    this.#area = hostArea(vm, functionIndex);
     this.#words = vm.words;
     this.#host = this.#area.host;
     const space = this.#area.configSpace;

@@ -20,7 +20,14 @@ import type { SimDevice } from "./device.ts";
 import { DmaEngine } from "./dma-engine.ts";
 import { pciFaultProblems } from "./fault-plan.ts";
 import { FaultScript, type FaultScriptState } from "./fault-script.ts";
-import { Hardware, HOST_MAGIC, HostArea, HostBlock, prepareHostArea } from "./host-area.ts";
+import {
+  Hardware,
+  HOST_MAGIC,
+  type HostArea,
+  HostBlock,
+  hostArea,
+  prepareHostArea,
+} from "./host-area.ts";
 import { HostKernel } from "./host-kernel.ts";
 import { HostRequests } from "./host-requests.ts";
 import { Impairment } from "./impairment.ts";
@@ -107,7 +114,7 @@ export class SimPlatform {
   }
 
   #build(index: number, config: SimFunctionConfig): SimFunction {
-    const area = new HostArea(this.#vm, index);
+    const area = hostArea(this.#vm, index);
     if (area.get(HostBlock.magic) !== HOST_MAGIC) prepareHostArea(this.#vm, index, config);
     const kernel = new HostKernel(area, config, this.#trace);
     const bus = new BusMaster(area, config, kernel, this.#dmaFor(index, config), this.#trace);

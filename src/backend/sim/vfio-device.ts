@@ -52,7 +52,7 @@ import { littleOf, ValueErrors } from "./dialect-kernel.ts";
 import { EehContainer } from "./eeh.ts";
 import { ErrorQueueReader, type StepHook } from "./error-queue.ts";
 import { encodeFactRegions } from "./fact-regions.ts";
-import { CCDF_BYTES, CONFIG_BYTES, HostArea, HostBlock } from "./host-area.ts";
+import { CCDF_BYTES, CONFIG_BYTES, type HostArea, HostBlock, hostArea } from "./host-area.ts";
 import { RequestPort } from "./host-requests.ts";
 import { fixedRegion, type SpecialRegion, SpecialRegions } from "./special-regions.ts";
 import { VfioInterrupts } from "./vfio-interrupts.ts";
@@ -101,7 +101,7 @@ export class SimVfioDevice {
     options: SimVfioOptions = {},
   ) {
     this.order = options.byteOrder ?? "host";
-    this.#area = new HostArea(vm, functionIndex);
+    this.#area = hostArea(vm, functionIndex);
     this.#config = config;
     this.regions = new VfioRegionIo(vm, functionIndex);
     this.#whileBlocked = options.whileBlocked ?? (() => undefined);

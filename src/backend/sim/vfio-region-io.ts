@@ -12,7 +12,14 @@ import { EFAULT, EINVAL, ENODEV } from "../../ports/host-function.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { BARS_END, BARS_START } from "./config-space.ts";
 import { type DeviceShape, shapeOfKind } from "./device.ts";
-import { CONFIG_BYTES, Hardware, HostArea, HostBlock, MSIX_VECTORS_MAX } from "./host-area.ts";
+import {
+  CONFIG_BYTES,
+  Hardware,
+  type HostArea,
+  HostBlock,
+  hostArea,
+  MSIX_VECTORS_MAX,
+} from "./host-area.ts";
 import { SimHostRegions } from "./host-regions.ts";
 
 const CONFIG_SPACE = 15;
@@ -23,7 +30,7 @@ export class VfioRegionIo {
   readonly #shape: DeviceShape;
 
   constructor(vm: VmMemory, functionIndex: number) {
-    this.#area = new HostArea(vm, functionIndex);
+    this.#area = hostArea(vm, functionIndex);
     this.#regions = new SimHostRegions(vm, functionIndex);
     this.#shape = shapeOfKind(this.#area.get(HostBlock.deviceKind));
   }

@@ -13,7 +13,7 @@ import {
   SimPlatform,
 } from "../../../src/backend/sim/index.ts";
 import { HostClock, monotonicNowUs } from "../../../src/base/clock.ts";
-import { CCDF_RING_SLOTS, REQUEST_RING_SLOTS, TRACE_RING_SLOTS } from "../../../src/base/limits.ts";
+import { CCDF_RING_SLOTS, REQUEST_RING_SLOTS } from "../../../src/base/limits.ts";
 import { DMA_REFUSED, type GuestDma } from "../../../src/ports/host-function.ts";
 import { type Policy, RecoveryUnit, runRecoveryLoop } from "../../../src/recovery/index.ts";
 import { type Carried, Load, passOf } from "../../../src/recovery/loop.ts";
@@ -28,7 +28,7 @@ import {
   recoveryTraceRing,
 } from "../../../src/shm/memory-map.ts";
 import { RingConsumer, RingProducer } from "../../../src/shm/ring.ts";
-import { TraceWriter } from "../../../src/shm/trace.ts";
+import { TraceWriter, traceConsumer } from "../../../src/shm/trace.ts";
 import { attachVmMemory, type VmMemory } from "../../../src/shm/vm-memory.ts";
 import { median, pin } from "../harness.ts";
 
@@ -60,8 +60,8 @@ function ring(task: EventTask, vm: VmMemory): number {
   const base = (vm.map.functionBlocks[0] as number) / 4;
   const trace = new TraceWriter(vm, platformTraceRing(vm.map), clock);
   const platform = new SimPlatform(vm, [task.config], clock, () => noDma, trace);
-  const traces = [platformTraceRing(vm.map), recoveryTraceRing(vm.map, 0)].map(
-    (offset) => new RingConsumer(vm.words, offset, TRACE_RING_SLOTS),
+  const traces = [platformTraceRing(vm.map), recoveryTraceRing(vm.map, 0)].map((offset) =>
+    traceConsumer(vm, offset),
   );
   const guest = new Guest(vm);
   const events = [task.ccdf];

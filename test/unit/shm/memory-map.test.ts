@@ -7,6 +7,7 @@ import {
   planMemory,
   platformTraceRing,
   recoveryTraceRing,
+  traceRingSlots,
   vcpuTraceRing,
 } from "../../../src/shm/memory-map.ts";
 import { RECORD_BYTES, ringBytes } from "../../../src/shm/ring.ts";
@@ -41,7 +42,9 @@ function areas(map: MemoryMap): [number, number, string][] {
     ...many("function block", map.functionBlocks, FunctionBlock.sizeBytes),
     ...many("CCDF ring", map.ccdfRings, ringBytes(64)),
     ...many("request ring", map.requestRings, ringBytes(64)),
-    ...many("trace ring", map.traceRings, ringBytes(4096)),
+    ...map.traceRings.flatMap((ring, n) =>
+      many(`trace ring ${n}`, [ring], ringBytes(traceRingSlots(map, ring))),
+    ),
     ...many("host area", map.hostAreas, map.hostBytes),
     ...many("vCPU area", map.vcpuAreas, map.vcpuBytes),
     ...many("RAM", [map.ramOffset], map.ramBytes),
@@ -88,6 +91,15 @@ describe("a memory plan", () => {
       recoveryTraceRing(map, 0),
       recoveryTraceRing(map, 2),
     ]).toEqual([0, 1, 2, 3, 5].map((n) => map.traceRings[n]));
+  });
+
+  test("gives a worker of one function a small trace ring, and one of many functions a thread's", () => {
+    const slots = (sharedRecovery: boolean): number[] => {
+      const map = planMemory({ ...small, sharedRecovery });
+      return map.traceRings.map((ring) => traceRingSlots(map, ring));
+    };
+    expect(slots(false)).toEqual([4096, 4096, 4096, 1024, 1024, 1024]);
+    expect(slots(true)).toEqual([4096, 4096, 4096, 4096]);
   });
 
   test.each([
