@@ -1,10 +1,14 @@
 /**
  * The interval at which the main thread looks after its VMs: one timer for all that want the same one. A daemon with many
- * VMs would otherwise wake up for each of them by itself. Main thread.
+ * VMs would otherwise wake up for each of them by itself. When it has looked for a while it lets the event loop have a turn
+ * before it goes on: who asks one VM something shall not wait for the entries of all. Main thread.
  */
 
 /** How often the main thread looks after a VM. */
 export const PUMP_MS = 20;
+
+/** About what a round trip of QMP takes otherwise. */
+const TURN_MS = 0.3;
 
 interface Pump {
   readonly timer: NodeJS.Timeout;
@@ -15,8 +19,21 @@ const pumps = new Map<number, Pump>();
 
 function newPump(everyMs: number): Pump {
   const looks = new Set<() => void>();
+  let busy = false;
+  const turn = (left: Iterator<() => void>): void => {
+    const endMs = performance.now() + TURN_MS;
+    for (let next = left.next(); next.done !== true; next = left.next()) {
+      next.value();
+      if (performance.now() < endMs) continue;
+      setImmediate(turn, left);
+      return;
+    }
+    busy = false;
+  };
   const timer = setInterval(() => {
-    for (const look of looks) look();
+    if (busy) return;
+    busy = true;
+    turn(looks.values());
   }, everyMs);
   return { timer, looks };
 }

@@ -45,7 +45,7 @@ export interface QmpHost {
   readonly schema: () => JsonText;
   /** Runs a command by its name, as the human monitor does. */
   readonly execute: (name: string, args: object) => Promise<unknown>;
-  readonly emit: (name: EventName, data?: object) => void;
+  readonly emit: (name: EventName, data?: object | (() => object)) => void;
   /** The machine's shutdown as clients are told of it: at most one event. */
   readonly shutdown: (reason: ShutdownReason) => void;
   /** Ends the program that owns the VM, or the VM where it is one of many. */

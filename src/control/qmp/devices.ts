@@ -6,6 +6,7 @@
 import { NVME_BAR_SIZE_LOG2 } from "../../abi/nvme.ts";
 import { TestFunction } from "../../abi/test-function.ts";
 import type { FunctionStatus, VmControl } from "../../machine/vm-control.ts";
+import { functionIdOf, functionIndices } from "../../machine/vm-spec.ts";
 import { load } from "../../shm/atomics.ts";
 import { FunctionBlock } from "../../shm/blocks.ts";
 import type { Identity } from "./device-catalogue.ts";
@@ -48,8 +49,12 @@ export class Devices {
   }
 
   idOf(fid: number): string {
-    const status = this.functions().find((entry) => entry.fid === fid);
-    return status?.id ?? this.#gone.get(fid) ?? `fn-${fid.toString(16).padStart(8, "0")}`;
+    const spec = this.#control?.spec;
+    if (spec !== undefined) {
+      const index = functionIndices(spec).find((at) => spec.functions[at]?.fid === fid);
+      if (index !== undefined) return functionIdOf(spec, index);
+    }
+    return this.#gone.get(fid) ?? `fn-${fid.toString(16).padStart(8, "0")}`;
   }
 
   /** By id, by QOM path, or by the id of its zpci device. @throws QmpError DeviceNotFound */

@@ -19,8 +19,10 @@ export class Events {
     this.#heard = heard;
   }
 
-  emit(name: EventName, data?: object): void {
+  /** @param source the event's data, or what makes it: called only when somebody listens */
+  emit(name: EventName, source?: object | (() => object)): void {
     if (!this.#heard()) return;
+    const data = typeof source === "function" ? source() : source;
     const row = eventRow(name);
     const checked = row.data.check(data ?? {}, "");
     const nowMs = wallClockMs();

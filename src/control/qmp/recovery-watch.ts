@@ -26,7 +26,8 @@ const PHASES_MAX = 64;
 
 export interface RecoveryNews {
   readonly name: EventName;
-  readonly data: object;
+  /** Made for those who listen: at once or not at all. */
+  readonly data: () => object;
 }
 
 export class RecoveryWatch {
@@ -49,13 +50,13 @@ export class RecoveryWatch {
     track.errorUs ??= entry.timeUs;
     return {
       name: "X_ZMEND_ERROR",
-      data: {
+      data: () => ({
         id: this.#idOf(fid),
         fid,
         pec: Number(entry.detail["pec"]),
         disposition: String(entry.detail["disposition"]),
         "time-us": Math.round(entry.timeUs),
-      },
+      }),
     };
   }
 
@@ -83,7 +84,7 @@ export class RecoveryWatch {
     }
     return {
       name: "X_ZMEND_RECOVERY",
-      data: {
+      data: () => ({
         id: this.#idOf(fid),
         fid,
         phase: from,
@@ -97,7 +98,7 @@ export class RecoveryWatch {
               "total-us": Math.max(0, Math.round(timeUs - episode.sinceUs)),
             }
           : {}),
-      },
+      }),
     };
   }
 

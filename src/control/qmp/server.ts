@@ -258,7 +258,7 @@ class ControlServer implements QmpServer {
     );
   }
 
-  #emit(name: EventName, data?: object): void {
+  #emit(name: EventName, data?: object | (() => object)): void {
     if (name === "RESET") this.#shutdownTold = false;
     this.#events.emit(name, data);
   }

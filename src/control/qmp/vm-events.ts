@@ -16,7 +16,8 @@ export interface EndRules {
 }
 
 export interface EventTarget {
-  readonly emit: (name: EventName, data?: object) => void;
+  /** @param data a function is called only when somebody listens */
+  readonly emit: (name: EventName, data?: object | (() => object)) => void;
   readonly shutdown: (reason: ShutdownReason) => void;
 }
 

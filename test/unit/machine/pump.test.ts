@@ -39,4 +39,37 @@ describe("looks at an interval", () => {
     endNext();
     expect(seen).toEqual(["once", "next"]);
   });
+
+  it("that take long let others have the thread in between, and none begins before all had their turn", () => {
+    const waiting: (() => void)[] = [];
+    vi.stubGlobal("setImmediate", (call: (argument: unknown) => void, argument: unknown) => {
+      waiting.push(() => call(argument));
+    });
+    let nowMs = 0;
+    vi.spyOn(performance, "now").mockImplementation(() => nowMs);
+    const seen: string[] = [];
+    const look = (name: string, ms: number): (() => void) =>
+      lookEvery(10, () => {
+        seen.push(name);
+        nowMs += ms;
+      });
+    const ends = [look("long", 5), look("short", 0.01), look("short too", 0.01), look("last", 5)];
+    const turnEnds = (): string[] => {
+      for (const call of waiting.splice(0)) call();
+      return seen.splice(0);
+    };
+    try {
+      vi.advanceTimersByTime(10);
+      expect(seen.splice(0)).toEqual(["long"]);
+      vi.advanceTimersByTime(20);
+      expect(turnEnds()).toEqual(["short", "short too", "last"]);
+      expect(turnEnds()).toEqual([]);
+      vi.advanceTimersByTime(10);
+      expect(seen).toEqual(["long"]);
+    } finally {
+      for (const end of ends) end();
+      vi.unstubAllGlobals();
+      vi.restoreAllMocks();
+    }
+  });
 });

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   Chardevs,
   createQmpServer,
@@ -12,6 +12,8 @@ import {
   RingBuffer,
 } from "../../../../src/control/qmp/index.ts";
 import { OUTPUT_MAX_BYTES } from "../../../../src/control/qmp/session.ts";
+import type { LedgerEntry } from "../../../../src/machine/ledger-entry.ts";
+import { FakeControl, fakeSpec } from "../../../support/fake-control.ts";
 import { QmpClient } from "../../../support/qmp-client.ts";
 
 let folder: string;
@@ -273,9 +275,32 @@ describe("events", () => {
 
   it("cost nothing while nobody listens", () => {
     const lonely = createQmpServer(undefined);
-    // Not even the check of what they say.
+    // Not even the check of what they say, nor its making.
     expect(() => lonely.host.emit("RESET", { guest: "yes", reason: "none" })).not.toThrow();
+    const made = vi.fn(() => ({ guest: true, reason: "guest-reset" }));
+    lonely.host.emit("RESET", made);
+    expect(made).not.toHaveBeenCalled();
     return lonely.close();
+  });
+
+  it("carry data that is made when it is told, with the function's name in the VM", async () => {
+    const fake = new FakeControl({ ...fakeSpec("vm", 2), functionIds: ["disk0"] });
+    const own = createQmpServer(fake.control);
+    others.push(own);
+    const at = join(folder, "machine.sock");
+    await own.listen({ path: at });
+    const client = await QmpClient.ready(at);
+    for (const fid of [1, 2, 3]) {
+      const detail = { pec: 0x3a, disposition: "stored" };
+      const entry = { seq: fid, timeUs: 7, actor: "platform", kind: "error-raised", fid, detail };
+      fake.emit({ type: "entry", entry: entry as LedgerEntry });
+    }
+    await client.until(() => client.events("X_ZMEND_ERROR").length === 3);
+    expect(client.events("X_ZMEND_ERROR").map(({ data }) => data?.["id"])).toEqual([
+      "disk0",
+      "fn-00000002",
+      "fn-00000003",
+    ]);
   });
 
   it("must be true to their row", async () => {
