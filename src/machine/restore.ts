@@ -1,6 +1,6 @@
 /**
- * The words of a restored machine that told of threads which are no more: who sleeps, who stands, who is ready. Before
- * any thread of the new machine looks at them.
+ * The words of a restored machine that told of threads which are no more: who sleeps, who stands, who is ready, which
+ * console text is on its way. Before any thread of the new machine looks at them.
  */
 import { store } from "../shm/atomics.ts";
 import { FunctionBlock, VcpuHeader, VmBlock } from "../shm/blocks.ts";
@@ -19,6 +19,8 @@ const ofThreads: readonly number[] = [
   VmBlock.resetAsked,
   VmBlock.platformSleeping,
   VmBlock.consoleWriterWaits,
+  VmBlock.consoleOutputTail,
+  VmBlock.consoleOutputHead,
   VmBlock.deviceLock,
   VmBlock.pairLock,
 ];

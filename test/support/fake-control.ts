@@ -49,6 +49,10 @@ export class FakeControl implements Partial<VmControl> {
     return [];
   }
 
+  timeUs(): number {
+    return 0;
+  }
+
   enter(to: RunState, reason = "test"): void {
     const from = this.#state;
     this.#state = to;

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { ConsolePump } from "../../../src/machine/console-pump.ts";
 import { HOLD_NOBODY, HOLD_VCPUS, orderHold } from "../../../src/machine/hold.ts";
 import { COMMAND_STOP } from "../../../src/machine/loops.ts";
+import { forgetThreads } from "../../../src/machine/restore.ts";
 import { store } from "../../../src/shm/atomics.ts";
 import { VmBlock } from "../../../src/shm/blocks.ts";
 import { ConsoleOutput } from "../../../src/shm/console-output.ts";
@@ -87,6 +88,19 @@ describe("console pump", () => {
     pump.look();
     expect(sink.heard).toEqual(["one", "two", "three"]);
     expect(guest.take()).toBeUndefined();
+  });
+
+  it("knows of no text that a snapshot says is under way, whatever it says", () => {
+    says("one");
+    store(vm.words, vm.map.vmBlock / 4 + VmBlock.consoleOutput, 0x7fff_ffff);
+    forgetThreads(vm, 0);
+    const heard: unknown[] = [];
+    const pump = new ConsolePump(vm, (bytes) => heard.push(bytes));
+    pump.look();
+    expect(heard).toEqual([]);
+    says("two");
+    pump.look();
+    expect(heard).toEqual([Uint8Array.from(Buffer.from("two"))]);
   });
 
   it("lets the guest wait again when it goes on", () => {
