@@ -69,7 +69,7 @@ export function settlePriorities({ main, helpers }: Priorities): boolean {
       .map(Number)
       .filter((thread) => thread !== process.pid);
     const mayGoUp = others.some((thread) => goesUpAgain(thread, base));
-    for (const thread of others) setPriority(thread, Math.min(NICE_MAX, base + helpers));
+    for (const thread of others) stepTo(thread, Math.min(NICE_MAX, base + helpers));
     if (!mayGoUp) return false;
     setEnvironmentData(BASE, base);
     setPriority(Math.min(NICE_MAX, base + main));
@@ -81,10 +81,13 @@ export function settlePriorities({ main, helpers }: Priorities): boolean {
 
 /** Tried on a thread that is to step back anyway. */
 function goesUpAgain(thread: number, base: number): boolean {
-  if (base >= NICE_MAX) return false;
-  setPriority(thread, base + 1);
+  return base < NICE_MAX && stepTo(thread, base + 1) && stepTo(thread, base);
+}
+
+/** @returns false when the thread may not, or has ended meanwhile */
+function stepTo(thread: number, nice: number): boolean {
   try {
-    setPriority(thread, base);
+    setPriority(thread, nice);
     return true;
   } catch {
     return false;

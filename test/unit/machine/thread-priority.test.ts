@@ -4,7 +4,7 @@ import { getPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { packageRoot } from "../../../src/base/version.ts";
 import { prioritiesOf, takeOwnPriority } from "../../../src/machine/thread-priority.ts";
 
@@ -110,4 +110,40 @@ describe.skipIf(process.platform !== "linux")("threads' priorities (Linux)", () 
       });
     },
   );
+});
+
+describe("threads that end while they are looked at", () => {
+  it("are passed over: the others step back all the same", async () => {
+    const gone = 11;
+    const nice = new Map<number, number>();
+    vi.resetModules();
+    vi.doMock("node:fs", async (original) => ({
+      ...(await original<object>()),
+      readdirSync: () => [process.pid, gone, 12, 13].map(String),
+    }));
+    vi.doMock("node:os", async (original) => ({
+      ...(await original<object>()),
+      getPriority: () => 0,
+      setPriority: (thread: number, value?: number): void => {
+        if (thread === gone) throw new Error("ESRCH");
+        if (value === undefined) nice.set(process.pid, thread);
+        else nice.set(thread, value);
+      },
+    }));
+    try {
+      const mocked = await import("../../../src/machine/thread-priority.ts");
+      expect(mocked.settlePriorities({ main: 3, vcpu: 5, helpers: 8 })).toBe(true);
+      expect([...nice].sort(([a], [b]) => a - b)).toEqual(
+        [
+          [12, 8],
+          [13, 8],
+          [process.pid, 3],
+        ].sort(([a = 0], [b = 0]) => a - b),
+      );
+    } finally {
+      vi.doUnmock("node:fs");
+      vi.doUnmock("node:os");
+      vi.resetModules();
+    }
+  });
 });
