@@ -1,6 +1,7 @@
 /** Doorway of the platform's thread: hardware and the interrupt side of the simulated host kernel. */
 import { type MessagePort, parentPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
+import { collectLoadGarbage } from "../src/machine/load-garbage.ts";
 import type { PlatformUnit } from "../src/machine/loops.ts";
 import { platformBetween } from "../src/machine/orders.ts";
 import { buildPlatform } from "../src/machine/platform-parts.ts";
@@ -18,6 +19,7 @@ export default function platformLife(task: PlatformTask): void {
   parentPort?.postMessage(ACTOR_LOADED);
   takeOwnPriority(0);
   nameOwnThread(`platform ${task.spec.name}`);
+  collectLoadGarbage();
   const vm = attachTo(task);
   const clock = new HostClock();
   const listens = (index: number): boolean => isReady(vm, recoveryActor(vm, index));

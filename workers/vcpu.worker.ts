@@ -2,6 +2,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { HostClock } from "../src/base/clock.ts";
 import { GuestClock } from "../src/machine/guest-clock.ts";
+import { collectLoadGarbage } from "../src/machine/load-garbage.ts";
 import { buildProcessor } from "../src/machine/parts.ts";
 import { passGate, vcpuActor } from "../src/machine/start-gate.ts";
 import { nameOwnThread, takeOwnPriority } from "../src/machine/thread-priority.ts";
@@ -19,6 +20,7 @@ export default function vcpuLife(
   parentPort?.postMessage(ACTOR_LOADED);
   takeOwnPriority(task.spec.vcpuNice ?? 0);
   nameOwnThread(`vcpu-${task.index} ${task.spec.name}`);
+  collectLoadGarbage();
   const vm = attachTo(task);
   const clock = new HostClock();
   const guestClock = new GuestClock(vm, clock);

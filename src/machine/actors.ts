@@ -5,6 +5,7 @@
  */
 import type { MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
+import { exposeCollector } from "./load-garbage.ts";
 import { ACTOR_LOADED } from "./vm-spec.ts";
 
 export type WorkerName = "vcpu" | "recovery" | "io";
@@ -37,6 +38,7 @@ export interface Actor {
 
 /** Starts one actor. `ports` move to its thread. */
 export function startActor(name: WorkerName, task: object, ports: MessagePort[] = []): Actor {
+  exposeCollector();
   const pool = new Piscina({
     filename: workerUrl(name),
     minThreads: 1,

@@ -3,12 +3,13 @@
  * VMs would otherwise wake up for each of them by itself. When it has looked for a while it lets the event loop have a turn
  * before it goes on: who asks one VM something shall not wait for the entries of all. Main thread.
  */
+import { monotonicNowUs } from "../base/clock.ts";
 
 /** How often the main thread looks after a VM. */
 export const PUMP_MS = 20;
 
 /** About what a round trip of QMP takes otherwise. */
-const TURN_MS = 0.3;
+const TURN_US = 300;
 
 interface Pump {
   readonly timer: NodeJS.Timeout;
@@ -19,21 +20,21 @@ const pumps = new Map<number, Pump>();
 
 function newPump(everyMs: number): Pump {
   const looks = new Set<() => void>();
-  let busy = false;
+  /** Some wait for the event loop's turn to be over. */
+  let waiting = false;
   const turn = (left: Iterator<() => void>): void => {
-    const endMs = performance.now() + TURN_MS;
+    waiting = false;
+    const endUs = monotonicNowUs() + TURN_US;
     for (let next = left.next(); next.done !== true; next = left.next()) {
       next.value();
-      if (performance.now() < endMs) continue;
+      if (monotonicNowUs() < endUs) continue;
+      waiting = true;
       setImmediate(turn, left);
       return;
     }
-    busy = false;
   };
   const timer = setInterval(() => {
-    if (busy) return;
-    busy = true;
-    turn(looks.values());
+    if (!waiting) turn(looks.values());
   }, everyMs);
   return { timer, looks };
 }

@@ -15,6 +15,7 @@ import { platformBell } from "../shm/platform-bell.ts";
 import { RecoveryThreadWords, recoverySleepWord } from "../shm/recovery-bell.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { holdCount, standOrGo } from "./hold.ts";
+import { collectLoadGarbage } from "./load-garbage.ts";
 import { COMMAND_STOP, commandOf } from "./loops.ts";
 import { buildRecovery, comesBack, RecoveryTraces } from "./recovery-parts.ts";
 import { declareReady, isReady, joinTime, recoveryActor } from "./start-gate.ts";
@@ -188,8 +189,9 @@ export class RecoveryLoad {
     const { first } = task;
     const vm = attachTo(first.task);
     const [place] = first.places;
-    // A successor is waited for: it does not compile first.
+    // A successor is waited for: it neither collects nor compiles first.
     if (place !== undefined && !isReady(vm, recoveryActor(vm, place.index))) {
+      collectLoadGarbage();
       this.#warmUpFor = policyOf(first.task.spec, place.index);
     }
     // A shared thread's is the same for all that it carries.

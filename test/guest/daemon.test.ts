@@ -148,15 +148,27 @@ describe("a running daemon", () => {
 
   it("injects several, so far apart, and says so", async () => {
     const words = ["alpha", "alpha-1", "--pec", "0x3a", "--count", "3", "--every", "150"];
+    const before = await functionOf("alpha", "alpha-1");
     const { stdout, status } = await daemon.zmend("vm", "inject", ...words);
     const said = "alpha: PEC 0x003a raised 3 times 150 ms apart on 0x00000002 (alpha-1)\n";
     expect([status, stdout]).toEqual([0, said]);
     const rows = await daemon.untilAsked<FunctionReport[]>(
       ["function", "list", "alpha"],
-      (list) => list[1]?.recoveries === 3,
+      (list) => list[1]?.errorsRaised === before.errorsRaised + 3 && list[1].open === 0,
     );
-    // Apart from each other: each had a recovery of its own.
-    expect(rows[1]).toMatchObject({ errorsRaised: 5, fetchedByGuest: 3, open: 0 });
+    // Apart from each other: on an idle host each has a recovery of its own, on a busy one two may share it.
+    expect(rows[1]?.recoveries).toBeGreaterThan(before.recoveries);
+    const kept = "journal show --vm alpha --kind error-raised --json".split(" ");
+    const raised = async (): Promise<number[]> =>
+      (await daemon.zmend(...kept)).stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as { readonly fid: number; readonly timeUs: number })
+        .filter(({ fid }) => fid === 2)
+        .map(({ timeUs }) => timeUs);
+    while ((await raised()).length < before.errorsRaised + 3) await pause(50);
+    const [first = Number.NaN, , third = Number.NaN] = (await raised()).slice(-3);
+    expect(third - first).toBeGreaterThan(150_000);
   });
 
   it("gets a function out of quarantine", async () => {

@@ -1,5 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { monotonicNowUs } from "../../../src/base/clock.ts";
 import { lookEvery } from "../../../src/machine/pump.ts";
+
+vi.mock("../../../src/base/clock.ts", () => ({ monotonicNowUs: vi.fn(() => 0) }));
+const clock = vi.mocked(monotonicNowUs);
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -46,7 +50,7 @@ describe("looks at an interval", () => {
       waiting.push(() => call(argument));
     });
     let nowMs = 0;
-    vi.spyOn(performance, "now").mockImplementation(() => nowMs);
+    clock.mockImplementation(() => nowMs * 1000);
     const seen: string[] = [];
     const look = (name: string, ms: number): (() => void) =>
       lookEvery(10, () => {
@@ -69,7 +73,6 @@ describe("looks at an interval", () => {
     } finally {
       for (const end of ends) end();
       vi.unstubAllGlobals();
-      vi.restoreAllMocks();
     }
   });
 });
