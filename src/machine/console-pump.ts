@@ -1,11 +1,11 @@
 /**
  * The main thread's end of the guest's console (console-output.ts): hands text on as long as whoever takes it keeps up.
- * A terminal that does not makes the guest wait; vCPUs that shall stand or end wait for nobody.
+ * A terminal that does not makes the guest wait; vCPUs that shall stand or end, and those that have, wait for nobody.
  */
 import { ConsoleOutput } from "../shm/console-output.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { HOLD_NOBODY, holdOf } from "./hold.ts";
-import { COMMAND_RUN, commandOf } from "./loops.ts";
+import { COMMAND_RUN, commandOf, stoppedOf, VCPU_RUNNING } from "./loops.ts";
 
 /** Takes console text; while a promise that it returns is open, it is handed no more. */
 export type ConsoleSink = (bytes: Uint8Array, timeUs: number) => unknown;
@@ -32,7 +32,9 @@ export class ConsolePump {
   }
 
   #guestMayWait(): boolean {
-    return commandOf(this.#vm) === COMMAND_RUN && holdOf(this.#vm) === HOLD_NOBODY;
+    const vm = this.#vm;
+    if (stoppedOf(vm) !== VCPU_RUNNING) return false;
+    return commandOf(vm) === COMMAND_RUN && holdOf(vm) === HOLD_NOBODY;
   }
 
   #tell(taken: unknown): void {

@@ -30,7 +30,7 @@ import {
   orderHold,
   standsStill,
 } from "./hold.ts";
-import { COMMAND_STOP, type PlatformOrder, stoppedOf } from "./loops.ts";
+import { COMMAND_STOP, type PlatformOrder, stoppedOf, VCPU_RUNNING } from "./loops.ts";
 import type { PlatformAnswer, PlatformRequest } from "./orders.ts";
 import { placeFunction, prepareVm, translateAfter } from "./parts.ts";
 import { lookEvery, PUMP_MS } from "./pump.ts";
@@ -195,9 +195,14 @@ export class ThreadedVm {
     await this.start(() => false, paused);
   }
 
-  /** How the guest's CPU stands: `VCPU_RUNNING` or one of the other `VCPU_…` values of `loops.ts`. */
+  /**
+   * How the guest's CPU stands: `VCPU_RUNNING` or one of the other `VCPU_…` values of `loops.ts`. What a guest said before
+   * it ended has been told then.
+   */
   stopped(): number {
-    return stoppedOf(this.vm);
+    const stopped = stoppedOf(this.vm);
+    if (stopped !== VCPU_RUNNING) this.#console.look();
+    return stopped;
   }
 
   pswAddress(): bigint {

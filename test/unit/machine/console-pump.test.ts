@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { ConsolePump } from "../../../src/machine/console-pump.ts";
 import { HOLD_NOBODY, HOLD_VCPUS, orderHold } from "../../../src/machine/hold.ts";
-import { COMMAND_STOP } from "../../../src/machine/loops.ts";
+import { COMMAND_STOP, VCPU_POWER_OFF } from "../../../src/machine/loops.ts";
 import { forgetThreads } from "../../../src/machine/restore.ts";
 import { store } from "../../../src/shm/atomics.ts";
 import { VmBlock } from "../../../src/shm/blocks.ts";
@@ -79,6 +79,10 @@ describe("console pump", () => {
   it.each([
     ["stand", () => orderHold(vm, HOLD_VCPUS)],
     ["end", () => store(vm.words, vm.map.vmBlock / 4 + VmBlock.command, COMMAND_STOP)],
+    [
+      "end no more",
+      () => store(vm.words, vm.map.vmBlock / 4 + VmBlock.vcpuStopped, VCPU_POWER_OFF),
+    ],
   ])("makes room for vCPUs that shall %s, however busy the sink is", (_, order) => {
     const sink = new SlowSink();
     const pump = new ConsolePump(vm, sink.take);
