@@ -20,7 +20,7 @@ const pumps = new Map<number, Pump>();
 
 function newPump(everyMs: number): Pump {
   const looks = new Set<() => void>();
-  /** Some wait for the event loop's turn to be over. */
+  /** Some of this interval's looks wait until the event loop has had its turn. */
   let waiting = false;
   const turn = (left: Iterator<() => void>): void => {
     waiting = false;

@@ -1,6 +1,7 @@
 /** How a VM on threads starts and ends, with threads that do not do what they are told. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Actor } from "../../../src/machine/actors.ts";
+import { VCPU_POWER_OFF, VCPU_RUNNING } from "../../../src/machine/loops.ts";
 import {
   declareReady,
   gateIsOpen,
@@ -10,6 +11,9 @@ import {
 import { ThreadedVm } from "../../../src/machine/threaded-vm.ts";
 import { DETERMINISTIC_EPOCH_MS } from "../../../src/machine/vm-spec.ts";
 import { loadPolicy } from "../../../src/recovery/index.ts";
+import { store } from "../../../src/shm/atomics.ts";
+import { VmBlock } from "../../../src/shm/blocks.ts";
+import { ConsoleOutput } from "../../../src/shm/console-output.ts";
 
 /** Names of the threads that were killed. */
 const killed = vi.hoisted(() => [] as string[]);
@@ -31,7 +35,7 @@ vi.mock("../../../src/machine/actors.ts", () => ({
   },
 }));
 
-function machine(): ThreadedVm {
+function machine(heard: (bytes: Uint8Array) => unknown = () => {}): ThreadedVm {
   return new ThreadedVm(
     {
       name: "stubborn",
@@ -41,7 +45,7 @@ function machine(): ThreadedVm {
       policy: loadPolicy("mediated"),
       epochMs: DETERMINISTIC_EPOCH_MS,
     },
-    () => {},
+    heard,
   );
 }
 
@@ -67,6 +71,23 @@ describe("a VM whose threads do not come up", () => {
     await stop;
     expect(killed.sort()).toEqual(["io", "vcpu"]);
     expect(vm.failure).toBeUndefined();
+  });
+});
+
+describe("a guest that has ended", () => {
+  it("is seen to have ended when its last words have been told, even to who is slow", () => {
+    const heard: string[] = [];
+    const vm = machine((bytes) => {
+      heard.push(Buffer.from(bytes).toString());
+      return new Promise(() => {});
+    });
+    const guest = new ConsoleOutput(vm.vm);
+    for (const text of ["first", "last"]) guest.write(Buffer.from(text), 1, () => {});
+    expect(vm.stopped()).toBe(VCPU_RUNNING);
+    expect(heard).toEqual([]);
+    store(vm.vm.words, vm.vm.map.vmBlock / 4 + VmBlock.vcpuStopped, VCPU_POWER_OFF);
+    expect(vm.stopped()).toBe(VCPU_POWER_OFF);
+    expect(heard).toEqual(["first", "last"]);
   });
 });
 

@@ -70,6 +70,9 @@ describe("console output", () => {
           }
           while (takeOne());
           expect(seen).toEqual(wanted);
+          // What stands behind the ring is others'.
+          const end = VmBlock.consoleOutput * 4 + CONSOLE_RING_BYTES;
+          expect(vm.bytes.subarray(end, VmBlock.sizeBytes).every((byte) => byte === 0)).toBe(true);
         },
       ),
       { numRuns: 30 },
