@@ -5,6 +5,7 @@
 import type { VmMemory } from "../shm/vm-memory.ts";
 import { Ledger } from "./ledger.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
+import type { RecentRecords } from "./recent-records.ts";
 
 /** Entries are told this late. */
 const HOLD_BACK_US = 40_000;
@@ -17,8 +18,9 @@ export class EntryStream {
   #held: LedgerEntry[] = [];
   #drainedUs = 0;
 
-  constructor(vm: VmMemory, sink: (entry: LedgerEntry) => void) {
-    this.#ledger = new Ledger(vm);
+  /** @param recent what is to keep the last entries; those that are held back are among them */
+  constructor(vm: VmMemory, sink: (entry: LedgerEntry) => void, recent?: RecentRecords) {
+    this.#ledger = new Ledger(vm, recent);
     this.#sink = sink;
   }
 

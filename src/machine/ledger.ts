@@ -14,18 +14,7 @@ import { Lane, type RingConsumer, recordTimeUs } from "../shm/ring.ts";
 import { traceConsumer } from "../shm/trace.ts";
 import type { VmMemory } from "../shm/vm-memory.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
-
-/** A record copied out of its ring. */
-interface TraceRecord {
-  readonly kind: number;
-  readonly functionIndex: number;
-  readonly correlation: number;
-  readonly timeUs: number;
-  readonly body: readonly [number, number, number, number];
-  /** Fifth word of the body. */
-  readonly more: number;
-  readonly instructions: number;
-}
+import type { RecentRecords, TraceRecord } from "./recent-records.ts";
 
 type Detail = LedgerEntry["detail"];
 
@@ -169,12 +158,15 @@ const rows: Readonly<Record<number, KindRow>> = {
 export class Ledger {
   readonly #vm: VmMemory;
   readonly #rings: readonly RingConsumer[];
+  readonly #recent: RecentRecords | undefined;
   #seq = 0;
   /** Opcodes that are not implemented and stand in the ledger: each vCPU tells of them. */
   readonly #opcodes = new Set<number>();
 
-  constructor(vm: VmMemory) {
+  /** @param recent what is to keep the last entries */
+  constructor(vm: VmMemory, recent?: RecentRecords) {
     this.#vm = vm;
+    this.#recent = recent;
     const { map } = vm;
     const offsets = [
       platformTraceRing(map),
@@ -213,7 +205,9 @@ export class Ledger {
 
   /** An entry that comes from the main thread itself, e.g. a console line. */
   note(timeUs: number, actor: Actor, kind: string, detail: Detail): LedgerEntry {
-    return { seq: this.#seq++, timeUs, actor, kind, detail };
+    const entry = { seq: this.#seq++, timeUs, actor, kind, detail };
+    this.#recent?.note(entry);
+    return entry;
   }
 
   /** The rings are those of a restored machine now. */
@@ -236,9 +230,10 @@ export class Ledger {
   #copy(slot: number): TraceRecord {
     const { words } = this.#vm;
     const body = slot + Lane.body;
+    const block = this.#vm.map.functionBlocks[peek(words, slot + Lane.functionIndex)];
     return {
       kind: peek(words, slot + Lane.kind),
-      functionIndex: peek(words, slot + Lane.functionIndex),
+      fid: block === undefined ? undefined : load(words, block / 4 + FunctionBlock.fid) >>> 0,
       correlation: peek(words, slot + Lane.correlation),
       timeUs: recordTimeUs(words, slot),
       body: [
@@ -253,23 +248,28 @@ export class Ledger {
   }
 
   #entry(record: TraceRecord): LedgerEntry {
-    const row = rows[record.kind];
-    const block = this.#vm.map.functionBlocks[record.functionIndex];
-    const fid =
-      block === undefined ? undefined : load(this.#vm.words, block / 4 + FunctionBlock.fid) >>> 0;
-    return {
-      seq: this.#seq++,
-      timeUs: record.timeUs,
-      actor: row?.actor ?? "machine",
-      kind: row?.kind ?? `trace-${record.kind}`,
-      ...(fid === undefined ? {} : { fid }),
-      ...(record.correlation === 0 ? {} : { correlation: record.correlation }),
-      detail: row?.detail(record.body) ?? {},
-      ...(record.instructions === 0 ? {} : { instructions: record.instructions }),
-      ...(record.kind === TraceKind.ccdfRead ? { ccdf: ccdfOf(record, fid ?? 0) } : {}),
-      ...(record.kind === TraceKind.stateChanged ? choiceOf(record) : {}),
-    };
+    const seq = this.#seq++;
+    this.#recent?.add(record, seq);
+    return entryOf(record, seq);
   }
+}
+
+/** What a record says, by its kind's row. */
+export function entryOf(record: TraceRecord, seq: number): LedgerEntry {
+  const { fid } = record;
+  const row = rows[record.kind];
+  return {
+    seq,
+    timeUs: record.timeUs,
+    actor: row?.actor ?? "machine",
+    kind: row?.kind ?? `trace-${record.kind}`,
+    ...(fid === undefined ? {} : { fid }),
+    ...(record.correlation === 0 ? {} : { correlation: record.correlation }),
+    detail: row?.detail(record.body) ?? {},
+    ...(record.instructions === 0 ? {} : { instructions: record.instructions }),
+    ...(record.kind === TraceKind.ccdfRead ? { ccdf: ccdfOf(record, fid ?? 0) } : {}),
+    ...(record.kind === TraceKind.stateChanged ? choiceOf(record) : {}),
+  };
 }
 
 function choiceOf({ body: [, , event, number] }: TraceRecord): { readonly choice?: string } {

@@ -18,3 +18,18 @@ export function exposeCollector(): void {
 export function collectLoadGarbage(): void {
   globalThis.gc?.();
 }
+
+/**
+ * Main thread, when VMs and guests have been started: gives back what that has taken, above all the room for young objects,
+ * which has grown to tens of MiB. `gc` leaves that as it is; the collection that an inspector asks for shrinks it. Takes some
+ * 0.1 s of a core.
+ */
+export async function collectStartGarbage(): Promise<void> {
+  const inspector = await import("node:inspector").catch(() => undefined);
+  // Node can be built without one.
+  if (inspector === undefined) return;
+  const session = new inspector.Session();
+  session.connect();
+  await new Promise((resolve) => session.post("HeapProfiler.collectGarbage", resolve));
+  session.disconnect();
+}

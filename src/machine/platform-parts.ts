@@ -3,6 +3,7 @@ import { translationOf } from "../backend/sim/pinned-dma.ts";
 import { SimPlatform } from "../backend/sim/platform.ts";
 import { ZpciDma } from "../devices/zpci/dma.ts";
 import { Measurement } from "../devices/zpci/measurement.ts";
+import { DmaTlb } from "../devices/zpci/tlb.ts";
 import type { Clock } from "../ports/clock.ts";
 import { FloatingInterrupts } from "../shm/floating.ts";
 import { GuestRam } from "../shm/guest-ram.ts";
@@ -20,13 +21,14 @@ export function buildPlatform(
   listens?: (index: number) => boolean,
 ): PlatformUnit {
   const ram = new GuestRam(vm);
+  const tlb = new DmaTlb(ram);
   const floating = new FloatingInterrupts(vm);
   const platform = new SimPlatform(
     vm,
     spec.functions,
     clock,
     // The platform knows functions that were plugged later; the spec of the start does not.
-    (index, config) => new ZpciDma(vm, ram, index, floating, translationOf(vm, index, config)),
+    (index, config) => new ZpciDma(vm, ram, tlb, index, floating, translationOf(vm, index, config)),
     new TraceWriter(vm, platformTraceRing(vm.map), clock),
     listens,
   );

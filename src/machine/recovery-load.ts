@@ -243,6 +243,8 @@ export class RecoveryLoad {
   #carryOut(order: RecoveryOrder): void {
     switch (order.kind) {
       case "carry": {
+        // As much as the VM before has left again as it keeps: the heap would grow past all of it.
+        if (this.#load.size > 0) collectLoadGarbage();
         const seat = this.#seatOf(order.life, order.task);
         for (const place of order.places) {
           this.#load.add(new Place(seat, place, this.#task.words));

@@ -9,6 +9,7 @@ import type { VmMemory } from "../shm/vm-memory.ts";
 import type { WatchdogAction } from "../shm/watchdog.ts";
 import type { Books } from "./books.ts";
 import type { LedgerEntry } from "./ledger-entry.ts";
+import type { RecentEntries } from "./recent-records.ts";
 import type { VmSpec } from "./vm-spec.ts";
 
 /** QMP's run states (qmp.md), as far as this machine has them. */
@@ -127,6 +128,8 @@ export interface VmControl {
   timeUs(): number;
   instructions(): number;
   functions(): readonly FunctionStatus[];
+  /** The last entries of the ledger from number `from` on. */
+  recent(from: number): RecentEntries;
 
   /** Starts the threads and the VM's time. Rejects with the reason when one of them dies meanwhile. */
   start(options?: StartOptions): Promise<void>;

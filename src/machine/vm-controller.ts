@@ -16,8 +16,10 @@ import { FunctionOrders } from "./function-orders.ts";
 import { functionStatuses } from "./function-status.ts";
 import { GuestWatch } from "./guest-watch.ts";
 import { HotPlug } from "./hot-plug.ts";
+import { entryOf } from "./ledger.ts";
 import type { Actor, LedgerEntry } from "./ledger-entry.ts";
 import { lookEvery, PUMP_MS } from "./pump.ts";
+import { type RecentEntries, RecentRecords } from "./recent-records.ts";
 import { RunControl } from "./run-control.ts";
 import { RunStates } from "./run-states.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -58,6 +60,7 @@ export class VmController implements VmControl {
   readonly #listeners: VmListeners;
   readonly #commands: CommandQueue;
   readonly #pumpMs: number;
+  readonly #recent = new RecentRecords(entryOf);
   readonly #entries: EntryStream;
   readonly #run: RunControl;
   readonly #watch: GuestWatch;
@@ -85,7 +88,11 @@ export class VmController implements VmControl {
       commands: this.#commands,
       pumpMs: this.#pumpMs,
     };
-    this.#entries = new EntryStream(this.vm, (entry) => this.#listeners.tellEntry(entry));
+    this.#entries = new EntryStream(
+      this.vm,
+      (entry) => this.#listeners.tellEntry(entry),
+      this.#recent,
+    );
     this.#run = new RunControl(parts, options.boot, () => this.#look());
     this.#watch = new GuestWatch(parts, this.#run, {
       onGuestReset: options.onGuestReset ?? "reset",
@@ -152,6 +159,10 @@ export class VmController implements VmControl {
   /** Trace records that were lost because nobody took them in time. */
   recordsLost(): number {
     return this.#entries.lost();
+  }
+
+  recent(from: number): RecentEntries {
+    return this.#recent.since(from);
   }
 
   functions(): readonly FunctionStatus[] {

@@ -7,6 +7,7 @@ import { CcdfKind } from "../../src/abi/records.ts";
 import { VirtualClock } from "../../src/base/clock.ts";
 import { CCDF_RING_SLOTS, REQUEST_RING_SLOTS, TRACE_RING_SLOTS } from "../../src/base/limits.ts";
 import { createDevices, plugFunction, ZpciDma } from "../../src/devices/index.ts";
+import { DmaTlb } from "../../src/devices/zpci/tlb.ts";
 import type { HostFacts, HostRegions } from "../../src/ports/host-function.ts";
 import { load, peek, store } from "../../src/shm/atomics.ts";
 import {
@@ -169,6 +170,7 @@ export function deviceMachine(options: MachineOptions = {}) {
   );
   const traces = new RingConsumer(vm.words, vcpuTraceRing(map, 0), TRACE_RING_SLOTS);
 
+  const tlb = new DmaTlb(ram);
   const machine = {
     vm,
     ram,
@@ -181,7 +183,7 @@ export function deviceMachine(options: MachineOptions = {}) {
     raised,
     word,
     setWord,
-    dma: FIDS.map((_, index) => new ZpciDma(vm, ram, index, floating)),
+    dma: FIDS.map((_, index) => new ZpciDma(vm, ram, tlb, index, floating)),
     consoleText: (): string => String.fromCharCode(...text),
     vmWord: (name: number): number => load(vm.words, map.vmBlock / 4 + name),
     state: (index: number): FunctionState => stateOf(word(index, FunctionBlock.stateWord)),

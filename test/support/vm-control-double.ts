@@ -2,6 +2,7 @@
 import { simFunctionConfig } from "../../src/backend/sim/index.ts";
 import { readBooks } from "../../src/machine/books.ts";
 import type { LedgerEntry } from "../../src/machine/ledger-entry.ts";
+import type { RecentEntries } from "../../src/machine/recent-records.ts";
 import type {
   FunctionStatus,
   InjectRequest,
@@ -71,6 +72,9 @@ export class VmControlDouble implements VmControl {
     this.send({ type: "entry", entry });
   }
 
+  recent(): RecentEntries {
+    return { entries: [], first: 0, next: 0 };
+  }
   runState(): RunState {
     return this.state;
   }

@@ -6,7 +6,6 @@ import type { Devices } from "./devices.ts";
 import { QmpError } from "./errors.ts";
 import type { EventName, ShutdownReason } from "./event-table.ts";
 import type { JsonText } from "./json-lexer.ts";
-import type { RecentEntries } from "./recent-entries.ts";
 import { struct, type Type } from "./schema.ts";
 
 export interface CommandLineParameter {
@@ -32,7 +31,6 @@ export interface QmpHost {
   readonly devices: Devices;
   readonly chardevs: Chardevs;
   readonly blocks: () => readonly BlockNode[];
-  readonly recent: RecentEntries;
   /** How long a guest may take to give a function up. */
   readonly unplugAfterMs: number;
   readonly commandLineOptions: () => readonly {

@@ -20,7 +20,6 @@ import { qmpSchema } from "./introspection.ts";
 import { JsonText } from "./json-lexer.ts";
 import { jsonText } from "./json-stream.ts";
 import { type ListenAddress, listenOn } from "./listener.ts";
-import { RecentEntries } from "./recent-entries.ts";
 import { QmpSession } from "./session.ts";
 import { protocolVersion } from "./version.ts";
 import { type EndRules, VmEvents } from "./vm-events.ts";
@@ -119,7 +118,6 @@ class ControlServer implements QmpServer {
     );
     this.#onOperation = options.onOperation ?? (() => {});
     const devices = new Devices(control, options.zpci ?? []);
-    const recent = new RecentEntries();
     this.host = {
       control,
       uuid: options.uuid,
@@ -127,7 +125,6 @@ class ControlServer implements QmpServer {
       devices,
       chardevs: options.chardevs ?? new Chardevs(),
       blocks: options.blocks ?? (() => []),
-      recent,
       unplugAfterMs: Math.max(
         0,
         (options.unplugDeadlineMs ?? UNPLUG_DEADLINE_MS) - UNPLUG_SETTLING_MS,
@@ -145,7 +142,7 @@ class ControlServer implements QmpServer {
     const vmEvents =
       control === undefined
         ? undefined
-        : new VmEvents(control, devices, this.host.catalogue, recent, this.host, rules);
+        : new VmEvents(control, devices, this.host.catalogue, this.host, rules);
     this.#unsubscribe =
       control?.on((event) => {
         try {

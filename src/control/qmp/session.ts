@@ -75,9 +75,14 @@ export class QmpSession {
     this.#send(this.#server.greeting);
   }
 
-  /** Sends an event's line, if the client is past the negotiation. */
+  /** Sends an event's line, if the client is past the negotiation; with those of the same turn in one piece. */
   event(line: string): void {
-    if (this.#negotiated) this.#write(line);
+    if (!this.#negotiated) return;
+    if (this.#output.writableCorked === 0) {
+      this.#output.cork();
+      process.nextTick(() => this.#output.uncork());
+    }
+    this.#write(line);
   }
 
   /** Ends the connection after what was written. */

@@ -4,7 +4,6 @@ import type { VmControl, VmEvent } from "../../machine/vm-control.ts";
 import type { DeviceCatalogue } from "./device-catalogue.ts";
 import type { Devices } from "./devices.ts";
 import type { EventName, ShutdownReason } from "./event-table.ts";
-import type { RecentEntries } from "./recent-entries.ts";
 import { RecoveryWatch } from "./recovery-watch.ts";
 
 /** What the program does when the guest ends by itself. */
@@ -25,7 +24,6 @@ export class VmEvents {
   readonly #control: VmControl;
   readonly #devices: Devices;
   readonly #catalogue: DeviceCatalogue;
-  readonly #recent: RecentEntries;
   readonly #target: EventTarget;
   readonly #rules: EndRules;
   readonly #watch: RecoveryWatch;
@@ -34,14 +32,12 @@ export class VmEvents {
     control: VmControl,
     devices: Devices,
     catalogue: DeviceCatalogue,
-    recent: RecentEntries,
     target: EventTarget,
     rules: EndRules,
   ) {
     this.#control = control;
     this.#devices = devices;
     this.#catalogue = catalogue;
-    this.#recent = recent;
     this.#target = target;
     this.#rules = rules;
     this.#watch = new RecoveryWatch((fid) => devices.idOf(fid));
@@ -56,7 +52,6 @@ export class VmEvents {
         return this.#target.emit("RESET", { guest: event.byGuest, reason });
       }
       case "entry": {
-        this.#recent.add(event.entry);
         const news = this.#watch.news(event.entry);
         if (news !== undefined) this.#target.emit(news.name, news.data);
         return;

@@ -9,7 +9,6 @@
  */
 import { Pec } from "../../abi/ccdf.ts";
 import { IOTA_PROTECT } from "../../abi/fib.ts";
-import { at } from "../../base/bits.ts";
 import type { GuestMemory } from "../../ports/guest-memory.ts";
 import { DMA_REFUSED, type GuestDma, type HostTranslation } from "../../ports/host-function.ts";
 import type { InterruptSink } from "../../ports/interrupt-sink.ts";
@@ -19,10 +18,10 @@ import { beginAccess, dmaEpoch, endAccess } from "../../shm/dma-activity.ts";
 import type { VmMemory } from "../../shm/vm-memory.ts";
 import { GO } from "../outcome.ts";
 import { cellOf, stateTable } from "./state-table.ts";
-import { TableWalk, WALK_INVALID } from "./walk.ts";
+import type { DmaTlb } from "./tlb.ts";
+import { WALK_INVALID } from "./walk.ts";
 
 const PAGE = 4096;
-const TLB_ENTRIES = 256;
 /** A guest that changes its registration faster than it can be read is answered as not registered. */
 const SNAPSHOT_TRIES = 8;
 /** IOVAs are handled as page numbers: 52 bits, exact in a double. */
@@ -34,13 +33,11 @@ export class ZpciDma implements GuestDma {
   readonly #suppression: number;
   readonly #ram: GuestMemory;
   readonly #sink: InterruptSink;
-  readonly #walk: TableWalk;
+  readonly #tlb: DmaTlb;
   readonly #host: HostTranslation | undefined;
-  readonly #tlbPage = new Float64Array(TLB_ENTRIES).fill(-1);
-  readonly #tlbFrame = new Float64Array(TLB_ENTRIES);
-  readonly #tlbProtected = new Uint8Array(TLB_ENTRIES);
   // Snapshot of the registration under #epoch
   #epoch = 0;
+  #context = 0;
   #valid = false;
   #registered = false;
   #firstPage = 0;
@@ -52,10 +49,14 @@ export class ZpciDma implements GuestDma {
   /** Level of the table walk that failed, for the CCDF's ett; 0 when no table was read. */
   faultLevel = 0;
 
-  /** @param host what the host has mapped, where the device reaches nothing else */
+  /**
+   * @param tlb that of the VM's functions
+   * @param host what the host has mapped, where the device reaches nothing else
+   */
   constructor(
     vm: VmMemory,
     ram: GuestMemory,
+    tlb: DmaTlb,
     index: number,
     sink: InterruptSink,
     host?: HostTranslation,
@@ -65,7 +66,7 @@ export class ZpciDma implements GuestDma {
     this.#suppression = vm.map.vmBlock / 4 + VmBlock.suppression;
     this.#ram = ram;
     this.#sink = sink;
-    this.#walk = new TableWalk(ram);
+    this.#tlb = tlb;
     this.#host = host;
   }
 
@@ -116,13 +117,14 @@ export class ZpciDma implements GuestDma {
     if (page < this.#firstPage || page > this.#lastPage) return Pec.OORANGE;
     if (write && (this.#iotaLow & IOTA_PROTECT) !== 0) return Pec.TPROTE;
     if (this.#host !== undefined) return this.#translateByHost(this.#host, page, write);
-    const entry = page % TLB_ENTRIES;
-    if (this.#tlbPage[entry] !== page) {
-      const result = this.#fill(entry, page);
-      if (result !== 0) return result;
+    const tlb = this.#tlb;
+    const result = tlb.translate(this.#context, this.#iotaHigh, this.#iotaLow, page);
+    if (result !== 0) {
+      this.faultLevel = tlb.level;
+      return result === WALK_INVALID ? Pec.INVALTE : result;
     }
-    if (write && this.#tlbProtected[entry] === 1) return Pec.APROTE;
-    this.#frame = at(this.#tlbFrame, entry);
+    if (write && tlb.isProtected) return Pec.APROTE;
+    this.#frame = tlb.frame;
     return 0;
   }
 
@@ -134,22 +136,8 @@ export class ZpciDma implements GuestDma {
     return this.#ram.contains(this.#frame, PAGE) ? 0 : Pec.SERR;
   }
 
-  #fill(entry: number, page: number): number {
-    const high = Math.floor(page / PAGES_PER_HIGH) | 0;
-    const low = ((page % PAGES_PER_HIGH) * PAGE) | 0;
-    const result = this.#walk.walk(this.#iotaHigh, this.#iotaLow, high, low);
-    if (result !== 0) {
-      this.faultLevel = this.#walk.level;
-      return result === WALK_INVALID ? Pec.INVALTE : result;
-    }
-    this.#tlbPage[entry] = page;
-    this.#tlbFrame[entry] = this.#walk.frame;
-    this.#tlbProtected[entry] = this.#walk.isProtected ? 1 : 0;
-    return 0;
-  }
-
   #snapshot(): boolean {
-    this.#tlbPage.fill(-1);
+    this.#context = this.#tlb.newContext();
     for (let attempt = 0; attempt < SNAPSHOT_TRIES; attempt++) {
       const epoch = this.#dmaEpoch();
       this.#registered = (this.#word(FunctionBlock.fibFlags) & FIB_IOAT) !== 0;

@@ -23,7 +23,7 @@ import {
 } from "../../shm/blocks.ts";
 import { CC2, cc1, GO } from "../outcome.ts";
 import type { ZpciFunction } from "./function.ts";
-import { nextPage, TableWalk, WALK_INVALID } from "./walk.ts";
+import { addressHigh, addressLow, nextPage, TableWalk, WALK_INVALID } from "./walk.ts";
 
 const PAGES_PER_HIGH = 0x10_0000;
 /** Translations looked at per instruction, however many of them are not mapped: one page table's worth. */
@@ -102,9 +102,7 @@ export class MappingWork {
     let count = had;
     const base = Number(target.facts.startDma / 4096n);
     for (let looks = 0; looks < LOOKS_MAX && count < MAP_BATCH_MAX && cursor < end; looks++) {
-      const high = Math.floor(cursor / PAGES_PER_HIGH) | 0;
-      const low = ((cursor % PAGES_PER_HIGH) * 4096) | 0;
-      const result = this.#walk.walk(iotaHigh, iotaLow, high, low);
+      const result = this.#walk.walk(iotaHigh, iotaLow, addressHigh(cursor), addressLow(cursor));
       if (result > 0 && kind === MAP_REFRESH) {
         this.failedPage = cursor;
         target.set(FunctionBlock.mapPhase, PHASE_IDLE);

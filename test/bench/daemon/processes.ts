@@ -15,7 +15,8 @@ import { oncePerSecond, pause, residentBytes } from "./load.ts";
 const zmend = fileURLToPath(new URL("../../../src/daemon/zmend.js", import.meta.url));
 const bareProgram = fileURLToPath(new URL("bare.js", import.meta.url));
 const QMP_INTERVAL_MS = 100;
-const SETTLE_MS = 1500;
+const SETTLE_MS = 4000;
+const POLL_MS = 500;
 
 export interface Size {
   readonly vms: number;
@@ -105,8 +106,14 @@ export class Daemon {
     for (;;) {
       const reports = (await this.request("function-list")) as FunctionReport[];
       if (reports.every(holds) || performance.now() > latestMs) return reports;
-      await pause(SETTLE_MS / 3);
+      await pause(POLL_MS);
     }
+  }
+
+  /** Resident bytes when what the start has left behind is collected. */
+  async restingBytes(): Promise<number> {
+    await pause(SETTLE_MS);
+    return residentBytes(this.pid);
   }
 
   async end(): Promise<void> {
@@ -121,13 +128,12 @@ export class Daemon {
   }
 }
 
-/** Resident bytes of a daemon whose VMs have no function. */
+/** Resident bytes of a daemon whose VMs have no function, when it has come to rest. */
 export async function emptyDaemon(size: Omit<Size, "functionsPerVm">): Promise<number> {
   const daemon = new Daemon({ ...size, functionsPerVm: 0 });
   try {
     await daemon.ready();
-    await pause(SETTLE_MS);
-    const rss = residentBytes(daemon.pid);
+    const rss = await daemon.restingBytes();
     await daemon.end();
     return rss;
   } finally {

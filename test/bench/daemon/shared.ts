@@ -23,7 +23,7 @@ export async function sharedThreads(quick: boolean, emit: Parameters<Group>[1]):
     const startCpuSeconds = cpuSeconds(daemon.pid);
     // A guest gives up a function that breaks while it is probed.
     await daemon.functions(({ guestState }) => guestState === "enabled", WAIT_MS);
-    const idle = residentBytes(daemon.pid);
+    const idle = await daemon.restingBytes();
     progress(`${count} functions in ${vms} VMs are up after ${Math.round(startedMs)} ms`);
     for (let index = 0; index < count; index++) await daemon.raise(index);
     const recovered = (report: FunctionReport): boolean =>

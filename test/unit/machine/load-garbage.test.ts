@@ -1,4 +1,6 @@
+import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { packageRoot } from "../../../src/base/version.ts";
@@ -36,5 +38,23 @@ describe("what loading leaves behind", () => {
     expect(after).toBeLessThan(before - 4);
     // This thread is older than that.
     expect(() => collectLoadGarbage()).not.toThrow();
+  });
+});
+
+describe("what a start leaves behind", () => {
+  it("is given back: the room for young objects as well", async () => {
+    const script = `
+      const young = () => require("node:v8").getHeapSpaceStatistics().find(({ space_name: name }) => name === "new_space").space_size;
+      const keep = [];
+      for (let n = 0; n < 40; n++) keep.push(Array.from({ length: 20_000 }, (_, k) => ({ n, k })));
+      const before = young();
+      keep.length = 0;
+      import(${JSON.stringify(compiled)})
+        .then(({ collectStartGarbage }) => collectStartGarbage())
+        .then(() => console.log(JSON.stringify([before, young()])));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["-e", script]);
+    const [before, after] = JSON.parse(stdout) as [number, number];
+    expect(before).toBeGreaterThan(8 * 1024 ** 2);
+    expect(after).toBeLessThan(before / 4);
   });
 });

@@ -1,4 +1,5 @@
 /** Commands of our own: errors, recoveries, policies, snapshots. The prefix says that they may change. */
+import type { LedgerEntry } from "../../../machine/ledger-entry.ts";
 import type { FunctionStatus } from "../../../machine/vm-control.ts";
 import { loadPolicy } from "../../../recovery/index.ts";
 import { command, machineOf, type QmpHost } from "../command.ts";
@@ -18,6 +19,11 @@ import {
 } from "../schema.ts";
 
 const UNSTABLE = ["unstable"];
+
+/** A line of the ledger, without what stands beside the canonical line. */
+function traced({ instructions: _, ccdf: _1, choice: _2, ...line }: LedgerEntry): LedgerEntry {
+  return line;
+}
 
 /** A number, or text such as "0x3a", which JSON has no form for. */
 const numeric = alternate([int, str]);
@@ -168,17 +174,12 @@ export const recoveryCommands = [
     features: UNSTABLE,
     run: ({ from = 0, id, kind, limit = 256 }, { host }) => {
       const fid = id === undefined ? undefined : host.devices.function(id).fid;
-      const there = host.recent.since(from);
-      const first = host.recent.next - there.length;
-      const wanted = there.filter(
+      const { entries, first, next } = machineOf(host).recent(from);
+      const wanted = entries.filter(
         (entry) =>
           (fid === undefined || entry.fid === fid) && (kind === undefined || entry.kind === kind),
       );
-      return {
-        next: host.recent.next,
-        lost: Math.max(0, first - from),
-        entries: wanted.slice(-limit),
-      };
+      return { next, lost: Math.max(0, first - from), entries: wanted.slice(-limit).map(traced) };
     },
   }),
   command({

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough, Writable } from "node:stream";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
@@ -281,6 +282,32 @@ describe("events", () => {
     lonely.host.emit("RESET", made);
     expect(made).not.toHaveBeenCalled();
     return lonely.close();
+  });
+
+  it("of one turn come in one piece, in their order and before what is answered later", async () => {
+    const pieces: string[][] = [];
+    const output = new Writable({
+      write: (chunk, _, done) => {
+        pieces.push([String(chunk)]);
+        done();
+      },
+      writev: (chunks, done) => {
+        pieces.push(chunks.map(({ chunk }) => String(chunk)));
+        done();
+      },
+    });
+    const input = new PassThrough();
+    server.attach(input, output);
+    input.write('{"execute":"qmp_capabilities"}');
+    await vi.waitFor(() => expect(pieces).toHaveLength(2));
+    for (const id of ["a", "b", "c"]) server.host.emit("DEVICE_UNPLUG_GUEST_ERROR", { path: id });
+    input.write('{"execute":"query-name","id":7}');
+    await vi.waitFor(() => expect(pieces.flat()).toHaveLength(6));
+    const lines = pieces.flat().map((line) => JSON.parse(line));
+    expect(lines.slice(2).map(({ data, id }) => data?.path ?? id)).toEqual(["a", "b", "c", 7]);
+    expect(pieces[2]?.length).toBeGreaterThanOrEqual(3);
+    server.host.emit("DEVICE_UNPLUG_GUEST_ERROR", { path: "d" });
+    await vi.waitFor(() => expect(pieces.flat()).toHaveLength(7));
   });
 
   it("carry data that is made when it is told, with the function's name in the VM", async () => {
