@@ -173,6 +173,11 @@ class Place implements Carried {
   }
 }
 
+/** No worker has carried the function before, so nobody waits for this one. */
+function isNew(vm: VmMemory, { index }: PlaceOrder): boolean {
+  return !isReady(vm, recoveryActor(vm, index));
+}
+
 export class RecoveryLoad {
   readonly #task: RecoveryTask;
   readonly #load = new Load<Place>();
@@ -190,7 +195,7 @@ export class RecoveryLoad {
     const vm = attachTo(first.task);
     const [place] = first.places;
     // A successor is waited for: it neither collects nor compiles first.
-    if (place !== undefined && !isReady(vm, recoveryActor(vm, place.index))) {
+    if (place !== undefined && isNew(vm, place)) {
       collectLoadGarbage();
       this.#warmUpFor = policyOf(first.task.spec, place.index);
     }
@@ -243,9 +248,12 @@ export class RecoveryLoad {
   #carryOut(order: RecoveryOrder): void {
     switch (order.kind) {
       case "carry": {
-        // As much as the VM before has left again as it keeps: the heap would grow past all of it.
-        if (this.#load.size > 0) collectLoadGarbage();
         const seat = this.#seatOf(order.life, order.task);
+        // As much as the VM before has left again as it keeps: the heap would grow past all of it.
+        const [place] = order.places;
+        if (this.#load.size > 0 && place !== undefined && isNew(seat.vm, place)) {
+          collectLoadGarbage();
+        }
         for (const place of order.places) {
           this.#load.add(new Place(seat, place, this.#task.words));
         }
