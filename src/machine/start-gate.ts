@@ -51,7 +51,8 @@ export function passGate(vm: VmMemory, clock: HostClock, actor: number): void {
  */
 export function joinTime(vm: VmMemory, clock: HostClock): boolean {
   if (!gateIsOpen(vm)) return false;
-  const high = load(vm.words, word(vm, VmBlock.gateOriginHigh)) >>> 0;
+  // Signed: a restored machine may be older than the host's uptime, and its time 0 lies before the boot then.
+  const high = load(vm.words, word(vm, VmBlock.gateOriginHigh));
   const low = load(vm.words, word(vm, VmBlock.gateOriginLow)) >>> 0;
   clock.start(high * 0x1_0000_0000 + low);
   return true;

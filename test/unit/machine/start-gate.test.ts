@@ -60,17 +60,23 @@ describe("the start gate", () => {
     expect(joinTime(vm, early)).toBe(false);
     expect(early.nowUs()).toBe(0);
     const main = new HostClock();
-    openGate(vm, main);
-    // A VM that has run for an hour: its time 0 lies that far back.
-    const hourUs = 3_600_000_000;
-    const low = vm.map.vmBlock / 4 + VmBlock.gateOriginLow;
-    const high = vm.map.vmBlock / 4 + VmBlock.gateOriginHigh;
-    const origin = (vm.words[high] ?? 0) * 2 ** 32 + ((vm.words[low] ?? 0) >>> 0) - hourUs;
-    store(vm.words, high, Math.floor(origin / 2 ** 32) | 0);
-    store(vm.words, low, origin | 0);
+    openGate(vm, main, 3_600_000_000);
     const successor = new HostClock();
     expect(joinTime(vm, successor)).toBe(true);
-    expect(successor.nowUs()).toBeGreaterThan(hourUs - 1_000_000);
+    expect(Math.abs(successor.nowUs() - main.nowUs())).toBeLessThan(1_000_000);
     expect(isReady(vm, recoveryActor(vm, 0))).toBe(false);
+  });
+
+  it.each([
+    ["a minute", 60],
+    ["a year, longer than the host is up", 366 * 86_400],
+  ])("goes on with the time of a machine that has run for %s", (_, seconds) => {
+    const vm = bareVm(1);
+    const main = new HostClock();
+    openGate(vm, main, seconds * 1e6);
+    expect(main.nowUs()).toBeGreaterThanOrEqual(seconds * 1e6);
+    const joined = new HostClock();
+    joinTime(vm, joined);
+    expect(Math.abs(joined.nowUs() - main.nowUs())).toBeLessThan(1_000_000);
   });
 });
