@@ -53,7 +53,7 @@ if (action === undefined) {
   fail(2, `unknown task '${task}'; one of: ${Object.keys(tasks).join(", ")}.`);
 }
 install();
-build();
+await build();
 process.exitCode = action();
 
 function checkNode() {
@@ -84,7 +84,7 @@ function install() {
 }
 
 /** Compiles when a source is newer than the last build. A packed release carries no sources. */
-function build() {
+async function build() {
   const sources = [
     ...["src", "workers", "test", "tsconfig.json", "tsconfig.build.json"],
     ...["config/tools/bind-imports.mjs", "config/tools/link-workers.mjs"],
@@ -96,6 +96,8 @@ function build() {
   if (run(...tsc(["-p", join(root, "tsconfig.build.json")]), { quiet: true }) !== 0) {
     fail(1, "the TypeScript sources do not compile; tsc's messages stand above.");
   }
+  const { tuneEngine } = await import(new URL("../../dist/src/base/engine.js", import.meta.url));
+  tuneEngine();
   linkWorkers(dist, ["recovery", "vcpu", "io"]);
   for (const folder of ["src", "workers"]) bindImports(join(dist, folder));
   writeFileSync(stamp, "");

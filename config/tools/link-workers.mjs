@@ -6,8 +6,8 @@
  * have no use for import.meta (test/tidy.test.ts).
  *
  * Beside the script stands what V8 made of it (`NAME.worker.cache`): a thread that takes it does not parse the script again,
- * 13 ms of processor time for a recovery worker and 33 ms for a vCPU. Another version of Node refuses it and parses; a packed
- * release has none.
+ * 13 ms of processor time for a recovery worker and 33 ms for a vCPU. A V8 of another version, or one with other flags, refuses
+ * it and parses: whoever calls `linkWorkers` has set those that the threads will run under. A packed release has none.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";

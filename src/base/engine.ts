@@ -7,10 +7,23 @@
  *
  * Young objects are collected by the thread itself. Its heap is small, so helpers have little to share; and it would wait
  * for them, which stand behind everybody (thread-priority.ts), for milliseconds where a guest's CPU is busy.
+ *
+ * Threads may collect what loading them has left behind (load-garbage.ts).
+ *
+ * V8 takes a code cache only under the flags that it was made under, so the build makes the threads' caches under these.
  */
 import { setFlagsFromString } from "node:v8";
 
+const flags = [
+  "--max-inlined-bytecode-size-cumulative=4000",
+  "--no-parallel-scavenge",
+  "--expose-gc",
+] as const;
+
+let tuned = false;
+
 export function tuneEngine(): void {
-  setFlagsFromString("--max-inlined-bytecode-size-cumulative=4000");
-  setFlagsFromString("--no-parallel-scavenge");
+  if (tuned) return;
+  tuned = true;
+  for (const flag of flags) setFlagsFromString(flag);
 }

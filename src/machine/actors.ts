@@ -5,7 +5,7 @@
  */
 import type { MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
-import { exposeCollector } from "./load-garbage.ts";
+import { tuneEngine } from "../base/engine.ts";
 import { ACTOR_LOADED } from "./vm-spec.ts";
 
 export type WorkerName = "vcpu" | "recovery" | "io";
@@ -38,7 +38,7 @@ export interface Actor {
 
 /** Starts one actor. `ports` move to its thread. */
 export function startActor(name: WorkerName, task: object, ports: MessagePort[] = []): Actor {
-  exposeCollector();
+  tuneEngine();
   const pool = new Piscina({
     filename: workerUrl(name),
     minThreads: 1,

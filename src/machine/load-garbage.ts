@@ -3,18 +3,8 @@
  * thread begins its life. Left alone, V8 lets the heap grow past it: what lives is then spread over pages that are half
  * empty and are never given back, because a thread that sleeps collects nothing.
  */
-import { setFlagsFromString } from "node:v8";
 
-let exposed = false;
-
-/** Main thread, before the first worker: threads that start from now on can be told to collect. */
-export function exposeCollector(): void {
-  if (exposed) return;
-  exposed = true;
-  setFlagsFromString("--expose-gc");
-}
-
-/** Worker, when all its modules are loaded. Takes 10 to 20 ms of a core. */
+/** Worker, when all its modules are loaded; needs `tuneEngine` before its start. Takes 10 to 20 ms of a core. */
 export function collectLoadGarbage(): void {
   globalThis.gc?.();
 }

@@ -1,10 +1,13 @@
+import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 import { Script } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { packageRoot } from "../../../src/base/version.ts";
 
 const { linked, linkWorkers } = (await import(
   pathToFileURL(resolve("config/tools/link-workers.mjs")).href
@@ -91,6 +94,27 @@ describe("linking a thread's doorway", () => {
       delete require.cache[doorway];
       expect(require(doorway)(2)).toBe(3);
     }
+  });
+
+  test("makes caches that V8 takes under the flags that VMs' threads run under", async () => {
+    const threads = ["recovery", "vcpu", "io"];
+    const program = `
+      import { readFileSync } from "node:fs";
+      import { Script } from "node:vm";
+      import { tuneEngine } from ${JSON.stringify(new URL("dist/src/base/engine.js", packageRoot))};
+      tuneEngine();
+      const taken = ${JSON.stringify(threads)}.map((name) => {
+        const file = (ending) => new URL(name + ".worker." + ending, ${JSON.stringify(new URL("dist/workers/", packageRoot))});
+        const cachedData = readFileSync(file("cache"));
+        return !new Script(readFileSync(file("js"), "latin1"), { cachedData }).cachedDataRejected;
+      });
+      console.log(JSON.stringify(taken));`;
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      "--input-type=module",
+      "--eval",
+      program,
+    ]);
+    expect(JSON.parse(stdout)).toEqual(threads.map(() => true));
   });
 
   test.each([

@@ -3,8 +3,9 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
+import { tuneEngine } from "../../../src/base/engine.ts";
 import { packageRoot } from "../../../src/base/version.ts";
-import { collectLoadGarbage, exposeCollector } from "../../../src/machine/load-garbage.ts";
+import { collectLoadGarbage } from "../../../src/machine/load-garbage.ts";
 
 const compiled = fileURLToPath(new URL("dist/src/machine/load-garbage.js", packageRoot));
 
@@ -29,11 +30,11 @@ function inWorker(): Promise<[number, number]> {
 }
 
 describe("what loading leaves behind", () => {
-  it("is collected by threads that start after the collector was exposed, and only by them", async () => {
+  it("is collected by threads that start after the engine was set up, and only by them", async () => {
     const [early, untouched] = await inWorker();
     expect(untouched).toBeGreaterThan(early - 1);
-    exposeCollector();
-    exposeCollector();
+    tuneEngine();
+    tuneEngine();
     const [before, after] = await inWorker();
     expect(after).toBeLessThan(before - 4);
     // This thread is older than that.
