@@ -11,7 +11,7 @@ import { CONTROL_PROTOCOL, ControlServer } from "../control/daemon/control-serve
 import { StateDir } from "../control/daemon/state-dir.ts";
 import { type DaemonReport, uptimeUs } from "../control/daemon/status.ts";
 import { Supervisor } from "../control/daemon/supervisor.ts";
-import { collectStartGarbage } from "../machine/load-garbage.ts";
+import { collectAtRest } from "../machine/load-garbage.ts";
 import { prioritiesOf, settlePriorities } from "../machine/thread-priority.ts";
 import { policyOf } from "../machine/vm-spec.ts";
 import { logSupervisor } from "./daemon-log.ts";
@@ -28,9 +28,6 @@ export interface DaemonRunOptions {
   /** Of the command line: a reload does not change it. */
   readonly logLevel?: string;
 }
-
-/** So long after the daemon is ready most guests have brought their functions up. */
-const COLLECT_AFTER_MS = 2000;
 
 export class DaemonRun {
   readonly #options: DaemonRunOptions;
@@ -161,8 +158,7 @@ export class DaemonRun {
       "the daemon is ready",
     );
     await this.#notify.ready(vms.length === 1 ? "1 VM" : `${vms.length} VMs`);
-    const collection = setTimeout(collectStartGarbage, COLLECT_AFTER_MS);
-    this.#undo.push(() => clearTimeout(collection));
+    this.#undo.push(collectAtRest());
   }
 
   #paths() {

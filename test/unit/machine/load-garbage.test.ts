@@ -1,11 +1,12 @@
 import { execFile } from "node:child_process";
+import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
-import { describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { tuneEngine } from "../../../src/base/engine.ts";
 import { packageRoot } from "../../../src/base/version.ts";
-import { collectLoadGarbage } from "../../../src/machine/load-garbage.ts";
+import { collectAtRest, collectLoadGarbage } from "../../../src/machine/load-garbage.ts";
 
 const compiled = fileURLToPath(new URL("dist/src/machine/load-garbage.js", packageRoot));
 
@@ -57,5 +58,42 @@ describe("what a start leaves behind", () => {
     const [before, after] = JSON.parse(stdout) as [number, number];
     expect(before).toBeGreaterThan(8 * 1024 ** 2);
     expect(after).toBeLessThan(before / 4);
+  });
+
+  describe("is given back once", () => {
+    const used = vi.spyOn(performance, "eventLoopUtilization");
+    beforeEach(() => void vi.useFakeTimers());
+    afterEach(() => void vi.useRealTimers());
+    afterAll(() => used.mockRestore());
+
+    /** After how many seconds it is collected, when the thread is as busy as `shares` say, second by second. */
+    function collectedAfter(shares: readonly number[]): number[] {
+      const seen: number[] = [];
+      let second = 0;
+      used.mockImplementation(() => {
+        const utilization = shares[Math.min(second, shares.length) - 1] ?? 0;
+        return { idle: 0, active: 0, utilization };
+      });
+      const end = collectAtRest(() => seen.push(second));
+      for (second = 1; second <= 100; second++) vi.advanceTimersByTime(1000);
+      end();
+      return seen;
+    }
+
+    it("in the first second with little to do", () => {
+      expect(collectedAfter([0.02, 0.9])).toEqual([1]);
+      expect(collectedAfter([0.9, 0.3, 0.1, 0.09, 0.9])).toEqual([4]);
+    });
+
+    it("in the end where there is always something to do", () => {
+      expect(collectedAfter([0.5])).toEqual([30]);
+    });
+
+    it("not after its end", () => {
+      const collect = vi.fn();
+      collectAtRest(collect)();
+      vi.advanceTimersByTime(100_000);
+      expect(collect).not.toHaveBeenCalled();
+    });
   });
 });
