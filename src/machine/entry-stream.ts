@@ -16,6 +16,9 @@ export class EntryStream {
   readonly #ledger: Ledger;
   readonly #sink: (entry: LedgerEntry) => void;
   #held: LedgerEntry[] = [];
+  /** Of `#held`, those before `#told` have been told; those before `#ready` are in order and old enough. */
+  #told = 0;
+  #ready = 0;
   #drainedUs = 0;
 
   /** @param recent what is to keep the last entries; those that are held back are among them */
@@ -29,23 +32,46 @@ export class EntryStream {
     this.#held.push(this.#ledger.note(timeUs, actor, kind, detail));
   }
 
-  /** To be called every few milliseconds: hands on what is old enough, when it is time or a ring fills. */
-  look(nowUs: number): void {
-    const early = nowUs - this.#drainedUs < CALM_US && nowUs >= this.#drainedUs;
-    if (early && !this.#ledger.crowded()) return;
-    this.#drainedUs = nowUs;
-    this.pump(nowUs - HOLD_BACK_US);
+  /**
+   * To be called every few milliseconds: takes what stands in the rings, when it is time or one fills, and hands on what is old
+   * enough while `hasTime` says so.
+   *
+   * @returns false when some of it is left: to be called again soon, and takes nothing new until that is told
+   */
+  look(nowUs: number, hasTime: () => boolean = () => true): boolean {
+    if (this.#told === this.#ready) {
+      const early = nowUs - this.#drainedUs < CALM_US && nowUs >= this.#drainedUs;
+      if (early && !this.#ledger.crowded()) return true;
+      this.#drainedUs = nowUs;
+      this.#take(nowUs - HOLD_BACK_US);
+    }
+    return this.#tell(hasTime);
   }
 
   /** Takes what stands in the trace rings, and hands on what is not younger than `untilUs`. */
   pump(untilUs: number): void {
-    this.#held.push(...this.#ledger.drain());
-    if (this.#held.length === 0) return;
-    this.#held.sort((a, b) => a.timeUs - b.timeUs || a.seq - b.seq);
-    const count = this.#held.findIndex((entry) => entry.timeUs > untilUs);
-    const ready = count < 0 ? this.#held : this.#held.slice(0, count);
-    this.#held = count < 0 ? [] : this.#held.slice(count);
-    for (const entry of ready) this.#sink(entry);
+    this.#take(untilUs);
+    this.#tell(() => true);
+  }
+
+  #take(untilUs: number): void {
+    const held = [...this.#held.slice(this.#told), ...this.#ledger.drain()];
+    held.sort((a, b) => a.timeUs - b.timeUs || a.seq - b.seq);
+    const count = held.findIndex((entry) => entry.timeUs > untilUs);
+    this.#held = held;
+    this.#told = 0;
+    this.#ready = count < 0 ? held.length : count;
+  }
+
+  /** @returns false when the time was up before everything that is ready was told */
+  #tell(hasTime: () => boolean): boolean {
+    while (this.#told < this.#ready) {
+      const entry = this.#held[this.#told] as LedgerEntry;
+      this.#told += 1;
+      this.#sink(entry);
+      if (!hasTime()) break;
+    }
+    return this.#told === this.#ready;
   }
 
   /** The rings are those of a restored machine now: what comes from them is told from here on. */

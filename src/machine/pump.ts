@@ -11,26 +11,40 @@ export const PUMP_MS = 20;
 /** About what a round trip of QMP takes otherwise. */
 const TURN_US = 300;
 
+/**
+ * What is to be done at each interval. One that has much to do asks `hasTime` in between, and returns false when it has to go
+ * on: it is called again after the event loop's turn.
+ */
+export type Look = (hasTime: () => boolean) => unknown;
+
 interface Pump {
   readonly timer: NodeJS.Timeout;
-  readonly looks: Set<() => void>;
+  readonly looks: Set<Look>;
 }
 
 const pumps = new Map<number, Pump>();
 
 function newPump(everyMs: number): Pump {
-  const looks = new Set<() => void>();
+  const looks = new Set<Look>();
   /** Some of this interval's looks wait until the event loop has had its turn. */
   let waiting = false;
-  const turn = (left: Iterator<() => void>): void => {
+  let endUs = 0;
+  const hasTime = (): boolean => monotonicNowUs() < endUs;
+  /** @param unfinished the look that `left` has handed out and that has to go on */
+  const turn = (left: Iterator<Look>, unfinished?: Look): void => {
     waiting = false;
-    const endUs = monotonicNowUs() + TURN_US;
-    for (let next = left.next(); next.done !== true; next = left.next()) {
-      next.value();
-      if (monotonicNowUs() < endUs) continue;
-      waiting = true;
-      setImmediate(turn, left);
-      return;
+    endUs = monotonicNowUs() + TURN_US;
+    let look = unfinished ?? left.next().value;
+    while (look !== undefined) {
+      // One that was taken away meanwhile is not called again.
+      const done = !looks.has(look) || look(hasTime) !== false;
+      const next: Look | undefined = done ? left.next().value : look;
+      if (next !== undefined && !hasTime()) {
+        waiting = true;
+        setImmediate(turn, left, next);
+        return;
+      }
+      look = next;
     }
   };
   const timer = setInterval(() => {
@@ -40,11 +54,11 @@ function newPump(everyMs: number): Pump {
 }
 
 /** Calls `look` at each interval, until the function that is returned is called. Keeps the process alive meanwhile. */
-export function lookEvery(everyMs: number, look: () => void): () => void {
+export function lookEvery(everyMs: number, look: Look): () => void {
   const pump = pumps.get(everyMs) ?? newPump(everyMs);
   pumps.set(everyMs, pump);
   // Its own, so that somebody may look twice.
-  const mine = (): void => look();
+  const mine: Look = (hasTime) => look(hasTime);
   pump.looks.add(mine);
   return () => {
     pump.looks.delete(mine);

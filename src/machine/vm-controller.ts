@@ -178,7 +178,7 @@ export class VmController implements VmControl {
       throw states.refused("start", "it has been started already; resume it instead");
     }
     states.start();
-    this.#unpump = lookEvery(this.#pumpMs, () => this.#look());
+    this.#unpump = lookEvery(this.#pumpMs, (hasTime) => this.#look(hasTime));
     const paused = options.paused ?? this.#snapshot?.head.paused ?? false;
     if (this.#snapshot !== undefined) states.enter("restore-vm", "operator");
     await this.#machine.start(options.interrupted, paused);
@@ -190,16 +190,18 @@ export class VmController implements VmControl {
     else if (!paused) states.enter("running", "started");
   }
 
-  /** At each interval: entries, commands that waited, how the guest does. */
-  #look(): void {
+  /** At each interval: entries, commands that waited, how the guest does. @returns false when entries are left to be told */
+  #look(hasTime?: () => boolean): boolean {
     const states = this.#states;
-    if (states.ended) return;
+    if (states.ended) return true;
     // A machine that is being restored has another's rings.
-    if (!this.#listeners.slow && states.current !== "restore-vm") this.#entries.look(this.timeUs());
+    const waits = this.#listeners.slow || states.current === "restore-vm";
+    const done = waits || this.#entries.look(this.timeUs(), hasTime);
     this.#commands.flush();
     states.takeFailure();
     this.#hotPlug.look();
     if (states.current === "running") this.#watch.look();
+    return done;
   }
 
   stop(): Promise<void> {

@@ -52,4 +52,33 @@ describe("the stream of entries", () => {
     stream.look(50_000);
     expect(told).toEqual([1000]);
   });
+
+  it("tells as much as there is time for, then the rest, and takes nothing new before that", () => {
+    const { stream, raise, told } = setup();
+    for (let n = 1; n <= 5; n++) raise(n * 100);
+    let left = 2;
+    const someTime = (): boolean => --left > 0;
+    expect(stream.look(100_000, someTime)).toBe(false);
+    expect(told).toEqual([100, 200]);
+    raise(700);
+    stream.note(600, "machine", "console", {});
+    left = 2;
+    expect(stream.look(200_000, someTime)).toBe(false);
+    expect(told).toEqual([100, 200, 300, 400]);
+    left = 1;
+    expect(stream.look(200_000, someTime)).toBe(true);
+    expect(told).toEqual([100, 200, 300, 400, 500]);
+    expect(stream.look(240_000)).toBe(true);
+    expect(told.slice(5)).toEqual([600, 700]);
+  });
+
+  it("tells everything at once when there is a last time", () => {
+    const { stream, raise, told } = setup();
+    for (let n = 1; n <= 3; n++) raise(n * 100);
+    stream.look(100_000, () => false);
+    raise(400);
+    stream.note(150, "machine", "console", {});
+    stream.pump(Number.POSITIVE_INFINITY);
+    expect(told).toEqual([100, 150, 200, 300, 400]);
+  });
 });

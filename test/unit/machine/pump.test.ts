@@ -44,10 +44,50 @@ describe("looks at an interval", () => {
     expect(seen).toEqual(["once", "next"]);
   });
 
+  it("that have to go on are called again after the others' turn, until they are done or taken away", () => {
+    const waiting: (() => void)[] = [];
+    vi.stubGlobal("setImmediate", (call: (...given: unknown[]) => void, ...given: unknown[]) => {
+      waiting.push(() => call(...given));
+    });
+    let nowMs = 0;
+    clock.mockImplementation(() => nowMs * 1000);
+    const seen: string[] = [];
+    const look = (name: string, steps: number): (() => void) => {
+      let left = steps;
+      return lookEvery(10, (hasTime) => {
+        do {
+          seen.push(name);
+          nowMs += 0.2;
+          left -= 1;
+        } while (left > 0 && hasTime());
+        if (left > 0) return false;
+        left = steps;
+        return true;
+      });
+    };
+    const ends = [look("short", 1), look("long", 4), look("endless", 99), look("last", 1)];
+    const turn = (): string => {
+      for (const call of waiting.splice(0)) call();
+      return seen.splice(0).join(" ");
+    };
+    try {
+      vi.advanceTimersByTime(10);
+      expect(turn()).toBe("short long long long");
+      expect(turn()).toBe("long endless");
+      ends[2]?.();
+      vi.advanceTimersByTime(10);
+      expect(turn()).toBe("last");
+      expect(turn()).toBe("");
+    } finally {
+      for (const end of ends) end();
+      vi.unstubAllGlobals();
+    }
+  });
+
   it("that take long let others have the thread in between, and none begins before all had their turn", () => {
     const waiting: (() => void)[] = [];
-    vi.stubGlobal("setImmediate", (call: (argument: unknown) => void, argument: unknown) => {
-      waiting.push(() => call(argument));
+    vi.stubGlobal("setImmediate", (call: (...given: unknown[]) => void, ...given: unknown[]) => {
+      waiting.push(() => call(...given));
     });
     let nowMs = 0;
     clock.mockImplementation(() => nowMs * 1000);
