@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bindImports } from "./bind-imports.mjs";
-import { linkWorkers } from "./link-workers.mjs";
+import { doorways, linkWorkers } from "./link-workers.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const dist = join(root, "dist");
@@ -98,7 +98,7 @@ async function build() {
   }
   const { tuneEngine } = await import(new URL("../../dist/src/base/engine.js", import.meta.url));
   tuneEngine();
-  linkWorkers(dist, ["recovery", "vcpu", "io"]);
+  linkWorkers(dist, doorways);
   for (const folder of ["src", "workers"]) bindImports(join(dist, folder));
   writeFileSync(stamp, "");
 }

@@ -7,7 +7,8 @@
  *
  * Beside the script stands what V8 made of it (`NAME.worker.cache`): a thread that takes it does not parse the script again,
  * 13 ms of processor time for a recovery worker and 33 ms for a vCPU. A V8 of another version, or one with other flags, refuses
- * it and parses: whoever calls `linkWorkers` has set those that the threads will run under. A packed release has none.
+ * it and parses: who calls `linkWorkers` has set those that the threads will run under. A packed release has none before
+ * `cache-workers.mjs` has run where it was installed.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -124,17 +125,27 @@ try {
 new Script(readFileSync(filename, "latin1"), { filename, cachedData }).runInThisContext()(require, module);
 `;
 
+/** The doorways of `workers/` that VMs' threads come in by. */
+export const doorways = ["recovery", "vcpu", "io"];
+
 export function linkWorkers(dist, names) {
   for (const name of names) {
-    const file = (ending) => join(dist, "workers", `${name}.worker.${ending}`);
-    const text = linked(file("js"));
+    const text = linked(join(dist, "workers", `${name}.worker.js`));
     // V8 compares lengths only: no cache may stand beside a script that it was not made of.
-    rmSync(file("cache"), { force: true });
-    writeFileSync(file("js"), text);
-    const script = new Script(text, { filename: file("js") });
+    rmSync(join(dist, "workers", `${name}.worker.cache`), { force: true });
+    writeFileSync(join(dist, "workers", `${name}.worker.js`), text);
+    writeFileSync(join(dist, "workers", `${name}.worker.cjs`), DOORWAY);
+  }
+  cacheWorkers(dist, names);
+}
+
+/** Puts this V8's code cache beside each linked script. */
+export function cacheWorkers(dist, names) {
+  for (const name of names) {
+    const filename = join(dist, "workers", `${name}.worker.js`);
+    const script = new Script(readFileSync(filename, "latin1"), { filename });
     // Its modules run once, so that what they compiled is in the cache too.
-    script.runInThisContext()(createRequire(file("js")), {});
-    writeFileSync(file("cache"), script.createCachedData());
-    writeFileSync(file("cjs"), DOORWAY);
+    script.runInThisContext()(createRequire(filename), {});
+    writeFileSync(filename.replace(/js$/, "cache"), script.createCachedData());
   }
 }

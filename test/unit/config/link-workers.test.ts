@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Script } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -96,25 +96,46 @@ describe("linking a thread's doorway", () => {
     }
   });
 
-  test("makes caches that V8 takes under the flags that VMs' threads run under", async () => {
+  describe("makes caches that V8 takes under the flags that VMs' threads run under", () => {
     const threads = ["recovery", "vcpu", "io"];
-    const program = `
-      import { readFileSync } from "node:fs";
-      import { Script } from "node:vm";
-      import { tuneEngine } from ${JSON.stringify(new URL("dist/src/base/engine.js", packageRoot))};
-      tuneEngine();
-      const taken = ${JSON.stringify(threads)}.map((name) => {
-        const file = (ending) => new URL(name + ".worker." + ending, ${JSON.stringify(new URL("dist/workers/", packageRoot))});
-        const cachedData = readFileSync(file("cache"));
-        return !new Script(readFileSync(file("js"), "latin1"), { cachedData }).cachedDataRejected;
-      });
-      console.log(JSON.stringify(taken));`;
-    const { stdout } = await promisify(execFile)(process.execPath, [
-      "--input-type=module",
-      "--eval",
-      program,
-    ]);
-    expect(JSON.parse(stdout)).toEqual(threads.map(() => true));
+
+    /** Whether V8 takes each thread's cache, in a process that was set up as ours are. */
+    async function taken(root: URL): Promise<unknown> {
+      const program = `
+        import { readFileSync } from "node:fs";
+        import { Script } from "node:vm";
+        import { tuneEngine } from ${JSON.stringify(new URL("dist/src/base/engine.js", root))};
+        tuneEngine();
+        const taken = ${JSON.stringify(threads)}.map((name) => {
+          const file = (ending) => new URL(name + ".worker." + ending, ${JSON.stringify(new URL("dist/workers/", root))});
+          const cachedData = readFileSync(file("cache"));
+          return !new Script(readFileSync(file("js"), "latin1"), { cachedData }).cachedDataRejected;
+        });
+        console.log(JSON.stringify(taken));`;
+      const words = ["--input-type=module", "--eval", program];
+      const { stdout } = await promisify(execFile)(process.execPath, words);
+      return JSON.parse(stdout);
+    }
+
+    test("in the build", async () => {
+      expect(await taken(packageRoot)).toEqual([true, true, true]);
+    });
+
+    test("where a package was installed, which brings none", async () => {
+      const root = pathToFileURL(join(folder, "installed/"));
+      const copied = [
+        "config/tools/link-workers.mjs",
+        "config/tools/cache-workers.mjs",
+        "dist/src/base/engine.js",
+        ...threads.map((name) => `dist/workers/${name}.worker.js`),
+      ];
+      for (const file of copied) cpSync(new URL(file, packageRoot), new URL(file, root));
+      writeFileSync(new URL("package.json", root), '{ "type": "module" }');
+      await promisify(execFile)(process.execPath, [
+        fileURLToPath(new URL("config/tools/cache-workers.mjs", root)),
+      ]);
+      expect(await taken(root)).toEqual([true, true, true]);
+    });
   });
 
   test.each([
