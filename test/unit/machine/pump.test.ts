@@ -8,6 +8,24 @@ const clock = vi.mocked(monotonicNowUs);
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
+/** A clock that moves only by `passes`, and an event loop that goes on only by `turnEnds`. */
+function slowTurns() {
+  const waiting: (() => void)[] = [];
+  vi.stubGlobal("setImmediate", (call: (...given: unknown[]) => void, ...given: unknown[]) => {
+    waiting.push(() => call(...given));
+  });
+  let nowMs = 0;
+  clock.mockImplementation(() => nowMs * 1000);
+  return {
+    passes: (ms: number) => {
+      nowMs += ms;
+    },
+    turnEnds: () => {
+      for (const call of waiting.splice(0)) call();
+    },
+  };
+}
+
 describe("looks at an interval", () => {
   it("share one timer, and end one by one", () => {
     const seen: string[] = [];
@@ -45,19 +63,14 @@ describe("looks at an interval", () => {
   });
 
   it("that have to go on are called again after the others' turn, until they are done or taken away", () => {
-    const waiting: (() => void)[] = [];
-    vi.stubGlobal("setImmediate", (call: (...given: unknown[]) => void, ...given: unknown[]) => {
-      waiting.push(() => call(...given));
-    });
-    let nowMs = 0;
-    clock.mockImplementation(() => nowMs * 1000);
+    const { passes, turnEnds } = slowTurns();
     const seen: string[] = [];
     const look = (name: string, steps: number): (() => void) => {
       let left = steps;
       return lookEvery(10, (hasTime) => {
         do {
           seen.push(name);
-          nowMs += 0.2;
+          passes(0.2);
           left -= 1;
         } while (left > 0 && hasTime());
         if (left > 0) return false;
@@ -67,7 +80,7 @@ describe("looks at an interval", () => {
     };
     const ends = [look("short", 1), look("long", 4), look("endless", 99), look("last", 1)];
     const turn = (): string => {
-      for (const call of waiting.splice(0)) call();
+      turnEnds();
       return seen.splice(0).join(" ");
     };
     try {
@@ -85,29 +98,24 @@ describe("looks at an interval", () => {
   });
 
   it("that take long let others have the thread in between, and none begins before all had their turn", () => {
-    const waiting: (() => void)[] = [];
-    vi.stubGlobal("setImmediate", (call: (...given: unknown[]) => void, ...given: unknown[]) => {
-      waiting.push(() => call(...given));
-    });
-    let nowMs = 0;
-    clock.mockImplementation(() => nowMs * 1000);
+    const { passes, turnEnds } = slowTurns();
     const seen: string[] = [];
     const look = (name: string, ms: number): (() => void) =>
       lookEvery(10, () => {
         seen.push(name);
-        nowMs += ms;
+        passes(ms);
       });
     const ends = [look("long", 5), look("short", 0.01), look("short too", 0.01), look("last", 5)];
-    const turnEnds = (): string[] => {
-      for (const call of waiting.splice(0)) call();
+    const turn = (): string[] => {
+      turnEnds();
       return seen.splice(0);
     };
     try {
       vi.advanceTimersByTime(10);
       expect(seen.splice(0)).toEqual(["long"]);
       vi.advanceTimersByTime(20);
-      expect(turnEnds()).toEqual(["short", "short too", "last"]);
-      expect(turnEnds()).toEqual([]);
+      expect(turn()).toEqual(["short", "short too", "last"]);
+      expect(turn()).toEqual([]);
       vi.advanceTimersByTime(10);
       expect(seen).toEqual(["long"]);
     } finally {
