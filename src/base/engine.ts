@@ -8,6 +8,11 @@
  * Young objects are collected by the thread itself. Its heap is small, so helpers have little to share; and it would wait
  * for them, which stand behind everybody (thread-priority.ts), for milliseconds where a guest's CPU is busy.
  *
+ * Functions go from the interpreter to optimised code, without baseline code (Sparkplug) in between. A daemon has a
+ * hundred isolates, each of which would compile the same functions on its own, and in the middle of an error event: without
+ * it, 64 functions take some 45 MiB less, and the median from error to injection is 0.18 ms instead of 0.21. Programs with one
+ * busy thread (the boot of Linux, the CPU's loops, the recovery model) lose nothing (measured, Node 20).
+ *
  * Threads may collect what loading them has left behind (load-garbage.ts).
  *
  * V8 takes a code cache only under the flags that it was made under, so the build makes the threads' caches under these.
@@ -17,6 +22,7 @@ import { setFlagsFromString } from "node:v8";
 const flags = [
   "--max-inlined-bytecode-size-cumulative=4000",
   "--no-parallel-scavenge",
+  "--no-sparkplug",
   "--expose-gc",
 ] as const;
 
