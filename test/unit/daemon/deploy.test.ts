@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { EXIT_USAGE } from "../../../src/daemon/failure.ts";
 import { createProgram } from "../../../src/daemon/program.ts";
 
 const unit = readFileSync("config/deploy/zmend.service", "utf8");
@@ -38,7 +39,13 @@ describe("config/deploy", () => {
     expect(image).toMatch(/^USER zmend$/m);
     expect(values("StateDirectoryMode")).toEqual(["0700"]);
     expect(values("StandardOutput")).toEqual(["null"]);
+    // Which standard error would follow into nothing.
+    expect(values("StandardError")).toEqual(["journal"]);
     expect(values("NoNewPrivileges")).toEqual(["yes"]);
+  });
+
+  it("is not started again and again with a config that it has refused", () => {
+    expect(values("RestartPreventExitStatus")).toEqual([`${EXIT_USAGE}`]);
   });
 
   it("lets systemd-notify speak for it", () => {
