@@ -13,6 +13,8 @@
 
 /* The address of the disabled-wait PSW tells how a fixture ended. */
 #define STOP_NORMAL 0x0
+/* After a quiesce signal, as Linux ends (drivers/s390/char/sclp_quiesce.c). */
+#define STOP_QUIESCED 0xfff
 #define STOP_FATAL 0xdead
 
 /* Set by handlers, cleared by the main loop. */

@@ -13,7 +13,7 @@ struct loop_hooks {
 	void (*recover)(struct function *f, u64 now);
 };
 
-/* Starts all functions and works until the machine signals quiesce. */
+/* Starts all functions, works until the machine signals quiesce, and ends there. */
 void loop_run(const struct machine_info *info, const struct loop_hooks *hooks);
 /* Says why work on `f` stopped; the function waits for its event. */
 void loop_suspect(struct function *f, u32 result);

@@ -129,4 +129,5 @@ void loop_run(const struct machine_info *info, const struct loop_hooks *hooks)
 			idle_until(next, ready);
 	}
 	report();
+	stop(STOP_QUIESCED);
 }

@@ -150,7 +150,8 @@ describe("a running daemon", () => {
     const words = ["alpha", "alpha-1", "--pec", "0x3a", "--count", "3", "--every", "150"];
     const before = await functionOf("alpha", "alpha-1");
     const { stdout, status } = await daemon.zmend("vm", "inject", ...words);
-    const said = "alpha: PEC 0x003a raised 3 times 150 ms apart on 0x00000002 (alpha-1)\n";
+    const said =
+      "alpha: PEC 0x003a is being raised 3 times, 150 ms apart, on 0x00000002 (alpha-1)\n";
     expect([status, stdout]).toEqual([0, said]);
     const rows = await daemon.untilAsked<FunctionReport[]>(
       ["function", "list", "alpha"],
@@ -477,7 +478,7 @@ describe("a running daemon", () => {
     expect(client.events("SHUTDOWN").map(({ data }) => data)).toEqual([
       { guest: false, reason: "host-signal" },
     ]);
-    expect(daemon.stderr).toMatch(/"state":"guest-panicked","reason":"disabled-wait"/);
+    expect(daemon.stderr).toMatch(/"state":"shutdown","reason":"guest-shutdown"/);
     expect(daemon.logged("the daemon has stopped")).toHaveLength(1);
     const errors = daemon.stderr
       .split("\n")
