@@ -168,9 +168,12 @@ function registerInject(vm: Command): void {
         ...(stale === true ? { stale } : {}),
       });
       show(answer, options, (value) => {
-        const pace = value.everyMs === undefined ? "" : `${value.everyMs} ms apart `;
-        const many = value.count === 1 ? "" : `${value.count} times ${pace}`;
-        return `${value.vm}: PEC ${value.pec} raised ${many}on ${value.fid} (${value.id})`;
+        const { vm, pec, count, everyMs, fid, id } = value;
+        // The answer comes when the first of them is on its way.
+        if (everyMs !== undefined) {
+          return `${vm}: PEC ${pec} is being raised ${count} times, ${everyMs} ms apart, on ${fid} (${id})`;
+        }
+        return `${vm}: PEC ${pec} raised ${count === 1 ? "" : `${count} times `}on ${fid} (${id})`;
       });
     });
 }
