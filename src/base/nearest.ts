@@ -15,10 +15,10 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
-/** "did you mean …?" with a leading space, or nothing. */
+/** "did you mean …?" with a leading space, or nothing; a candidate that is the word itself belongs elsewhere. */
 export function suggestion(word: string, candidates: Iterable<string>): string {
   const found = nearest(word, candidates);
-  return found === undefined ? "" : ` (did you mean '${found}'?)`;
+  return found === undefined || found === word ? "" : ` (did you mean '${found}'?)`;
 }
 
 function editDistance(a: string, b: string): number {

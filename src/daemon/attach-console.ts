@@ -1,5 +1,6 @@
 /** `zmend vm console`: the guest's console on the terminal, over the control socket. */
 import { ZmendError } from "../base/errors.ts";
+import type { VmReport } from "../control/daemon/status.ts";
 import { type ClientOptions, DaemonClient, stateDirOf } from "./client.ts";
 import { GuestConsole } from "./guest-console.ts";
 
@@ -23,7 +24,16 @@ export async function attachConsole(
     await text.finally(() => client.close());
     return;
   }
+  await tellIfDown(client, vm);
   await followConsole(client, vm, text);
+}
+
+/** Whoever waits for the words of a VM that is down waits long. */
+async function tellIfDown(client: DaemonClient, vm: string): Promise<void> {
+  const reports = (await client.request("vm-list")) as VmReport[];
+  const state = reports.find(({ name }) => name === vm)?.state;
+  if (state === undefined || state === "running") return;
+  process.stderr.write(`zmend: VM ${vm} is ${state}; it says nothing until it runs.\n`);
 }
 
 /** Until Ctrl-A x, the end of the daemon, or a refusal. */
@@ -49,7 +59,10 @@ async function followConsole(
     return bytes.length;
   };
   const escapes = process.stdin.isTTY === true;
-  const terminal = new GuestConsole(process.stdin, { escapes, onExit: left, push });
+  const exitHelp = "leave; the guest goes on";
+  const terminal = new GuestConsole(process.stdin, { escapes, onExit: left, exitHelp, push });
+  // To standard error: what the guest says stays its own.
+  if (escapes) process.stderr.write(`Console of VM ${vm}; Ctrl-A x leaves it.\r\n`);
   process.once("SIGINT", left).once("SIGTERM", left);
   try {
     await Promise.race([text, leaving]);
@@ -59,6 +72,7 @@ async function followConsole(
     process.exitCode = error.exitStatus;
   } finally {
     terminal.close();
+    if (escapes) process.stderr.write("\n");
     client.close();
     process.off("SIGINT", left).off("SIGTERM", left);
   }

@@ -23,6 +23,9 @@ export function clientCommand(command: Command, exitStatus = EXIT_STATUS): Comma
 }
 
 export function stateDirOf(options: { readonly stateDir?: string }): string {
+  if (options.stateDir === "") {
+    throw new ZmendError("USAGE", "--state-dir is empty; name a directory, or leave it out.");
+  }
   return resolve(options.stateDir ?? defaultStateDir());
 }
 

@@ -14,13 +14,19 @@ const actions: ReadonlyMap<number, KeyAction> = new Map([
   [0x63, "switch"], // c
 ]);
 
-export const KEY_HELP = [
-  "Ctrl-A h    this help",
-  "Ctrl-A x    end the guest and this program",
-  "Ctrl-A c    change between console and monitor",
-  "Ctrl-A Ctrl-A    send Ctrl-A to the guest",
-  "",
-].join("\r\n");
+/**
+ * What Ctrl-A h says.
+ * @param exit what Ctrl-A x does here
+ */
+export function keyHelp(exit: string, hasMonitor: boolean): string {
+  return [
+    "Ctrl-A h    this help",
+    `Ctrl-A x    ${exit}`,
+    ...(hasMonitor ? ["Ctrl-A c    change between console and monitor"] : []),
+    "Ctrl-A Ctrl-A    send Ctrl-A to the guest",
+    "",
+  ].join("\r\n");
+}
 
 /** What was typed, in order: bytes for whoever has the terminal, and actions between them. */
 export type KeyPiece = { readonly input: Uint8Array } | { readonly action: KeyAction };

@@ -215,7 +215,7 @@ export class DaemonRun {
     } catch (error) {
       this.#reloadError = (error as Error).message;
       this.#log.error(
-        { err: error, config: file },
+        { config: file, why: this.#reloadError },
         "the config was not reloaded, the old one stays",
       );
       await this.#notify.reloading("config refused, the old one stays");

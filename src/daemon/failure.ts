@@ -7,6 +7,8 @@ export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
 const EXIT_ENVIRONMENT = 3;
 export const EXIT_INTERRUPTED = 130;
+/** As a shell tells of a program that SIGPIPE ended. */
+const EXIT_PIPE = 141;
 
 /**
  * Prints an error a user can act on without a stack trace; anything else is our mistake and is logged whole.
@@ -29,7 +31,7 @@ export function reportFailure(program: string, error: unknown, log?: Logger): nu
  */
 export function guardStandardOutput(program: string): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(EXIT_FAILED);
+    if (error.code === "EPIPE") process.exit(EXIT_PIPE);
     process.stderr.write(
       `${program}: Standard output cannot be written (${error.code}); make room or send it elsewhere.\n`,
     );

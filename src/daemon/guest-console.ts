@@ -2,7 +2,7 @@
  * The terminal as the guest's console, and as its monitor after Ctrl-A c: standard input to the one that has it, with
  * the terminal in raw mode while it runs.
  */
-import { ConsoleKeys, KEY_HELP } from "./console-keys.ts";
+import { ConsoleKeys, keyHelp } from "./console-keys.ts";
 import { TypedInput } from "./typed-input.ts";
 
 const CTRL_C = 0x03;
@@ -12,6 +12,8 @@ export interface ConsoleOptions {
   readonly escapes: boolean;
   /** Ctrl-A x, or Ctrl-C where it does not go to the guest. */
   readonly onExit: () => void;
+  /** What that does, for Ctrl-A h. */
+  readonly exitHelp?: string;
   /** Types on the guest's console; says how many bytes it had room for. */
   readonly push: (bytes: Uint8Array) => number;
   /** Opens the monitor that Ctrl-A c changes to, and returns where it takes input; called once. */
@@ -54,10 +56,15 @@ export class GuestConsole {
     }
     for (const piece of this.#keys.feed(chunk)) {
       if ("input" in piece) this.#give(piece.input);
-      else if (piece.action === "help") process.stderr.write(`\r\n${KEY_HELP}`);
+      else if (piece.action === "help") this.#help();
       else if (piece.action === "switch") this.#switch();
       else this.#options.onExit();
     }
+  }
+
+  #help(): void {
+    const { exitHelp = "end the guest and this program", monitor } = this.#options;
+    process.stderr.write(`\r\n${keyHelp(exitHelp, monitor !== undefined)}`);
   }
 
   #give(bytes: Uint8Array): void {

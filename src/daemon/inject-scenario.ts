@@ -4,8 +4,11 @@ import { monotonicNowUs } from "../base/clock.ts";
 import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
 import { suggestion } from "../base/nearest.ts";
-import type { FunctionReport } from "../control/daemon/status.ts";
+import { countOf } from "../base/wording.ts";
+import type { FunctionReport, VmReport } from "../control/daemon/status.ts";
+import type { Injection } from "../experiment/injections.ts";
 import { type ClientOptions, DaemonClient, stateDirOf } from "./client.ts";
+import { duration } from "./status-table.ts";
 
 export interface ScenarioOptions extends ClientOptions {
   readonly scenario: string;
@@ -18,6 +21,25 @@ export interface ScenarioOptions extends ClientOptions {
 
 /** A step of waiting, so that an interruption is noticed. */
 const WAIT_MS = 500;
+
+/** Before a wait of hours, not after it. */
+async function requireRunning(client: DaemonClient, vm: string): Promise<void> {
+  const reports = (await client.request("vm-list")) as VmReport[];
+  const state = reports.find(({ name }) => name === vm)?.state ?? "";
+  if (state === "running" || state === "paused") return;
+  throw new ZmendError(
+    "STATE_REFUSED",
+    `VM ${vm} is ${state} and cannot take errors; start it first.`,
+  );
+}
+
+/** How many errors, and for how long somebody will wait for them. */
+function outlook(list: readonly Injection[], speed: number): string {
+  const [first, last] = [list[0]?.atUs ?? 0, list.at(-1)?.atUs ?? 0];
+  const times = `the first after ${duration(first / speed)}, the last after ${duration(last / speed)}`;
+  const hint = speed === 1 && last > 600e6 ? "; --speed N plays them N times as fast" : "";
+  return list.length === 0 ? "no errors" : `${countOf(list.length, "error")}, ${times}${hint}`;
+}
 
 export async function injectScenario(vm: string, options: ScenarioOptions): Promise<void> {
   const { loadExperiment } = await import("../experiment/experiment-file.ts");
@@ -35,13 +57,14 @@ export async function injectScenario(vm: string, options: ScenarioOptions): Prom
   const client = await DaemonClient.connect(stateDirOf(options));
   try {
     const functions = (await client.request("function-list", { vm })) as FunctionReport[];
-    const list = injectionsOf({
-      plan,
-      scenario,
-      repetition: options.repetition ?? 0,
-      functions: functions.length,
-    });
-    const speed = options.speed ?? 1;
+    const { repetition = 0, speed = 1 } = options;
+    const of = { plan, scenario, repetition, functions: functions.length };
+    await requireRunning(client, vm);
+    if (options.json !== true) {
+      const name = `${names[scenario] ?? ""} of ${options.scenario}, repetition ${repetition}`;
+      process.stdout.write(`${name}: ${outlook([...injectionsOf(of)], speed)}\n`);
+    }
+    const list = injectionsOf(of);
     const startUs = monotonicNowUs();
     let count = 0;
     for (const { atUs, index, pec, stale } of list) {

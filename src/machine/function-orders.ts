@@ -55,6 +55,7 @@ export class FunctionOrders {
   raise(fid: number, actions: readonly FaultAction[]): void {
     const index = this.indexOf(fid);
     const { machine, states } = this.#parts;
+    states.requireStarted("take an error");
     machine.order({ kind: "raise", index, actions }).catch((error) => states.fail(error));
   }
 

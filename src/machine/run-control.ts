@@ -92,6 +92,8 @@ export class RunControl {
     if (states.current === "internal-error" || states.ended) {
       throw states.refused("reset", "its threads have ended; start it anew");
     }
+    // It is as it would be after a reset.
+    if (!states.started) return listeners.emit({ type: "reset", byGuest });
     const paused = states.current === "paused" || states.current === "prelaunch";
     // The watchdog made it stand; it goes on after this.
     const stood = !paused && holdOf(machine.vm) !== HOLD_NOBODY;

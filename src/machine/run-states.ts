@@ -60,6 +60,11 @@ export class RunStates {
     throw this.refused(what, `it is in state ${state}; ${remedy}`);
   }
 
+  /** @throws ZmendError STATE_REFUSED for a VM that nobody has started: it has no threads yet */
+  requireStarted(what: string): void {
+    if (!this.started) throw this.refused(what, "it has not been started; start it first");
+  }
+
   refused(what: string, why: string): ZmendError {
     const vm = this.#machine.spec.name;
     return new ZmendError("STATE_REFUSED", `VM ${vm} cannot ${what}: ${why}.`);
@@ -68,7 +73,7 @@ export class RunStates {
   /** One change of the run state after the other. */
   inTurn(change: () => Promise<void> | void): Promise<void> {
     const turn = this.#last.then(() => {
-      if (this.ended) throw this.refused("change", "it has been stopped");
+      if (this.ended) throw this.refused("change", "it has been stopped; start it anew");
       return change();
     });
     this.#last = turn.catch(() => {});

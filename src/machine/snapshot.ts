@@ -9,7 +9,7 @@
  */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { promisify } from "node:util";
 import { crc32, deflateRaw, inflateRaw, inflateRawSync } from "node:zlib";
 import { pack, unpack } from "msgpackr";
@@ -100,7 +100,8 @@ export async function writeSnapshot(
     layout: layoutOf(vm.map),
     ...head,
   };
-  const partial = `${file}.part`;
+  const target = await targetOf(file);
+  const partial = `${target}.part`;
   try {
     const out = await open(partial, "w", 0o600);
     try {
@@ -109,7 +110,7 @@ export async function writeSnapshot(
     } finally {
       await out.close();
     }
-    await rename(partial, file);
+    await rename(partial, target);
   } catch (cause) {
     await rm(partial, { force: true });
     const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
@@ -120,6 +121,27 @@ export async function writeSnapshot(
       { cause },
     );
   }
+}
+
+/**
+ * The file that `file` names or leads to.
+ * @throws ZmendError USAGE for a device, a folder or anything else that a snapshot must not take the place of
+ */
+async function targetOf(file: string): Promise<string> {
+  let target: string;
+  try {
+    target = await realpath(file);
+  } catch {
+    return file; // it is to be made
+  }
+  if ((await stat(target)).isFile()) return target;
+  throw new ZmendError(
+    "USAGE",
+    `${file} is no file that a snapshot could replace; name another one.`,
+    {
+      file,
+    },
+  );
 }
 
 async function writeParts(out: FileHandle, vm: VmMemory, head: SnapshotHead): Promise<void> {
@@ -235,13 +257,27 @@ export class Snapshot {
       const saved = of(this.head.spec);
       const wanted = of(spec);
       if (saved === wanted) continue;
-      throw new ZmendError(
-        "SNAPSHOT_INVALID",
-        `Snapshot ${this.file} is of another machine: ${what} was ${saved}, is ${wanted}; start the machine as it was.`,
-        { file: this.file },
-      );
+      throw this.#ofAnother(`${what} was ${saved}, is ${wanted}`);
     }
+    this.#requireFunctions(spec);
     for (const index of functionIndices(spec)) this.#requireDisks(spec, index);
+  }
+
+  #requireFunctions(spec: VmSpec): void {
+    for (const index of functionIndices(spec)) {
+      const wanted = withoutFaults(spec.functions[index]);
+      const what = firstDifference(withoutFaults(this.head.spec.functions[index]), wanted);
+      if (what === undefined) continue;
+      throw this.#ofAnother(`of function ${hex(spec.functions[index]?.fid ?? 0, 8)}, ${what}`);
+    }
+  }
+
+  #ofAnother(how: string): ZmendError {
+    return new ZmendError(
+      "SNAPSHOT_INVALID",
+      `Snapshot ${this.file} is of another machine: ${how}; start the machine as it was.`,
+      { file: this.file },
+    );
   }
 
   /** Content of images is no part of a snapshot: they have to be what they were. */
@@ -265,11 +301,7 @@ const machineFacts: readonly (readonly [string, (spec: VmSpec) => string])[] = [
   ["the number of its CPUs", (spec) => `${spec.vcpus ?? 1}`],
   ["its CPU model", (spec) => spec.cpuModel],
   ["the number of its functions", (spec) => `${functionIndices(spec).length}`],
-  [
-    "its functions",
-    (spec) =>
-      JSON.stringify(functionIndices(spec).map((n) => [n, withoutFaults(spec.functions[n])])),
-  ],
+  ["the places of its functions", (spec) => functionIndices(spec).join(", ")],
   ["recovery.workers", (spec) => spec.recoveryWorkers ?? "own"],
   ["room for its functions", (spec) => `${mapOf(spec).functionCount}`],
 ];
@@ -278,6 +310,21 @@ function withoutFaults(config: VmSpec["functions"][number] | undefined): object 
   if (config === undefined) return {};
   const { faults: _, nvme, ...rest } = config;
   return { ...rest, nvme: nvme === undefined ? undefined : { ...nvme, faults: [] } };
+}
+
+/** In words, the first member in which two plain values differ: `host.clearError was true, is false`. */
+function firstDifference(was: unknown, is: unknown, path = ""): string | undefined {
+  const isPlain = (value: unknown): value is Record<string, unknown> =>
+    typeof value === "object" && value !== null;
+  if (!isPlain(was) || !isPlain(is)) {
+    const [before, now] = [JSON.stringify(was) ?? "nothing", JSON.stringify(is) ?? "nothing"];
+    return before === now ? undefined : `${path} was ${before}, is ${now}`;
+  }
+  for (const key of new Set([...Object.keys(was), ...Object.keys(is)])) {
+    const found = firstDifference(was[key], is[key], path === "" ? key : `${path}.${key}`);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function plainBytes(part: Part): number {

@@ -269,6 +269,11 @@ export class ThreadedVm {
     return true;
   }
 
+  /** Threads have been started. */
+  #begun(): boolean {
+    return this.#platformPort !== undefined;
+  }
+
   #running(): boolean {
     return this.failure === undefined && !this.#stopping;
   }
@@ -280,7 +285,8 @@ export class ThreadedVm {
     const request = ++this.#requests;
     return new Promise((resolve, reject) => {
       if (!this.#alive.has(PLATFORM_ACTOR)) {
-        reject(new ZmendError("WORKER_FAILED", `The VM ${this.#spec.name} does not run any more.`));
+        const why = this.#begun() ? "does not run any more" : "has not been started yet";
+        reject(new ZmendError("WORKER_FAILED", `The VM ${this.#spec.name} ${why}.`));
         return;
       }
       this.#answers.set(request, ({ answer, refusal }) => {
@@ -296,6 +302,7 @@ export class ThreadedVm {
   /** Another policy for a function, from its worker's next step on. A deadline that runs stays as it is. */
   async setPolicy(index: number, policy: Policy): Promise<void> {
     this.#spec = withPolicy(this.#spec, index, policy);
+    if (!this.#begun()) return; // its worker begins with it
     const taken = this.#recovery.askPolicy(index, policy);
     while (!taken() && this.#running() && this.recoveryServes(index)) await look();
   }

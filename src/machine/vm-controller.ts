@@ -229,8 +229,9 @@ export class VmController implements VmControl {
     return this.#run.pause();
   }
 
+  /** One that nobody has started yet is started. */
   resume(): Promise<void> {
-    return this.#run.resume();
+    return this.#states.started ? this.#run.resume() : this.start({ paused: false });
   }
 
   reset(): Promise<void> {
@@ -270,6 +271,7 @@ export class VmController implements VmControl {
   }
 
   command(fid: number, command: OperatorCommand): void {
+    this.#states.requireStarted("take a command");
     this.#functions.command(fid, command);
   }
 
@@ -286,6 +288,7 @@ export class VmController implements VmControl {
   }
 
   unplug(fid: number, options: UnplugOptions = {}): void {
+    this.#states.requireStarted("give a function up");
     this.#hotPlug.unplug(this.#functions.indexOf(fid), options);
   }
 

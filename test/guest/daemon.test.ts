@@ -172,9 +172,28 @@ describe("a running daemon", () => {
     expect(third - first).toBeGreaterThan(150_000);
   });
 
+  it("refuses what would change nothing, and an empty state directory", async () => {
+    const released = await daemon.zmend("function", "release", "beta", "beta-0");
+    expect(released).toMatchObject({
+      status: 1,
+      stderr:
+        "zmend: Function 0x00000001 (beta-0) of VM beta is operational; release lets one back that was taken from its guest.\n",
+    });
+    const nowhere = await runZmend(["status", "--state-dir", ""]);
+    expect(nowhere).toMatchObject({
+      status: 2,
+      stderr: "zmend: --state-dir is empty; name a directory, or leave it out.\n",
+    });
+  });
+
   it("gets a function out of quarantine", async () => {
     await daemon.ask("function", "quarantine", "beta", "beta-0");
     expect((await functionOf("beta", "beta-0")).state).toBe("quarantined");
+    const reset = await daemon.zmend("function", "reset", "beta", "beta-0");
+    expect([reset.status, reset.stderr]).toEqual([
+      1,
+      "zmend: Function 0x00000001 (beta-0) of VM beta is quarantined; release resets it and lets it back.\n",
+    ]);
     const { stdout, status } = await daemon.zmend("function", "release", "beta", "beta-0");
     expect(status).toBe(0);
     expect(stdout).toMatch(/^beta 0x00000001: quarantined -> (?!quarantined)/);
@@ -531,6 +550,45 @@ describe("zmend daemon", () => {
     expect(await daemon.ended()).toBe(0);
     expect(daemon.stdout).toBe(`${daemon.configFile}: good; 1 VM, 2 functions\n`);
     expect(existsSync(daemon.state)).toBe(false);
+  });
+
+  it("--check-config --json says what is wrong, line by line, on standard output", async () => {
+    const daemon = newDaemon(daemonConfig(["one"], "bogus: 1\nlogLevel: loud\n"));
+    daemon.launch("--check-config", "--json");
+    expect(await daemon.ended()).toBe(2);
+    expect(JSON.parse(daemon.stdout)).toEqual({
+      file: daemon.configFile,
+      valid: false,
+      problems: [
+        { line: 3, message: expect.stringContaining("unknown key 'bogus'") },
+        { line: 4, message: expect.stringContaining("logLevel") },
+      ],
+    });
+    const good = newDaemon(daemonConfig(["one"]));
+    good.launch("--check-config", "--json");
+    expect(await good.ended()).toBe(0);
+    expect(JSON.parse(good.stdout)).toMatchObject({ valid: true, vms: 1, functions: 2 });
+  });
+
+  it("has VMs that wait to be started: policies, reload and its end do not wait for them", async () => {
+    const later = daemonConfig(["one", "two"]).replaceAll(
+      "    fixture: zrecover\n",
+      "    fixture: zrecover\n    autostart: false\n",
+    );
+    const daemon = newDaemon(later);
+    await daemon.start();
+    expect((await daemon.zmend("vm", "policy", "two", "patient")).status).toBe(0);
+    daemon.child?.kill("SIGHUP");
+    while (daemon.logged("policies and log level are those of the config now").length === 0) {
+      await pause(20);
+    }
+    await daemon.ask("vm", "start", "one");
+    await daemon.untilAsked<VmReport[]>(["vm", "list"], (rows) => (rows[0]?.instructions ?? 0) > 0);
+    const client = await QmpClient.ready(join(daemon.state, "qmp", "two.sock"));
+    await client.execute("system_reset");
+    await client.execute("cont");
+    await daemon.untilAsked<VmReport[]>(["vm", "list"], (rows) => (rows[1]?.instructions ?? 0) > 0);
+    expect(await daemon.stop()).toBe(0);
   });
 
   it("goes on after kill -9 on the same state directory", async () => {

@@ -2,10 +2,13 @@
 import { createHash } from "node:crypto";
 import {
   existsSync,
+  lstatSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -162,8 +165,26 @@ describe("a machine on one thread", () => {
     await expect(one.machine.save(path("no/such/folder"))).rejects.toThrow(
       /^Snapshot .* cannot be written \(ENOENT\); name a file in a writable directory with room\.$/,
     );
+    for (const place of ["/dev/null", path(".")]) {
+      await expect(one.machine.save(place)).rejects.toMatchObject({
+        code: "USAGE",
+        message: `${place} is no file that a snapshot could replace; name another one.`,
+      });
+    }
+    expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
     one.run(50);
     expect(existsSync(path("no"))).toBe(false);
+    one.machine.close();
+  });
+
+  it("is written to where a link leads", async () => {
+    const one = new OneThread(specOf(input));
+    one.run(50);
+    writeFileSync(path("real"), "old");
+    symlinkSync(path("real"), path("link"));
+    await one.machine.save(path("link"));
+    expect(lstatSync(path("link")).isSymbolicLink()).toBe(true);
+    expect(statSync(path("real")).size).toBeGreaterThan(1000);
     one.machine.close();
   });
 });
@@ -247,7 +268,15 @@ describe("a snapshot that is not what it should be", () => {
       "the number of its functions was 3, is 2",
     );
     const other = { ...spec, functions: [{ ...first, uid: 77 }, ...rest] };
-    expect(() => snapshot.requireMachine(other)).toThrow("its functions was [");
+    const fid = `0x${first.fid.toString(16).padStart(8, "0")}`;
+    expect(() => snapshot.requireMachine(other)).toThrow(
+      `is of another machine: of function ${fid}, uid was ${first.uid}, is 77; start the machine as it was.`,
+    );
+    const host = { ...first.host, abi: "another" };
+    const changed = { ...spec, functions: [{ ...first, host }, ...rest] };
+    expect(() => snapshot.requireMachine(changed)).toThrow(
+      /, host\.abi was "[^"]+", is "another"; start/,
+    );
     // Another policy is no other machine.
     const patient = { ...spec, policy: loadPolicy("reset-first") };
     expect(() => snapshot.requireMachine(patient)).not.toThrow();

@@ -38,6 +38,28 @@ describe("a VM under control", () => {
     expect(machine.runStates()).toEqual(["running: operator"]);
   });
 
+  it("that nobody has started takes policies and resets, and refuses what needs its threads", async () => {
+    const machine = new ControlledVm(one);
+    started.push(machine);
+    const { vm } = machine;
+    await vm.setPolicy({ ...loadPolicy("patient"), name: "later" });
+    await vm.reset();
+    expect(machine.events.map(({ type }) => type)).toContain("reset");
+    const refusal = /^VM demo cannot .*: it has not been started; start it first\.$/;
+    expect(() => vm.inject(1, { pec: 0x3a })).toThrow(refusal);
+    expect(() => vm.command(1, "reset")).toThrow(refusal);
+    expect(() => vm.unplug(1)).toThrow(refusal);
+    await expect(vm.faults(1)).rejects.toThrow("VM demo has not been started yet");
+    expect(vm.runState()).toBe("prelaunch");
+    // QMP's cont starts it.
+    await vm.resume();
+    await machine.working();
+    expect(machine.runStates()).toEqual(["running: started"]);
+    expect(machine.function().policy).toBe("later");
+    vm.inject(1, { pec: 0x3a });
+    await machine.until(() => machine.function().books.recoveries === 1);
+  });
+
   it("executes nothing while paused, and its functions recover from what happened meanwhile", async () => {
     const machine = await running(one);
     const { vm } = machine;

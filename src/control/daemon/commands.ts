@@ -55,6 +55,17 @@ function requireLife(target: ManagedVm, what: string): void {
   );
 }
 
+/** What a recovery machine would ignore is refused with what to do instead (recovery/table.ts, operatorCommand). */
+function requireUse(target: ManagedVm, { fid, id, state }: FunctionStatus, command: string): void {
+  const refuse = (remedy: string): never => {
+    const of = `Function ${hex(fid, 8)} (${id}) of VM ${target.name}`;
+    throw new ZmendError("STATE_REFUSED", `${of} is ${state}; ${remedy}.`);
+  };
+  const out = state === "quarantined" || state === "failed" || state === "resetting";
+  if (command === "release" && !out) refuse("release lets one back that was taken from its guest");
+  if (command === "reset" && state === "quarantined") refuse("release resets it and lets it back");
+}
+
 export function daemonCommands(options: CommandsOptions): ControlCommands {
   const { supervisor } = options;
   const report = (target: ManagedVm) => vmReport(target, options.qmpPath(target.name));
@@ -76,6 +87,7 @@ export function daemonCommands(options: CommandsOptions): ControlCommands {
       const target = supervisor.find(args.vm);
       requireLife(target, command);
       const before = findFunction(target, args.function);
+      requireUse(target, before, command);
       target.control.command(before.fid, command);
       done(target, `function-${command}`, {}, before.fid);
       const after = await settled(target, before);

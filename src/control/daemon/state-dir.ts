@@ -6,7 +6,6 @@
 import {
   chmodSync,
   linkSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -17,6 +16,7 @@ import {
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { ZmendError } from "../../base/errors.ts";
+import { makeFolders } from "../../base/make-folder.ts";
 import { checkSocketPath, socketAnswers } from "../unix-socket.ts";
 
 /**
@@ -84,7 +84,7 @@ export class StateDir {
 
 function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder, 0o700);
     const status = statSync(folder);
     const own = process.getuid === undefined || status.uid === process.getuid();
     if (!own) {
@@ -149,10 +149,14 @@ function readPid(file: string): number | undefined {
   return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-/** Field 22 of /proc/PID/stat, clock ticks after boot at which the process started; empty without such a process. */
+/**
+ * Field 22 of /proc/PID/stat, clock ticks after boot at which the process started; empty without such a process, and for one
+ * that is dead and only not yet asked for its status (field 3).
+ */
 function startTime(pid: number): string {
   const text = readOptional(`/proc/${pid}/stat`);
-  return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  const [state = "", ...others] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return "ZX".includes(state) ? "" : (others[18] ?? "");
 }
 
 function identity(pid: number): string {

@@ -1,5 +1,6 @@
 /** What the journal's writer asks of a file system: a border, so that tests can have a disk that fills up. */
-import { mkdir, open, readFile, unlink } from "node:fs/promises";
+import { open, readFile, unlink } from "node:fs/promises";
+import { makeFolders } from "../../base/make-folder.ts";
 import { fileBytes, listSegments, type SegmentFile } from "./segments.ts";
 
 export interface JournalFile {
@@ -43,7 +44,7 @@ async function opened(file: string, flags: string): Promise<JournalFile> {
 
 export const realDisk: JournalDisk = {
   async prepare(directory) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    makeFolders(directory, 0o700);
   },
   list: listSegments,
   size: fileBytes,

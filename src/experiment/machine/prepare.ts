@@ -3,13 +3,14 @@
  * once under virtual time up to the moment before the first error, when its drivers work with every function, and kept as
  * a snapshot in the user's cache, under a name that every input and the program's own code are part of.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { simFunctionConfig, workDone } from "../../backend/sim/index.ts";
 import { monotonicNowUs } from "../../base/clock.ts";
 import { ZmendError } from "../../base/errors.ts";
+import { makeFolders } from "../../base/make-folder.ts";
 import { suggestion } from "../../base/nearest.ts";
 import { packageRoot, zmendVersion } from "../../base/version.ts";
 import { boot } from "../../machine/boot.ts";
@@ -221,7 +222,7 @@ async function bootInto(
       if (signal?.aborted === true) return;
       pauseUs = monotonicNowUs() + PAUSE_US;
     }
-    mkdirSync(cacheFolder(), { recursive: true, mode: 0o700 });
+    makeFolders(cacheFolder(), 0o700);
     await machine.save(file);
   } finally {
     machine.close();

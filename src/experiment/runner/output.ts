@@ -2,9 +2,10 @@
  * The folder that a run writes: one run at a time, no file of another run written over. `run.lock` holds the process
  * that writes; a dead one's lock is taken over.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ZmendError } from "../../base/errors.ts";
+import { makeFolders } from "../../base/make-folder.ts";
 
 export const LEDGER_FILE = "ledger.jsonl";
 export const PARQUET_FILE = "results.parquet";
@@ -38,7 +39,7 @@ export class OutputFolder {
   static take(path: string, resume: boolean): OutputFolder {
     const folder = new OutputFolder(path);
     try {
-      mkdirSync(path, { recursive: true });
+      makeFolders(path);
     } catch (error) {
       throw new ZmendError(
         "ENVIRONMENT",

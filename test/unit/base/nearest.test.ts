@@ -65,4 +65,8 @@ describe("a suggestion", () => {
     expect(suggestion("banana", policies)).toBe("");
     expect(suggestion("mediated", [])).toBe("");
   });
+
+  it("is not the word itself, which is right somewhere else", () => {
+    expect(suggestion("mediated", policies)).toBe("");
+  });
 });

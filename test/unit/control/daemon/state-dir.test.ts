@@ -1,4 +1,6 @@
 /** The state directory: where it is, who may use it, and that one daemon has it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -66,6 +68,32 @@ describe("the state directory", () => {
     expect(readFileSync(join(folder, "lock"), "utf8")).toMatch(new RegExp(`^${process.pid} \\d+ `));
     expect(readdirSync(folder).sort()).toEqual(["daemon.pid", "lock", "qmp"]);
     state.close();
+  });
+
+  it("is not held up by a daemon that was killed and whose parent has not asked for its status", async () => {
+    // The shell's child has ended when the shell has become `sleep`, which asks for nobody's status.
+    const script = 'sleep 0.3 & echo $! $(cut -d " " -f 22 /proc/$!/stat); exec sleep 60';
+    const parent = spawn("sh", ["-c", script], { stdio: ["ignore", "pipe", "ignore"] });
+    try {
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const [pid, began] = line.toString().trim().split(" ");
+      const state = (): string => readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[2] ?? "";
+      while (state() !== "Z") await new Promise((resolve) => setTimeout(resolve, 10));
+      const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+      mkdirSync(folder, { mode: 0o700 });
+      writeFileSync(join(folder, "lock"), `${pid} ${began} ${boot}\n`);
+      (await StateDir.open(folder, [])).close();
+    } finally {
+      parent.kill("SIGKILL");
+    }
+  });
+
+  it("is refused in a sentence where no folder can be made", async () => {
+    await expect(StateDir.open("/proc/zmend", [])).rejects.toMatchObject({
+      code: "ENVIRONMENT",
+      message:
+        "State directory /proc/zmend cannot be made (ENOENT); choose another one with --state-dir.",
+    });
   });
 
   it("that cannot take the pid file is refused in a sentence, and left without a lock", async () => {
