@@ -3,6 +3,7 @@
  */
 import { ZmendError } from "../base/errors.ts";
 import { hex } from "../base/hex.ts";
+import { countOf } from "../base/wording.ts";
 import { type JournalRecord, readJournal } from "../control/journal/index.ts";
 import { type Divergence, type RunReport, replayRun, splitRuns } from "../control/replay/index.ts";
 import { EXIT_DONE, EXIT_FAILED } from "./failure.ts";
@@ -10,14 +11,20 @@ import type { ReplayCommandOptions } from "./replay.ts";
 
 /** What `--json` prints. */
 export interface ReplayReport {
-  /** Records of the journal. */
+  /** Records of the journal; with `--vm`, of that VM's runs. */
   readonly records: number;
+  /** Of them, up to where runs could be replayed, those that have to come out the same. */
+  readonly comparable: number;
+  /** Of those, the ones that did. */
+  readonly repeated: number;
   /** Places where a replay did not repeat what was recorded. */
   readonly diverged: number;
   /** Places where a run on threads went another way, in a recovery that its records do not pin down. */
   readonly parted: number;
-  /** Runs of which nothing was replayed: their start or their guest is missing. */
+  /** Runs of which nothing was replayed (their start or their guest is missing), or that --max-instructions ended. */
   readonly unreplayed: number;
+  /** Runs that were replayed up to a place that their notes name: a reset, a snapshot, a plugged function. */
+  readonly partial: number;
   /** Records of the journal that cannot be read. */
   readonly damaged: number;
   readonly runs: readonly RunReport[];
@@ -44,14 +51,19 @@ export async function replayJournal(path: string, options: ReplayCommandOptions)
     );
   }
   const reports = runs.map((run) => replayRun(run, { maxInstructions }));
-  const diverged = reports.reduce((sum, { divergences }) => sum + divergences.length, 0);
-  const parted = reports.reduce((sum, run) => sum + run.parted.length, 0);
-  const unreplayed = reports.filter(({ replayed }) => !replayed).length;
+  const sum = (of: (run: RunReport) => number): number =>
+    reports.reduce((total, run) => total + of(run), 0);
+  const diverged = sum(({ divergences }) => divergences.length);
+  const unreplayed = reports.filter(({ replayed, stopped }) => !replayed || stopped).length;
   const report: ReplayReport = {
-    records: records.length,
+    records: vm === undefined ? records.length : sum((run) => run.records),
+    comparable: sum(({ comparable }) => comparable),
+    repeated: sum(({ repeated }) => repeated),
     diverged,
-    parted,
+    parted: sum(({ parted }) => parted.length),
     unreplayed,
+    partial: reports.filter(({ replayed, partial, stopped }) => replayed && partial && !stopped)
+      .length,
     damaged,
     runs: reports,
   };
@@ -59,18 +71,25 @@ export async function replayJournal(path: string, options: ReplayCommandOptions)
   return diverged + unreplayed + damaged === 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-function reportText({ records, diverged, parted, unreplayed, runs }: ReplayReport): string {
-  const other = parted === 0 ? "" : `, ${parted} recoveries went another way`;
-  const end = `${diverged === 0 ? "no divergence" : `${diverged} divergences`}${other}`;
-  const rest = unreplayed === 0 ? "" : `, ${unreplayed} runs not replayed`;
+function reportText(report: ReplayReport): string {
+  const { records, comparable, repeated, diverged, parted, unreplayed, partial, runs } = report;
+  const other =
+    parted === 0 ? "" : `, ${countOf(parted, "recovery", "recoveries")} went another way`;
+  const end = `${diverged === 0 ? "no divergence" : countOf(diverged, "divergence")}${other}`;
+  const rest = [
+    ...(partial === 0 ? [] : [`${countOf(partial, "run")} only in part`]),
+    ...(unreplayed === 0 ? [] : [`${countOf(unreplayed, "run")} not replayed`]),
+  ].map((text) => `, ${text}`);
+  const of = `${repeated} of ${comparable} that have to come out the same did`;
+  const last = `${countOf(records, "record")}, ${of}, ${end}${rest.join("")}`;
   const compared = new Set(runs.filter(({ replayed }) => replayed).map(comparedText));
-  return [...runs.flatMap(runText), ...compared, `${records} records, ${end}${rest}`].join("\n");
+  return [...runs.flatMap(runText), ...compared, last].join("\n");
 }
 
 function runText(run: RunReport): string[] {
-  const { vm, mode, firstSeq, records, repeated, divergences, parted, notes } = run;
+  const { vm, mode, firstSeq, records, comparable, repeated, divergences, parted, notes } = run;
   return [
-    `${vm}: ${mode} run from record ${firstSeq}, ${records} records: ${repeated} of them repeated`,
+    `${vm}: ${mode} run from record ${firstSeq}, ${countOf(records, "record")}: ${repeated} of ${comparable} compared came out the same`,
     ...notes.map((note) => `  ${note}`),
     ...divergences.map((place) => `  diverges at ${placeText(place)}`),
     ...parted.map((place) => `  parts at ${placeText(place)}: ${place.why}`),

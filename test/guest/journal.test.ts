@@ -192,10 +192,15 @@ describe("zmend replay", () => {
     expect([status, stderr]).toEqual([0, ""]);
     const report = JSON.parse(stdout) as { records: number; runs: { repeated: number }[] };
     expect(report).toMatchObject({ diverged: 0, unreplayed: 0, damaged: 0 });
+    const short = await zmend("replay", recorded, "--max-instructions", "1000", "--json");
+    expect(short.status).toBe(1);
+    expect(JSON.parse(short.stdout)).toMatchObject({ diverged: 0, unreplayed: 1 });
     expect(report.records).toBe(contents(recorded).records.length);
     expect(report.runs[0]?.repeated).toBeGreaterThan(90);
     const file = join(recorded, readdirSync(recorded)[0] ?? "");
-    expect((await zmend("replay", file)).stdout).toMatch(/\n\d+ records, no divergence\n$/);
+    expect((await zmend("replay", file)).stdout).toMatch(
+      /\n\d+ records, (\d+) of \1 that have to come out the same did, no divergence\n$/,
+    );
   });
 
   it("says what it can replay when given something else", async () => {

@@ -34,6 +34,7 @@ export function replayDeterministic(
   );
   const machine = build(recorded.spec, guest);
   let repeated = 0;
+  let stopped = false;
   const notes: string[] = [];
   const divergences: Divergence[] = [];
   const compare = (entry: LedgerEntry): void => {
@@ -57,6 +58,7 @@ export function replayDeterministic(
     while (alive && repeated < expected.length && divergences.length === 0) {
       if (machine.instructions() > options.maxInstructions) {
         notes.push(tooLong(options));
+        stopped = true;
         break;
       }
       machine.step();
@@ -80,5 +82,5 @@ export function replayDeterministic(
   } finally {
     machine.close();
   }
-  return { repeated, divergences, parted: [], notes };
+  return { comparable: expected.length, repeated, divergences, parted: [], notes, stopped };
 }

@@ -17,9 +17,12 @@ export function replayRun(run: Run, options: ReplayOptions): RunReport {
     vm,
     firstSeq,
     records: run.records.length,
+    comparable: 0,
     repeated: 0,
     divergences: [],
     parted: [],
+    partial: run.cut !== undefined,
+    stopped: false,
   };
   if (recorded === undefined) {
     const notes = ["the journal no longer has the start of this run"];
@@ -37,7 +40,9 @@ export function replayRun(run: Run, options: ReplayOptions): RunReport {
   const result = deterministic
     ? replayDeterministic(run.records, recorded, guest, options)
     : replayThreads(run.records, recorded, guest, options);
-  return { ...base, mode, compared, replayed: true, ...result, notes: [...cut, ...result.notes] };
+  const partial = base.partial || result.stopped;
+  const notes = [...cut, ...result.notes];
+  return { ...base, mode, compared, replayed: true, ...result, partial, notes };
 }
 
 function lastSeq(run: Run): number {

@@ -20,7 +20,9 @@ export interface RunReport {
   readonly firstSeq: number;
   /** Records of the journal that belong to the run. */
   readonly records: number;
-  /** Of them, those that were compared and came out the same. */
+  /** Of them, up to where the run could be replayed, those of a kind that has to come out the same. */
+  readonly comparable: number;
+  /** Of those, the ones that did. */
   readonly repeated: number;
   readonly divergences: readonly Divergence[];
   /** Where real time decided, and in the replay otherwise: what follows of that function was not compared. */
@@ -29,6 +31,10 @@ export interface RunReport {
   readonly compared: string;
   /** False when there was nothing to replay it with. */
   readonly replayed: boolean;
+  /** It was replayed only up to a place that its notes name. */
+  readonly partial: boolean;
+  /** `maxInstructions` ended the replay: what it did not come to is not known to be good. */
+  readonly stopped: boolean;
   /** Why nothing, or not everything, was replayed. */
   readonly notes: readonly string[];
 }
@@ -39,7 +45,10 @@ export interface ReplayOptions {
 }
 
 /** What a way of replaying finds out. */
-export type Result = Pick<RunReport, "repeated" | "divergences" | "parted" | "notes">;
+export type Result = Pick<
+  RunReport,
+  "comparable" | "repeated" | "divergences" | "parted" | "notes" | "stopped"
+>;
 
 /** The note of a replay that was ended. */
 export function tooLong({ maxInstructions }: ReplayOptions): string {

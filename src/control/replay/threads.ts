@@ -65,12 +65,14 @@ export function replayThreads(
   const machine = build(spec, guest, pace);
   const ledger = new Ledger(machine.vm);
   const notes: string[] = [];
+  let stopped = false;
   const lastUs = Math.max(0, ...events.map(({ timeUs }) => timeUs));
   let endUs = Number.POSITIVE_INFINITY;
   try {
     while (machine.clock.nowUs() < endUs && open(tracks)) {
       if (machine.instructions() > options.maxInstructions) {
         notes.push(tooLong(options));
+        stopped = true;
         break;
       }
       for (let due = nextDue(events, machine, tracks); due >= 0; ) {
@@ -88,7 +90,7 @@ export function replayThreads(
   } finally {
     machine.close();
   }
-  return { ...judged(tracks, records, notes.length > 0), notes };
+  return { ...judged(tracks, records, stopped), notes, stopped };
 }
 
 /** @param stopped the replay was ended: what it has not repeated says nothing */
@@ -96,12 +98,16 @@ function judged(
   tracks: ReadonlyMap<number, Track>,
   records: readonly JournalRecord[],
   stopped: boolean,
-): Omit<Result, "notes"> {
+): Omit<Result, "notes" | "stopped"> {
+  let comparable = 0;
   let repeated = 0;
   const divergences: Divergence[] = [];
   const parted: Parting[] = [];
   for (const { sequences, divergence, record } of tracks.values()) {
-    for (const sequence of sequences.values()) repeated += sequence.repeated;
+    for (const sequence of sequences.values()) {
+      comparable += sequence.expected.length;
+      repeated += sequence.repeated;
+    }
     const missing = stopped ? undefined : firstMissing(sequences);
     const place = divergence ?? (missing === undefined ? undefined : differs(missing, "nothing"));
     if (place === undefined) continue;
@@ -111,7 +117,7 @@ function judged(
     if (why === undefined) divergences.push(place);
     else parted.push({ ...place, why });
   }
-  return { repeated, divergences, parted };
+  return { comparable, repeated, divergences, parted };
 }
 
 /** How much later than here the recorded guest first acted: how long its threads took to start and to get warm. */

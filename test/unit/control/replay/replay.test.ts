@@ -227,6 +227,10 @@ describe("a recorded demo", () => {
     const short = replayRun(run as Run, { maxInstructions: 1000 });
     expect(short.notes[0]).toMatch(/^stopped after 1,000 instructions/);
     expect(short.divergences).toEqual([]);
+    expect(short).toMatchObject({ stopped: true, partial: true });
+    expect(short.comparable).toBe(report.comparable);
+    expect(short.repeated).toBeLessThan(short.comparable);
+    expect(report).toMatchObject({ stopped: false, partial: false, repeated: report.comparable });
     const again = await demoCommand(config, { journal }).catch((error: Error) => error.message);
     expect(again).toMatch(/deterministic holds a journal already; name a new directory/);
   });
