@@ -8,12 +8,13 @@ import { zmendVersion } from "../base/version.ts";
 import type { DaemonConfig } from "../config/daemon-config.ts";
 import { daemonCommands } from "../control/daemon/commands.ts";
 import { CONTROL_PROTOCOL, ControlServer } from "../control/daemon/control-server.ts";
+import type { ManagedVm } from "../control/daemon/managed-vm.ts";
 import { StateDir } from "../control/daemon/state-dir.ts";
 import { type DaemonReport, uptimeUs } from "../control/daemon/status.ts";
 import { Supervisor } from "../control/daemon/supervisor.ts";
 import { collectAtRest } from "../machine/load-garbage.ts";
 import { prioritiesOf, settlePriorities } from "../machine/thread-priority.ts";
-import { policyOf } from "../machine/vm-spec.ts";
+import { policyOf, type VmSpec } from "../machine/vm-spec.ts";
 import { logSupervisor } from "./daemon-log.ts";
 import { type LoadedConfig, loadDaemonConfig } from "./daemon-plan.ts";
 import { DaemonServices } from "./daemon-services.ts";
@@ -193,6 +194,21 @@ export class DaemonRun {
     };
   }
 
+  /** The config's policies, also where `vm policy` had chosen others; each change is told and kept. */
+  async #takePolicies(vm: ManagedVm, spec: VmSpec): Promise<void> {
+    for (const { fid } of vm.control.functions()) {
+      const index = spec.functions.findIndex((entry) => entry.fid === fid);
+      if (index < 0) continue;
+      const now = vm.control.spec;
+      const at = now.functions.findIndex((entry) => entry.fid === fid);
+      const policy = policyOf(spec, index);
+      if (JSON.stringify(policyOf(now, at)) === JSON.stringify(policy)) continue;
+      await vm.setPolicy(policy, fid);
+      const detail = { policy: policy.name, cause: "reload" };
+      this.#supervisor.operated({ vm: vm.name, command: "vm-policy", fid, detail });
+    }
+  }
+
   /** Policies and log level of the config as it is now; when it is not valid, everything stays as it was. */
   async #reload(): Promise<void> {
     const { file, logLevel } = this.#options;
@@ -201,10 +217,7 @@ export class DaemonRun {
       if (logLevel === undefined) this.#log.level = config.logLevel;
       for (const plan of plans) {
         const vm = this.#supervisor.vms.find((candidate) => candidate.name === plan.name);
-        for (const { fid } of vm?.control.functions() ?? []) {
-          const index = plan.spec.functions.findIndex((entry) => entry.fid === fid);
-          if (index >= 0) await vm?.setPolicy(policyOf(plan.spec, index), fid);
-        }
+        if (vm !== undefined) await this.#takePolicies(vm, plan.spec);
       }
       const rest = waitsForRestart(this.#config, config);
       this.#config = config;

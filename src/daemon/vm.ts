@@ -170,7 +170,7 @@ function registerInject(vm: Command): void {
       show(answer, options, (value) => {
         const { vm, pec, count, everyMs, fid, id } = value;
         // The answer comes when the first of them is on its way.
-        if (everyMs !== undefined) {
+        if (everyMs !== undefined && count > 1) {
           return `${vm}: PEC ${pec} is being raised ${count} times, ${everyMs} ms apart, on ${fid} (${id})`;
         }
         return `${vm}: PEC ${pec} raised ${count === 1 ? "" : `${count} times `}on ${fid} (${id})`;

@@ -179,6 +179,11 @@ describe("a running daemon", () => {
       stderr:
         "zmend: Function 0x00000001 (beta-0) of VM beta is operational; release lets one back that was taken from its guest.\n",
     });
+    const plugged = await daemon.zmend("function", "plug", "beta", "beta-0");
+    expect([plugged.status, plugged.stderr]).toEqual([
+      1,
+      "zmend: Function 0x00000001 (beta-0) of VM beta is plugged already.\n",
+    ]);
     const nowhere = await runZmend(["status", "--state-dir", ""]);
     expect(nowhere).toMatchObject({
       status: 2,
@@ -334,6 +339,11 @@ describe("a running daemon", () => {
     expect([stdout, stderr]).toEqual(["beta 0x00000002 (beta-1): unplugged\n", ""]);
     const rows = await daemon.ask<FunctionReport[]>("function", "list", "beta");
     expect(rows.map((row) => row.id)).toEqual(["beta-0"]);
+    const gone = await daemon.zmend("function", "show", "beta", "beta-1");
+    expect([gone.status, gone.stderr]).toEqual([
+      1,
+      "zmend: Function 0x00000002 (beta-1) of VM beta is unplugged; plug it first.\n",
+    ]);
     await daemon.ask("function", "plug", "beta", "2");
     await daemon.untilAsked<FunctionReport[]>(
       ["function", "list", "beta"],
@@ -446,6 +456,10 @@ describe("a running daemon", () => {
       (status) => status.daemon.reloadError === undefined,
     );
     expect(report.functions.map((entry) => entry.policy)).toEqual(Array(4).fill("quarantine"));
+    const told = daemon.logged("operator command") as { readonly cause?: string }[];
+    const byReload = told.filter(({ cause }) => cause === "reload");
+    expect(byReload).toHaveLength(report.functions.length);
+    expect(byReload[0]).toMatchObject({ command: "vm-policy", policy: "quarantine" });
     await daemon.until(() => daemon.logged("other changes wait for the next start").length === 1);
     expect(daemon.logged("other changes wait for the next start")).toMatchObject([
       { keys: ["metrics"] },

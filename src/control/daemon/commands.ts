@@ -36,6 +36,11 @@ function findFunction(target: ManagedVm, wanted: string | number): FunctionStatu
     typeof wanted === "number" ? entry.fid === wanted : entry.id === wanted,
   );
   if (found !== undefined) return found;
+  const unplugged = target.plan.functions.find(({ id, fid }) => id === wanted || fid === wanted);
+  if (unplugged !== undefined) {
+    const of = `Function ${hex(unplugged.fid, 8)} (${unplugged.id}) of VM ${target.name}`;
+    throw new ZmendError("NOT_FOUND", `${of} is unplugged; plug it first.`);
+  }
   const shown = typeof wanted === "number" ? hex(wanted, 8) : `'${wanted}'`;
   const ids = functions.map((entry) => entry.id);
   const known = functions.map((entry) => `${hex(entry.fid, 8)} (${entry.id})`).join(", ");
@@ -236,6 +241,10 @@ export function daemonCommands(options: CommandsOptions): ControlCommands {
       const target = supervisor.find(args.vm);
       requireLife(target, "take a function");
       const { id, fid, config } = plannedFunction(target, args.function);
+      if (target.control.functions().some((entry) => entry.fid === fid)) {
+        const of = `Function ${hex(fid, 8)} (${id}) of VM ${target.name}`;
+        throw new ZmendError("STATE_REFUSED", `${of} is plugged already.`);
+      }
       await target.control.plug(id, { ...config, present: true });
       done(target, "function-plug", {}, fid);
       return { vm: target.name, id, fid: hex(fid, 8), plugged: true };

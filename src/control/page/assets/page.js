@@ -132,6 +132,20 @@ const columns = [
   ["States over time", "line"],
 ];
 
+/** "12 m 59 s": the two largest units. */
+function duration(us) {
+  const seconds = Math.floor(us / 1e6);
+  const units = [
+    [Math.floor(seconds / 86_400), "d"],
+    [Math.floor(seconds / 3600) % 24, "h"],
+    [Math.floor(seconds / 60) % 60, "m"],
+    [seconds % 60, "s"],
+  ];
+  const first = units.findIndex(([count]) => count > 0);
+  const shown = first < 0 ? [[0, "s"]] : units.slice(first, first + 2);
+  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ");
+}
+
 function Vm({ vm, changes, nowMs, spanMs, inject, pecs }) {
   const id = `vm-${vm.name}`;
   const bad =
@@ -140,7 +154,7 @@ function Vm({ vm, changes, nowMs, spanMs, inject, pecs }) {
   return html`<section aria-labelledby=${id}>
     <h2 id=${id}>${vm.name} <span class=${`badge ${bad ? "bad" : ""}`}>${vm.runState}</span></h2>
     <p class="dim">
-      ${vm.instructions.toLocaleString("en")} instructions, up ${(vm.timeUs / 1e6).toFixed(1)} s
+      ${vm.instructions.toLocaleString("en")} instructions, up ${duration(vm.timeUs)}
       ${vm.failure === undefined ? "" : html`<strong class="bad"> ${vm.failure}</strong>`}
     </p>
     ${
