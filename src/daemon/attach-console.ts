@@ -19,12 +19,12 @@ export async function attachConsole(
       process.stdout.write(`${JSON.stringify({ vm, text: bytes.toString("latin1") })}\n`);
     }
   };
+  if (options.follow) await tellIfDown(client, vm);
   const text = client.request("vm-console", { vm, follow: options.follow }, write);
   if (!options.follow) {
     await text.finally(() => client.close());
     return;
   }
-  await tellIfDown(client, vm);
   await followConsole(client, vm, text);
 }
 

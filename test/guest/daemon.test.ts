@@ -184,6 +184,9 @@ describe("a running daemon", () => {
       1,
       "zmend: Function 0x00000001 (beta-0) of VM beta is plugged already.\n",
     ]);
+    const nobody = await daemon.zmend("vm", "console", "alpho");
+    expect(nobody.status).toBe(1);
+    expect(nobody.stderr).toMatch(/^zmend: .*'alpho'.*did you mean 'alpha'.*\n$/);
     const nowhere = await runZmend(["status", "--state-dir", ""]);
     expect(nowhere).toMatchObject({
       status: 2,

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ZmendError } from "../../../src/base/errors.ts";
 import { EXIT_FAILED, reportFailure } from "../../../src/daemon/failure.ts";
@@ -13,6 +14,15 @@ function report(error: unknown): { readonly status: number; readonly text: strin
   const status = reportFailure("zmend", error);
   return { status, text };
 }
+
+describe("a reader that goes away", () => {
+  it("ends the command without a word, with the status of SIGPIPE: 1 would be a damaged journal", () => {
+    const zmend = `"${process.execPath}" dist/src/daemon/zmend.js policy list`;
+    const script = `{ ${zmend}; echo $? >&2; } | { exec <&-; sleep 1; }`;
+    const { stderr } = spawnSync("sh", ["-c", script], { encoding: "utf8" });
+    expect(stderr).toBe("141\n");
+  });
+});
 
 describe("a failure", () => {
   it("of the user's is one sentence behind the program's name, with the status of its kind", () => {
