@@ -595,6 +595,13 @@ describe("zmend daemon", () => {
     const daemon = newDaemon(later);
     await daemon.start();
     expect((await daemon.zmend("vm", "policy", "two", "patient")).status).toBe(0);
+    // Before a wait of hours, not after it.
+    const early = await daemon.zmend("vm", "inject", "two", "--scenario", "smoke");
+    expect([early.status, early.stdout, early.stderr]).toEqual([
+      1,
+      "",
+      "zmend: VM two is prelaunch and cannot take errors; start it first.\n",
+    ]);
     daemon.child?.kill("SIGHUP");
     while (daemon.logged("policies and log level are those of the config now").length === 0) {
       await pause(20);

@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { ConsoleKeys } from "../../../src/daemon/console-keys.ts";
+import { ConsoleKeys, keyHelp } from "../../../src/daemon/console-keys.ts";
 import { GuestConsole } from "../../../src/daemon/guest-console.ts";
 
 const CTRL_A = "\x01";
@@ -11,6 +11,15 @@ function feed(keys: ConsoleKeys, text: string): [string, readonly string[]] {
   const actions = pieces.flatMap((piece) => ("action" in piece ? [piece.action] : []));
   return [Buffer.from(input).toString("latin1"), actions];
 }
+
+describe("Ctrl-A h", () => {
+  it("promises what the keys do here: no monitor where there is none, no end of a guest that goes on", () => {
+    const attached = keyHelp("leave; the guest goes on", false);
+    expect(attached).toContain("Ctrl-A x    leave; the guest goes on\r\n");
+    expect(attached).not.toContain("Ctrl-A c");
+    expect(keyHelp("end", true)).toContain("Ctrl-A c    change between console and monitor\r\n");
+  });
+});
 
 describe("Ctrl-A", () => {
   it.each([
